@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libdispatchd: hooks whose behaviour an operator changes while the process runs.
+ *
+ *      #include <dispatchd.h>
+ *
+ *      struct request { const void *data, *data_end; uint32_t method, status; };
+ *      DD_TABLE(on_request, struct request, 0,
+ *               DD_PACKET(data, data_end), DD_READ(method), DD_WRITE(status));
+ *
+ *      dd_open(NULL);
+ *      verdict = on_request(route, &request);
+ *
+ * A hook runs its default until a program is attached.  No daemon, a dead daemon and a restarted daemon are
+ * all normal: the library joins when one appears, keeps dispatching when it dies, and moves to the next one.
+ *
+ * Contents:  opening | event loops | fork | declaring tables | calling tables | guards | the fast path
+ *
+ * The rules that a worker keeps (each has a test):
+ *   - hooks may be called from any thread, from signal handlers and recursively; a thread's first call takes
+ *     a reader line, and its exit gives it back;
+ *   - fork() is safe at any moment, also inside a guard and from multi-threaded processes; vfork() and exec() too;
+ *     after a raw clone() that copies the address space, dd_after_fork() comes before any hook;
+ *   - closing all descriptors is safe: the worker goes on dispatching;
+ *   - C++ exceptions and pthread_exit() may leave a DD_GUARDED block; longjmp() out of one and switching stacks
+ *     inside one are forbidden (a guard left by longjmp is found at the thread's next call, and counted).
+ *
+ * The C ABI is the set of functions and structs below; the macros only fill the structs.  Functions return 0 or a
+ * negative errno, never log, never exit and keep errno.  They are thread-safe unless stated; none but the calls
+ * of tables and guards is async-signal-safe.
+ */
+#ifndef DISPATCHD_H
+#define DISPATCHD_H
+
+#include <dispatchd/layout.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DD_PUBLIC __attribute__((visibility("default")))
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+enum dd_flags {
+    DD_NO_THREAD = 1,           /* no background thread: the caller's event loop calls dd_process() */
+};
+
+/* All members may be 0.  Strings are copied. */
+struct dd_options {
+    uint64_t size;              /* sizeof(struct dd_options): which members the caller knows */
+    uint64_t flags;             /* enum dd_flags */
+    const char *socket;         /* path of the worker socket; NULL: $DISPATCHD_WORKER_SOCKET, the user's daemon
+                                   in $XDG_RUNTIME_DIR where its socket exists, else the system's */
+    const char *name;           /* shown by `list workers`; NULL: the program's name */
+    int64_t timeout_ms;         /* how long to wait for a daemon that is there; 0: 1000, negative: not at all */
+};
+
+/*
+ * Join the daemon.  Returns 0 also when no daemon is there: defaults run, and the library joins when one comes.
+ * Errors: -EALREADY open already; -EINVAL options; -ENOMEM, -EAGAIN memory or thread.
+ * A refusal by the daemon is no error here (the next daemon may accept): see dd_status().
+ */
+DD_PUBLIC int dd_open(const struct dd_options *options);
+
+/* Leave the daemon; hooks run their defaults again.  Waits until no other thread is inside a guard. -EALREADY: not
+ * open. -EDEADLK: the caller is inside a guard. */
+DD_PUBLIC int dd_close(void);
+
+enum dd_state {
+    DD_CLOSED,                  /* before dd_open() */
+    DD_ALONE,                   /* no daemon has been there yet: defaults */
+    DD_JOINED,                  /* programs of a running daemon */
+    DD_ORPHANED,                /* the daemon is gone: its last programs go on */
+    DD_REFUSED,                 /* a daemon is there and refused: `error` says why */
+};
+
+struct dd_status {
+    uint64_t size;              /* in: sizeof(struct dd_status) */
+    uint64_t generation;        /* of the window that hooks use; 0: defaults */
+    uint32_t state;             /* enum dd_state */
+    char error[236];            /* last error, NUL-terminated, "" if none */
+};
+
+/* Errors: -EINVAL size. */
+DD_PUBLIC int dd_status(struct dd_status *ret_status);
+
+/* ---- event loops (DD_NO_THREAD) ------------------------------------------------------------------------ */
+
+/* A descriptor that is readable when dd_process() has work (an epoll descriptor of the library's own; it changes
+ * at fork).  -EBADF: not open with DD_NO_THREAD. */
+DD_PUBLIC int dd_fd(void);
+
+/* Do what is due; never blocks.  -EBADF as dd_fd(). */
+DD_PUBLIC int dd_process(void);
+
+/* ---- fork ---------------------------------------------------------------------------------------------- */
+
+/* In the child of a raw clone() that copied the address space, before any hook.  fork() needs no call. */
+DD_PUBLIC int dd_after_fork(void);
+
+/* ---- declaring tables ---------------------------------------------------------------------------------- */
+
+/* One field of a context.  Field names are those that operators and rejections see. */
+struct dd_field {
+    const char *name;
+    uint32_t offset;            /* bytes */
+    uint32_t size;              /* bytes: 1, 2, 4 or 8; pointers 8 */
+    uint32_t rights;            /* enum dd_rights */
+    uint32_t reserved;          /* 0 */
+};
+
+/* Code of a table: verdict of the program at this key, or the default. */
+typedef uint32_t dd_entry(void *context, uint32_t key);
+
+/*
+ * A table, as its worker declares it.  Constant after registration but for `entry`, which the library alone writes:
+ * entry[0] is the default, entry[1] and entry[2] belong to the windows of alternating generations.
+ */
+struct dd_table {
+    const char *name;           /* unique on the host; [A-Za-z0-9_.-], at most 63 bytes */
+    const char *context;        /* type of the context: programs name it in their section */
+    const struct dd_field *field;
+    uint32_t fields;
+    uint32_t context_size;      /* bytes */
+    uint32_t default_verdict;
+    uint32_t reserved;          /* 0 */
+    dd_entry *entry[DD_WINDOW_SLOTS];
+    struct dd_table *next;      /* the library's */
+};
+
+/* Make a table known; before or after dd_open().  The table is the caller's and stays valid until unregistered.
+ * -EINVAL names, sizes or rights; -EEXIST: this very struct is registered. */
+DD_PUBLIC int dd_table_register(struct dd_table *table);
+
+/* Before its memory goes (dlclose).  No thread may be inside a call of it.  NULL is fine. */
+DD_PUBLIC void dd_table_unregister(struct dd_table *table);
+
+/*
+ * DD_TABLE(name, type, default_verdict, fields...): define a table and the function that calls it,
+ *      static inline uint32_t name(uint32_t key, type *context);
+ * Fields: DD_READ(f) DD_WRITE(f) DD_PACKET(data, data_end); what is not named cannot be touched by programs.
+ * DD_TABLE_DECLARE(name, type) in a header makes the same function from a table defined elsewhere.
+ */
+#define DD_READ(member) (DD_FIELD_ONE_, member, DD_FIELD_READ)
+#define DD_WRITE(member) (DD_FIELD_ONE_, member, DD_FIELD_WRITE)
+#define DD_PACKET(data_member, data_end_member) (DD_FIELD_PAIR_, data_member, data_end_member)
+
+#define DD_TABLE(table_name, type, verdict, ...)                                                        \
+    static uint32_t table_name##_default_(void *context_, uint32_t key_)                                \
+    {                                                                                                   \
+        (void)context_;                                                                                 \
+        (void)key_;                                                                                     \
+        return verdict;                                                                                 \
+    }                                                                                                   \
+    static const struct dd_field table_name##_fields_[] = { DD_EACH_(type, __VA_ARGS__) };              \
+    struct dd_table table_name##_table = {                                                              \
+        #table_name, #type, table_name##_fields_,                                                       \
+        (uint32_t)(sizeof(table_name##_fields_) / sizeof(struct dd_field)),                             \
+        (uint32_t)sizeof(type), verdict, 0, { table_name##_default_, 0, 0 }, 0                          \
+    };                                                                                                  \
+    __attribute__((constructor)) static void table_name##_register_(void)                               \
+    {                                                                                                   \
+        dd_table_register(&table_name##_table);                                                         \
+    }                                                                                                   \
+    __attribute__((destructor)) static void table_name##_unregister_(void)                              \
+    {                                                                                                   \
+        dd_table_unregister(&table_name##_table);                                                       \
+    }                                                                                                   \
+    DD_TABLE_CALL_(table_name, type)
+
+#define DD_TABLE_DECLARE(table_name, type)      \
+    extern struct dd_table table_name##_table;  \
+    DD_TABLE_CALL_(table_name, type)
+
+#define DD_TABLE_CALL_(table_name, type)                                                                \
+    __attribute__((unused)) static inline uint32_t table_name(uint32_t key_, type *context_)            \
+    {                                                                                                   \
+        return dd_table_call_inline(&table_name##_table, key_, context_);                               \
+    }
+
+/* One or two struct dd_field from each field argument. */
+#define DD_FIELD_ONE_(type, member, rights) \
+    { #member, (uint32_t)offsetof(type, member), (uint32_t)sizeof(((type *)0)->member), rights, 0 },
+#define DD_FIELD_PAIR_(type, first, second)          \
+    DD_FIELD_ONE_(type, first, DD_FIELD_DATA)        \
+    DD_FIELD_ONE_(type, second, DD_FIELD_DATA_END)
+#define DD_FIELD_(type, item) DD_FIELD_APPLY_(type, DD_STRIP_ item)
+#define DD_STRIP_(...) __VA_ARGS__
+#define DD_FIELD_APPLY_(...) DD_FIELD_CALL_(__VA_ARGS__)
+#define DD_FIELD_CALL_(type, kind, first, second) kind(type, first, second)
+
+/* DD_EACH_(type, item...): DD_FIELD_(type, item) for up to 16 items. */
+#define DD_EACH_(type, ...)                                                                             \
+    DD_PICK_(__VA_ARGS__, DD_E16_, DD_E15_, DD_E14_, DD_E13_, DD_E12_, DD_E11_, DD_E10_, DD_E9_,        \
+             DD_E8_, DD_E7_, DD_E6_, DD_E5_, DD_E4_, DD_E3_, DD_E2_, DD_E1_, )(type, __VA_ARGS__)
+#define DD_PICK_(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, picked, ...) picked
+#define DD_E1_(t, x) DD_FIELD_(t, x)
+#define DD_E2_(t, x, ...) DD_FIELD_(t, x) DD_E1_(t, __VA_ARGS__)
+#define DD_E3_(t, x, ...) DD_FIELD_(t, x) DD_E2_(t, __VA_ARGS__)
+#define DD_E4_(t, x, ...) DD_FIELD_(t, x) DD_E3_(t, __VA_ARGS__)
+#define DD_E5_(t, x, ...) DD_FIELD_(t, x) DD_E4_(t, __VA_ARGS__)
+#define DD_E6_(t, x, ...) DD_FIELD_(t, x) DD_E5_(t, __VA_ARGS__)
+#define DD_E7_(t, x, ...) DD_FIELD_(t, x) DD_E6_(t, __VA_ARGS__)
+#define DD_E8_(t, x, ...) DD_FIELD_(t, x) DD_E7_(t, __VA_ARGS__)
+#define DD_E9_(t, x, ...) DD_FIELD_(t, x) DD_E8_(t, __VA_ARGS__)
+#define DD_E10_(t, x, ...) DD_FIELD_(t, x) DD_E9_(t, __VA_ARGS__)
+#define DD_E11_(t, x, ...) DD_FIELD_(t, x) DD_E10_(t, __VA_ARGS__)
+#define DD_E12_(t, x, ...) DD_FIELD_(t, x) DD_E11_(t, __VA_ARGS__)
+#define DD_E13_(t, x, ...) DD_FIELD_(t, x) DD_E12_(t, __VA_ARGS__)
+#define DD_E14_(t, x, ...) DD_FIELD_(t, x) DD_E13_(t, __VA_ARGS__)
+#define DD_E15_(t, x, ...) DD_FIELD_(t, x) DD_E14_(t, __VA_ARGS__)
+#define DD_E16_(t, x, ...) DD_FIELD_(t, x) DD_E15_(t, __VA_ARGS__)
+
+/* ---- calling tables ------------------------------------------------------------------------------------ */
+
+/* Call a table, for callers that cannot use the inline function (other languages).  entry[0] may be NULL there: then
+ * the default verdict is returned.  Async-signal-safe. */
+DD_PUBLIC uint32_t dd_table_call(struct dd_table *table, uint32_t key, void *context);
+
+/* ---- guards -------------------------------------------------------------------------------------------- */
+
+/*
+ * A guard: while a thread is inside one, no code that it could reach is reused.  Table calls open their own; an
+ * explicit one makes several calls cheaper and is for code that must not see a reuse between them.
+ *
+ *      DD_GUARDED { a = first(key, &context); b = second(key, &context); }
+ *
+ * Leaving the block in any way but longjmp() leaves the guard.  Never sleep inside one: code memory that
+ * was replaced meanwhile stays allocated, and `list workers` names the process.
+ */
+struct dd_guard {
+    struct dd_line *line;
+    uint64_t outer;             /* what the line held on entry: 0, or an outer guard's epoch */
+};
+
+static inline struct dd_guard dd_guard_enter(void);
+static inline void dd_guard_leave(struct dd_guard *guard);
+
+#define DD_GUARDED                                                                                      \
+    for (struct dd_guard dd_guard_ __attribute__((cleanup(dd_guard_leave))) = dd_guard_enter(),         \
+                         *dd_once_ = &dd_guard_; dd_once_; dd_once_ = 0)
+
+/* ---- the fast path ------------------------------------------------------------------------------------- */
+
+/*
+ * Thread state, in the initial thread-local block.  `line` is NULL until the thread's first guard.
+ * `last`: the last epoch after which this thread has executed a serialising instruction.
+ */
+struct dd_thread {
+    struct dd_line *line;
+    uint64_t last;
+};
+
+extern DD_PUBLIC __thread struct dd_thread dd_thread_self __attribute__((tls_model("initial-exec")));
+
+/* The current window: its head page.  The mover switches it with one store; one load of it decides slot and epoch. */
+extern DD_PUBLIC char *dd_window_base;
+
+/*
+ * Slow paths, out of line; async-signal-safe.
+ * dd_thread_join: the thread's first guard.  NULL: not open, or no line is left: the default runs.
+ * dd_thread_renew: the epoch differs from `last`: serialise, remember it, and take a line in the current set of lines
+ *      where the process has a new one.  Returns the thread's line.
+ * dd_thread_leaked: the line holds an outer guard whose frame seems gone (left by longjmp): count it.  The guard stays,
+ *      as ending it by mistake would be unsafe; it holds replaced code until the thread ends, and is shown.
+ */
+DD_PUBLIC struct dd_line *dd_thread_join(void);
+DD_PUBLIC struct dd_line *dd_thread_renew(struct dd_line *line, uint64_t epoch);
+DD_PUBLIC void dd_thread_leaked(struct dd_line *line);
+
+#define DD_LIKELY_(condition) __builtin_expect(!!(condition), 1)
+#define DD_COMPILER_BARRIER_() __asm__ volatile("" ::: "memory")
+
+static inline uint64_t dd_stack_pointer_(void)
+{
+#if defined(__x86_64__)
+    uint64_t pointer;
+
+    __asm__("mov %%rsp, %0" : "=r"(pointer));   /* no frame pointer is forced on the caller, as __builtin_frame_address would */
+    return pointer;
+#else
+    return (uint64_t)__builtin_frame_address(0);
+#endif
+}
+
+/*
+ * Enter.  The steps and their order are those of doc/model/guard.pml, where each other order fails:
+ *   1 the line is stored: from here on the daemon waits for this thread;
+ *   2 the window's base, then that window's epoch are loaded (x86 may let these pass the store of step 1: the daemon's
+ *     membarrier, between its bump of the epoch and its reading of the lines, makes one of the two visible);
+ *   3 an unknown epoch: serialise, so that no instruction fetched before the daemon's poke is executed after it;
+ *   4 only then may an entry pointer of that window be read.
+ * A nested guard (signal handler, recursion) leaves the line alone and does steps 2 to 4.
+ */
+static inline struct dd_guard dd_guard_enter_window(char **ret_base)
+{
+    struct dd_guard guard = { dd_thread_self.line, 0 };
+    uint64_t epoch;
+
+    if (!DD_LIKELY_(guard.line != 0)) {
+        guard.line = dd_thread_join();
+        if (!guard.line)
+            return guard;
+    }
+    guard.outer = __atomic_load_n(&guard.line->word, __ATOMIC_RELAXED);
+    if (DD_LIKELY_(guard.outer == 0)) {
+        __atomic_store_n(&guard.line->word, dd_thread_self.last, __ATOMIC_RELAXED);     /* 1 */
+        guard.line->stack = dd_stack_pointer_();
+    } else if (dd_stack_pointer_() > guard.line->stack) {
+        dd_thread_leaked(guard.line);
+    }
+    for (;;) {
+        DD_COMPILER_BARRIER_();         /* orders 1 before 2 in program order */
+        *ret_base = __atomic_load_n(&dd_window_base, __ATOMIC_RELAXED);                 /* 2 */
+        epoch = __atomic_load_n((uint64_t *)(*ret_base + DD_WINDOW_CONTROL), __ATOMIC_RELAXED);
+        if (DD_LIKELY_(epoch == dd_thread_self.last))
+            break;
+        guard.line = dd_thread_renew(guard.line, epoch);                                /* 3 */
+    }
+    DD_COMPILER_BARRIER_();             /* 4: orders 2 and 3 before all that the caller loads */
+    return guard;
+}
+
+static inline struct dd_guard dd_guard_enter(void)
+{
+    char *base;
+
+    return dd_guard_enter_window(&base);
+}
+
+/* Leave: release, so that nothing of the guard's inside moves behind it.  Its partner is the daemon's poll. */
+static inline void dd_guard_leave(struct dd_guard *guard)
+{
+    if (guard->line)
+        __atomic_store_n(&guard->line->word, guard->outer, __ATOMIC_RELEASE);
+}
+
+static inline uint32_t dd_table_call_inline(struct dd_table *table, uint32_t key, void *context)
+{
+    char *base;
+    struct dd_guard guard = dd_guard_enter_window(&base);
+    uint32_t verdict;
+
+    if (!DD_LIKELY_(guard.line != 0))
+        return table->entry[0](context, key);
+    verdict = table->entry[((struct dd_window_head *)base)->slot](context, key);
+    __atomic_store_n(&guard.line->word, guard.outer, __ATOMIC_RELEASE);
+    return verdict;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

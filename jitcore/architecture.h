@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What differs between processors, behind one struct.  A new architecture is a folder beside x86_64 and one row
+ * in architecture.c.
+ */
+#ifndef JITCORE_ARCHITECTURE_H
+#define JITCORE_ARCHITECTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "emitter.h"
+
+struct checked_program;         /* checker.h: instructions, with what is known of each access */
+
+struct dispatcher_case {
+    uint32_t key;
+    uint64_t target;            /* image offset of the code that this key runs */
+};
+
+struct architecture {
+    const char *name;           /* "x86_64" */
+
+    /* Translate a checked program at the emitter's position. Errors are sticky in the emitter. */
+    void (*emit_program)(struct emitter *emitter, const struct checked_program *program);
+
+    /*
+     * A binary decision tree over `cases` (sorted by key, no key twice) that jumps to the target of its key, and returns
+     * `default_verdict` for any other key.
+     */
+    void (*emit_tree)(struct emitter *emitter, const struct dispatcher_case *cases, size_t count,
+                      uint32_t default_verdict);
+
+    /* What stands before a slot (a landing pad for indirect branches); keeps the slot 8-byte aligned. */
+    void (*emit_landing)(struct emitter *emitter);
+
+    /* A slot's quadword: fall through to the code behind it; jump from the slot at image offset `from` to `to`. */
+    uint64_t (*slot_fall_through)(void);
+    uint64_t (*slot_jump)(uint64_t from, uint64_t to);
+
+    /* Fill freed bytes with what stops a thread that executes them. */
+    void (*poison)(void *write, size_t size);
+};
+
+/* The architecture that this program runs on; NULL if it has no back end. */
+const struct architecture *architecture_native(void);
+
+/* By name; NULL if unknown. */
+const struct architecture *architecture_find(const char *name);
+
+#endif

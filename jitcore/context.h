@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The typed description of a hook's context: per field offset, size and rights, and which pair delimits the
+ * packet.  Workers declare it, the checker and the verifier work from it.  Immutable after context_new().
+ */
+#ifndef JITCORE_CONTEXT_H
+#define JITCORE_CONTEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+
+#define CONTEXT_FIELDS_MAX 64
+#define CONTEXT_SIZE_MAX 4096   /* bytes */
+#define CONTEXT_NAME_MAX 63     /* bytes, without the NUL */
+
+enum context_rights {           /* equal to enum dd_rights of the shared layout */
+    CONTEXT_READ = 1,
+    CONTEXT_WRITE = 2,
+    CONTEXT_DATA = 3,
+    CONTEXT_DATA_END = 4,
+};
+
+struct context_field {
+    char name[CONTEXT_NAME_MAX + 1];
+    uint32_t offset;            /* bytes */
+    uint32_t size;              /* bytes: 1, 2, 4, 8 */
+    enum context_rights rights;
+};
+
+struct context {
+    char name[CONTEXT_NAME_MAX + 1];
+    uint32_t size;              /* bytes */
+    uint32_t fields;
+    int32_t data, data_end;     /* index of the packet's fields, -1 if there is no packet */
+    struct context_field field[];       /* sorted by offset */
+};
+
+/*
+ * Make a description from fields in any order.  Owned by the caller.  -EINVAL with `error`: a name that is empty, too
+ * long or has other bytes than [A-Za-z0-9_.-]; a field outside the context, misaligned or of another size; fields that
+ * overlap; half a packet pair or one that is not 8 bytes; too many.  -ENOMEM.
+ */
+int context_new(const char *name, uint32_t size, const struct context_field *field, uint32_t fields,
+                struct context **ret, struct jit_error *error);
+
+/* NULL is fine.  Returns NULL. */
+struct context *context_free(struct context *context);
+
+/* The same description, field by field?  On a difference fill `error` (rule "context") with the first one in words. */
+bool context_equal(const struct context *a, const struct context *b, struct jit_error *error);
+
+/* The field that covers exactly [offset, offset + size) or contains it; NULL if none does. */
+const struct context_field *context_find(const struct context *context, uint32_t offset, uint32_t size);
+
+#endif

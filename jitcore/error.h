@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What a failure of jitcore tells its caller besides a negative errno: which rule, where, and in words. */
+#ifndef JITCORE_ERROR_H
+#define JITCORE_ERROR_H
+
+#include <stdint.h>
+
+/*
+ * Filled on failure only.  `rule` is a stable word for programs ("stack-bounds"); `text` is one sentence for
+ * people that names the place, the object, the reason and, where there is one, the next step.
+ */
+struct jit_error {
+    const char *rule;           /* static string */
+    char function[64];          /* function of the object, "" if none */
+    int64_t instruction;        /* index within that function, -1 if none */
+    char text[512];
+};
+
+/* Fill `error` (may be NULL) and return `result`, so that a failing function ends in one line. */
+__attribute__((format(printf, 4, 5)))
+int jit_error_set(struct jit_error *error, int result, const char *rule, const char *format, ...);
+
+/* The same for a place in the object; the text begins with it.  `instruction` -1: the whole function. */
+__attribute__((format(printf, 6, 7)))
+int jit_error_set_at(struct jit_error *error, int result, const char *rule, const char *function,
+                     int64_t instruction, const char *format, ...);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The atomic replacement of one instruction slot.  Knows addresses and bytes only: who wants which slot to lead
+ * where is its callers' business.
+ */
+#ifndef JITCORE_POKE_H
+#define JITCORE_POKE_H
+
+#include <stdint.h>
+
+#include "image.h"
+
+/* A slot is one naturally aligned quadword that holds one instruction (padded). */
+#define SLOT_SIZE 8
+
+/*
+ * Replace the slot at image offset `slot` (8-byte aligned).
+ *      1 compare the old bytes with `expect`; other bytes are -ESTALE, and nothing is written
+ *      2 store `want` with one aligned 8-byte store
+ *      3 make it visible to instruction fetch (nothing to do on x86-64; clean and invalidate elsewhere)
+ *      4 the caller waits for the readers before it reuses what the slot led to
+ * The daemon is the image's only writer, and single-threaded: 1 and 2 need not be one atomic step.
+ */
+int poke_slot(struct image *image, uint64_t slot, uint64_t expect, uint64_t want);
+
+/*
+ * Does this host execute a slot correctly while another process pokes it?  A child executes a slot for `pokes` pokes.
+ * 0; -EIO: a torn or lost instruction was seen; other negative errno: it could not be tried.
+ * Forks; call it before threads and workers exist.
+ */
+int poke_check_host(unsigned pokes);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The x86-64 back end: what the row in x86_64.c is made of. What each does is said in architecture.h. */
+#ifndef JITCORE_X86_64_H
+#define JITCORE_X86_64_H
+
+#include "../architecture.h"
+
+extern const struct architecture architecture_x86_64;
+
+/* program.c */
+void x86_64_emit_program(struct emitter *emitter, const struct checked_program *program);
+
+/* dispatcher.c */
+void x86_64_emit_tree(struct emitter *emitter, const struct dispatcher_case *cases, size_t count,
+                      uint32_t default_verdict);
+void x86_64_emit_landing(struct emitter *emitter);
+uint64_t x86_64_slot_fall_through(void);
+uint64_t x86_64_slot_jump(uint64_t from, uint64_t to);
+void x86_64_poison(void *write, size_t size);
+
+#endif
