@@ -48,7 +48,7 @@ enum dd_flags {
 
 /* All members may be 0.  Strings are copied. */
 struct dd_options {
-    uint64_t size;              /* sizeof(struct dd_options): which members the caller knows */
+    uint64_t size;              /* sizeof(struct dd_options): which members the caller knows; 0: those below */
     uint64_t flags;             /* enum dd_flags */
     const char *socket;         /* path of the worker socket; NULL: $DISPATCHD_WORKER_SOCKET, the user's daemon
                                    in $XDG_RUNTIME_DIR where its socket exists, else the system's */
@@ -58,13 +58,15 @@ struct dd_options {
 
 /*
  * Join the daemon.  Returns 0 also when no daemon is there: defaults run, and the library joins when one comes.
- * Errors: -EALREADY open already; -EINVAL options; -ENOMEM, -EAGAIN memory or thread.
+ * Errors: -EALREADY open already; -EINVAL options; -ENAMETOOLONG the path of the socket; -ENOMEM, -EAGAIN, -EMFILE,
+ * -ENFILE memory, thread or descriptors; -ENOSYS, -EPERM the kernel or a filter in front of it has no membarrier or
+ * memfd.  Nothing is left behind by a failure.
  * A refusal by the daemon is no error here (the next daemon may accept): see dd_status().
  */
 DD_PUBLIC int dd_open(const struct dd_options *options);
 
-/* Leave the daemon; hooks run their defaults again.  Waits until no other thread is inside a guard. -EALREADY: not
- * open. -EDEADLK: the caller is inside a guard. */
+/* Leave the daemon; hooks run their defaults again.  Waits until every guard that may see a program has been left.
+ * -EALREADY: not open.  -EDEADLK: the caller is inside a guard.  Not in a signal handler, not in dd_process(). */
 DD_PUBLIC int dd_close(void);
 
 enum dd_state {
@@ -87,8 +89,8 @@ DD_PUBLIC int dd_status(struct dd_status *ret_status);
 
 /* ---- event loops (DD_NO_THREAD) ------------------------------------------------------------------------ */
 
-/* A descriptor that is readable when dd_process() has work (an epoll descriptor of the library's own; it changes
- * at fork).  -EBADF: not open with DD_NO_THREAD. */
+/* A descriptor that is readable when dd_process() has work (an epoll descriptor of the library's own).  Ask again
+ * in the child of a fork and after closing descriptors that one does not know.  -EBADF: not open with DD_NO_THREAD. */
 DD_PUBLIC int dd_fd(void);
 
 /* Do what is due; never blocks.  -EBADF as dd_fd(). */
@@ -96,7 +98,11 @@ DD_PUBLIC int dd_process(void);
 
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
-/* In the child of a raw clone() that copied the address space, before any hook.  fork() needs no call. */
+/*
+ * In the child of a raw clone() or _Fork() that copied the address space, before any hook; elsewhere it does nothing.
+ * fork() needs no call.  The child runs its defaults until it has joined by itself.  -ENOMEM and others as dd_open(): the
+ * child runs its defaults for good.  The clone itself must not come from inside a guard.
+ */
 DD_PUBLIC int dd_after_fork(void);
 
 /* ---- declaring tables ---------------------------------------------------------------------------------- */
@@ -124,13 +130,13 @@ struct dd_table {
     uint32_t fields;
     uint32_t context_size;      /* bytes */
     uint32_t default_verdict;
-    uint32_t reserved;          /* 0 */
+    uint32_t state;             /* the library's: 0 */
     dd_entry *entry[DD_WINDOW_SLOTS];
     struct dd_table *next;      /* the library's */
 };
 
 /* Make a table known; before or after dd_open().  The table is the caller's and stays valid until unregistered.
- * -EINVAL names, sizes or rights; -EEXIST: this very struct is registered. */
+ * -EINVAL: names, sizes or rights, and dd_status() says which; -EEXIST: this very struct is registered. */
 DD_PUBLIC int dd_table_register(struct dd_table *table);
 
 /* Before its memory goes (dlclose).  No thread may be inside a call of it.  NULL is fine. */
@@ -151,13 +157,13 @@ DD_PUBLIC void dd_table_unregister(struct dd_table *table);
     {                                                                                                   \
         (void)context_;                                                                                 \
         (void)key_;                                                                                     \
-        return verdict;                                                                                 \
+        return (uint32_t)(verdict);                                                                     \
     }                                                                                                   \
     static const struct dd_field table_name##_fields_[] = { DD_EACH_(type, __VA_ARGS__) };              \
     struct dd_table table_name##_table = {                                                              \
         #table_name, #type, table_name##_fields_,                                                       \
         (uint32_t)(sizeof(table_name##_fields_) / sizeof(struct dd_field)),                             \
-        (uint32_t)sizeof(type), verdict, 0, { table_name##_default_, 0, 0 }, 0                          \
+        (uint32_t)sizeof(type), (uint32_t)(verdict), 0, { table_name##_default_, 0, 0 }, 0                          \
     };                                                                                                  \
     __attribute__((constructor)) static void table_name##_register_(void)                               \
     {                                                                                                   \
@@ -181,7 +187,10 @@ DD_PUBLIC void dd_table_unregister(struct dd_table *table);
 
 /* One or two struct dd_field from each field argument. */
 #define DD_FIELD_ONE_(type, member, rights) \
-    { #member, (uint32_t)offsetof(type, member), (uint32_t)sizeof(((type *)0)->member), rights, 0 },
+    { #member, (uint32_t)offsetof(type, member), DD_FIELD_SIZE_(sizeof(((type *)0)->member)), rights, 0 },
+/* A negative array size here: a field has 1, 2, 4 or 8 bytes. */
+#define DD_FIELD_SIZE_(size) \
+    ((uint32_t)(size) + 0 * (uint32_t)sizeof(char[(size) <= 8 && ((size) & ((size) - 1)) == 0 ? 1 : -1]))
 #define DD_FIELD_PAIR_(type, first, second)          \
     DD_FIELD_ONE_(type, first, DD_FIELD_DATA)        \
     DD_FIELD_ONE_(type, second, DD_FIELD_DATA_END)
@@ -243,13 +252,9 @@ static inline void dd_guard_leave(struct dd_guard *guard);
 
 /* ---- the fast path ------------------------------------------------------------------------------------- */
 
-/*
- * Thread state, in the initial thread-local block.  `line` is NULL until the thread's first guard.
- * `last`: the last epoch after which this thread has executed a serialising instruction.
- */
+/* Thread state, in the initial thread-local block.  `line` is NULL until the thread's first guard. */
 struct dd_thread {
     struct dd_line *line;
-    uint64_t last;
 };
 
 extern DD_PUBLIC __thread struct dd_thread dd_thread_self __attribute__((tls_model("initial-exec")));
@@ -260,14 +265,17 @@ extern DD_PUBLIC char *dd_window_base;
 /*
  * Slow paths, out of line; async-signal-safe.
  * dd_thread_join: the thread's first guard.  NULL: not open, or no line is left: the default runs.
- * dd_thread_renew: the epoch differs from `last`: serialise, remember it, and take a line in the current set of lines
- *      where the process has a new one.  Returns the thread's line.
+ * dd_thread_renew: the epoch is not the line's `last`: serialise and remember it; where the process has a newer set of
+ *      lines, go on in a line of that one.  Returns the guard, with its line (NULL: none is left there).
  * dd_thread_leaked: the line holds an outer guard whose frame seems gone (left by longjmp): count it.  The guard stays,
  *      as ending it by mistake would be unsafe; it holds replaced code until the thread ends, and is shown.
  */
 DD_PUBLIC struct dd_line *dd_thread_join(void);
-DD_PUBLIC struct dd_line *dd_thread_renew(struct dd_line *line, uint64_t epoch);
+DD_PUBLIC struct dd_guard dd_thread_renew(struct dd_guard guard, uint64_t epoch);
 DD_PUBLIC void dd_thread_leaked(struct dd_line *line);
+
+/* Two guards of one function may see stack pointers that differ by arguments pushed between: that is no leak. */
+#define DD_STACK_SLACK_ 128
 
 #define DD_LIKELY_(condition) __builtin_expect(!!(condition), 1)
 #define DD_COMPILER_BARRIER_() __asm__ volatile("" ::: "memory")
@@ -286,12 +294,16 @@ static inline uint64_t dd_stack_pointer_(void)
 
 /*
  * Enter.  The steps and their order are those of doc/model/guard.pml, where each other order fails:
- *   1 the line is stored: from here on the daemon waits for this thread;
+ *   1 the line is stored, with the last epoch that this thread knows: from here on the daemon waits for it;
  *   2 the window's base, then that window's epoch are loaded (x86 may let these pass the store of step 1: the daemon's
  *     membarrier, between its bump of the epoch and its reading of the lines, makes one of the two visible);
  *   3 an unknown epoch: serialise, so that no instruction fetched before the daemon's poke is executed after it;
  *   4 only then may an entry pointer of that window be read.
  * A nested guard (signal handler, recursion) leaves the line alone and does steps 2 to 4.
+ *
+ * `last` lies in the line, not beside the pointer to it: when a signal handler runs between the load of the pointer
+ * and step 1 and moves the thread to a newer set of lines, it leaves 0 in the old line's `last`, which makes step 1 a
+ * store of nothing and step 3 find the new line.
  */
 static inline struct dd_guard dd_guard_enter_window(char **ret_base)
 {
@@ -305,18 +317,20 @@ static inline struct dd_guard dd_guard_enter_window(char **ret_base)
     }
     guard.outer = __atomic_load_n(&guard.line->word, __ATOMIC_RELAXED);
     if (DD_LIKELY_(guard.outer == 0)) {
-        __atomic_store_n(&guard.line->word, dd_thread_self.last, __ATOMIC_RELAXED);     /* 1 */
-        guard.line->stack = dd_stack_pointer_();
-    } else if (dd_stack_pointer_() > guard.line->stack) {
+        __atomic_store_n(&guard.line->word, guard.line->last, __ATOMIC_RELAXED);        /* 1 */
+        guard.line->stack = (uint32_t)dd_stack_pointer_();
+    } else if ((int32_t)((uint32_t)dd_stack_pointer_() - guard.line->stack) > DD_STACK_SLACK_) {
         dd_thread_leaked(guard.line);
     }
     for (;;) {
         DD_COMPILER_BARRIER_();         /* orders 1 before 2 in program order */
         *ret_base = __atomic_load_n(&dd_window_base, __ATOMIC_RELAXED);                 /* 2 */
-        epoch = __atomic_load_n((uint64_t *)(*ret_base + DD_WINDOW_CONTROL), __ATOMIC_RELAXED);
-        if (DD_LIKELY_(epoch == dd_thread_self.last))
+        epoch = __atomic_load_n((uint64_t *)(void *)(*ret_base + DD_WINDOW_CONTROL), __ATOMIC_RELAXED);
+        if (DD_LIKELY_(epoch == guard.line->last))
             break;
-        guard.line = dd_thread_renew(guard.line, epoch);                                /* 3 */
+        guard = dd_thread_renew(guard, epoch);                                          /* 3 */
+        if (!DD_LIKELY_(guard.line != 0))
+            return guard;
     }
     DD_COMPILER_BARRIER_();             /* 4: orders 2 and 3 before all that the caller loads */
     return guard;
@@ -344,7 +358,7 @@ static inline uint32_t dd_table_call_inline(struct dd_table *table, uint32_t key
 
     if (!DD_LIKELY_(guard.line != 0))
         return table->entry[0](context, key);
-    verdict = table->entry[((struct dd_window_head *)base)->slot](context, key);
+    verdict = table->entry[((struct dd_window_head *)(void *)base)->slot](context, key);
     __atomic_store_n(&guard.line->word, guard.outer, __ATOMIC_RELEASE);
     return verdict;
 }

@@ -7,6 +7,7 @@
 #define JITCORE_CONTEXT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "error.h"
@@ -44,6 +45,9 @@ struct context {
  */
 int context_new(const char *name, uint32_t size, const struct context_field *field, uint32_t fields,
                 struct context **ret, struct jit_error *error);
+
+/* May this be the name of a context or a field: 1 to CONTEXT_NAME_MAX bytes of [A-Za-z0-9_.-]?  `room`: bytes to look at. */
+bool context_name_valid(const char *name, size_t room);
 
 /* NULL is fine.  Returns NULL. */
 struct context *context_free(struct context *context);

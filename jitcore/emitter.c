@@ -55,13 +55,23 @@ uint64_t emitter_position(const struct emitter *emitter)
     return emitter->final + emitter->size;
 }
 
-void emitter_patch_32(struct emitter *emitter, size_t at, uint32_t value)
+static void patch(struct emitter *emitter, size_t at, const void *bytes, size_t size)
 {
     if (emitter->error)
         return;
-    assert(at <= emitter->size && emitter->size - at >= sizeof(value));
+    assert(at <= emitter->size && emitter->size - at >= size);
     if (emitter->buffer)
-        memcpy(emitter->buffer + at, &value, sizeof(value));
+        memcpy(emitter->buffer + at, bytes, size);
+}
+
+void emitter_patch_8(struct emitter *emitter, size_t at, uint8_t value)
+{
+    patch(emitter, at, &value, sizeof(value));
+}
+
+void emitter_patch_32(struct emitter *emitter, size_t at, uint32_t value)
+{
+    patch(emitter, at, &value, sizeof(value));
 }
 
 void emit_relative_32(struct emitter *emitter, uint64_t to)

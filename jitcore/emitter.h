@@ -29,7 +29,8 @@ void emit_64(struct emitter *emitter, uint64_t value);
 /* Image offset of the next byte. */
 uint64_t emitter_position(const struct emitter *emitter);
 
-/* Overwrite four bytes emitted earlier, at `at` bytes from the first. */
+/* Overwrite one or four bytes emitted earlier, at `at` bytes from the first. */
+void emitter_patch_8(struct emitter *emitter, size_t at, uint8_t value);
 void emitter_patch_32(struct emitter *emitter, size_t at, uint32_t value);
 
 /* The distance of a branch to image offset `to`, relative to the end of a four-byte field at the current position. */

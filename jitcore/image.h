@@ -8,11 +8,20 @@
  * after a grace period.
  *
  * Colours: two chained jumps whose addresses are equal modulo a large power of two share a branch-predictor entry
- * (7.2 ns a call instead of 2.75 when measured).  Each reservation begins at another multiple of 64 bytes modulo 4096
- * than the ones before it.
+ * (7.2 ns a call instead of 2.75 when measured).  Where there is room, a reservation begins at another multiple of
+ * 64 bytes modulo 4096 than the eight before it.
  *
- * Bytes never executed in this generation and bytes that a thread may have executed are different things (a
- * slot may be poked to the former at once, to the latter only after a wait): the image knows which is which.
+ * Fresh bytes are those that a slot may be poked to as soon as they are written: no thread can have executed
+ * them since it last serialised.  Others need a grace period between writing and poking.  The image knows which is which:
+ *
+ *      never handed out               fresh
+ *      committed                      executed, from here on
+ *      released (after one wait)      free, but not fresh: that wait shows that nobody is inside any more, and not that
+ *                                     everybody has serialised since (a signal handler's guard serialises for
+ *                                     the guard that it interrupted, which then goes on in the old bytes)
+ *      refreshed (after another)      fresh again: each thread that enters now has serialised after it left
+ *
+ * Not thread-safe; no function is signal-safe.
  */
 #ifndef JITCORE_IMAGE_H
 #define JITCORE_IMAGE_H
@@ -25,26 +34,33 @@
 
 struct image;
 
+#define IMAGE_NONE UINT64_MAX   /* no offset */
+
+#define IMAGE_GRANULE 64        /* bytes; reservations are multiples of it and aligned to it */
+#define IMAGE_PAGE 4096         /* bytes; after so many the colours begin again */
+
 /*
  * Make sure that [offset, offset + size) of the image's memory really exists (no SIGBUS later in a worker).
- * 0 or negative errno.  Called before those bytes are first handed out.
+ * Whole IMAGE_PAGEs.  0 or negative errno.  Called once for each page, before it is first handed out.
  */
 typedef int image_populate(void *userdata, uint64_t offset, size_t size);
 
-/* `write` is borrowed memory of `size` bytes (page multiple), writable and filled by image_new with poison as it is
- * handed out.  -ENOMEM. */
+/*
+ * `write` is borrowed memory of `size` bytes (a multiple of IMAGE_PAGE), writable; it is filled with poison page by
+ * page as pages are populated.  -ENOMEM.
+ */
 int image_new(void *write, size_t size, const struct architecture *architecture, image_populate *populate,
               void *userdata, struct image **ret);
 struct image *image_free_all(struct image *image);      /* NULL is fine; returns NULL; the memory stays the caller's */
 
 enum image_bytes {
-    IMAGE_FRESH,                /* never executed in this generation */
-    IMAGE_ANY,                  /* may have been executed before: a grace period must pass between writing and poking */
+    IMAGE_FRESH,                /* a slot may be poked to them as soon as they are written */
+    IMAGE_ANY,                  /* a grace period must pass between writing and poking; prefers what is not fresh */
 };
 
 /*
- * Reserve `size` bytes.  *ret_offset is 64-byte aligned.  IMAGE_FRESH takes never-executed bytes only; IMAGE_ANY prefers reused
- * ones.  -ENOSPC: no room of that kind (`image_usage` tells); or the error of populate.
+ * Reserve `size` bytes, more than 0.  *ret_offset is 64-byte aligned; the bytes hold poison.
+ * -ENOSPC: no contiguous room of that kind (`image_usage` tells); or the error of populate.  On error nothing changed.
  */
 int image_reserve(struct image *image, size_t size, enum image_bytes kind, uint64_t *ret_offset);
 
@@ -60,12 +76,20 @@ void image_abort(struct image *image, uint64_t offset);
 /* Poison a committed range and make it available as IMAGE_ANY.  Only after a grace period.  Allocates nothing. */
 void image_release(struct image *image, uint64_t offset);
 
+/*
+ * Keep the stock of fresh bytes: what was released before image_refresh_begin() and is still free at image_refresh_end()
+ * is fresh again.  The caller states that a grace period has begun after the one and ended before the other.
+ * Begin returns false, and has begun nothing, while there is too little to gain to be worth a grace period.
+ */
+bool image_refresh_begin(struct image *image);
+void image_refresh_end(struct image *image);
+
 struct image_usage {
     size_t size, used, fresh, largest;  /* bytes; largest contiguous free range of any kind */
 };
 void image_usage(const struct image *image, struct image_usage *ret);
 
-/* Copies of the architecture and the size for the modules that emit into the image. */
+/* What code in this image is emitted for. */
 const struct architecture *image_architecture(const struct image *image);
 
 #endif

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* One eBPF instruction, as RFC 9669 section 3.1 lays it out, little endian. */
+/*
+ * One eBPF instruction, as RFC 9669 section 3.1 lays it out, little endian; and the table of all of them: what
+ * each is called, which of its fields it uses, and whether it is supported.
+ */
 #ifndef JITCORE_INSTRUCTION_H
 #define JITCORE_INSTRUCTION_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "error.h"
 
 struct instruction {
     uint8_t opcode;
@@ -14,6 +20,67 @@ struct instruction {
 
 _Static_assert(sizeof(struct instruction) == 8, "RFC 9669 section 3.1");
 
+#define INSTRUCTION_REGISTERS 11        /* R0 to R10 */
+#define INSTRUCTION_STACK_SIZE 512      /* bytes below R10 */
+
+/* Opcode bits 0-2 (RFC 9669 section 3.2). */
+enum instruction_class {
+    CLASS_LD = 0,
+    CLASS_LDX = 1,
+    CLASS_ST = 2,
+    CLASS_STX = 3,
+    CLASS_ALU = 4,              /* 32 bits */
+    CLASS_JMP = 5,
+    CLASS_JMP32 = 6,
+    CLASS_ALU64 = 7,
+};
+
+/* Opcode bits 4-7 of arithmetic (section 4.1). */
+enum instruction_arithmetic {
+    ALU_ADD = 0x0,
+    ALU_SUB = 0x1,
+    ALU_MUL = 0x2,
+    ALU_DIV = 0x3,
+    ALU_OR = 0x4,
+    ALU_AND = 0x5,
+    ALU_LSH = 0x6,
+    ALU_RSH = 0x7,
+    ALU_NEG = 0x8,
+    ALU_MOD = 0x9,
+    ALU_XOR = 0xa,
+    ALU_MOV = 0xb,
+    ALU_ARSH = 0xc,
+    ALU_END = 0xd,
+};
+
+/* Opcode bits 4-7 of jumps (section 4.3). */
+enum instruction_jump {
+    JUMP_ALWAYS = 0x0,
+    JUMP_EQ = 0x1,
+    JUMP_GT = 0x2,
+    JUMP_GE = 0x3,
+    JUMP_SET = 0x4,
+    JUMP_NE = 0x5,
+    JUMP_SGT = 0x6,
+    JUMP_SGE = 0x7,
+    JUMP_CALL = 0x8,
+    JUMP_EXIT = 0x9,
+    JUMP_LT = 0xa,
+    JUMP_LE = 0xb,
+    JUMP_SLT = 0xc,
+    JUMP_SLE = 0xd,
+};
+
+/* Whole opcodes with a meaning of their own. */
+#define OPCODE_LOAD_64 0x18             /* two instructions long */
+#define OPCODE_CALL 0x85
+#define OPCODE_EXIT 0x95
+#define OPCODE_JUMP_16 0x05             /* distance in the offset field */
+#define OPCODE_JUMP_32 0x06             /* distance in the immediate */
+
+/* The source field of OPCODE_CALL (section 4.3.1). */
+enum instruction_call { CALL_HELPER = 0, CALL_LOCAL = 1, CALL_KERNEL = 2 };
+
 static inline unsigned instruction_destination(struct instruction i)
 {
     return i.registers & 15;
@@ -23,5 +90,54 @@ static inline unsigned instruction_source(struct instruction i)
 {
     return i.registers >> 4;
 }
+
+static inline enum instruction_class instruction_class(struct instruction i)
+{
+    return (enum instruction_class)(i.opcode & 7);
+}
+
+/* Bits 4-7: which arithmetic or jump. */
+static inline unsigned instruction_operation(struct instruction i)
+{
+    return i.opcode >> 4;
+}
+
+/* Arithmetic and jumps: is the second operand the source register (else the immediate)? */
+static inline bool instruction_uses_source(struct instruction i)
+{
+    return i.opcode & 8;
+}
+
+static inline bool instruction_is_arithmetic(struct instruction i)
+{
+    return instruction_class(i) == CLASS_ALU || instruction_class(i) == CLASS_ALU64;
+}
+
+/* A jump, conditional or not, within the function; not a call, not an exit. */
+bool instruction_is_jump(struct instruction i);
+
+/* Where a jump leads, counted from the instruction behind it. */
+int32_t instruction_jump_distance(struct instruction i);
+
+/* Bytes that a load or store accesses: 1, 2, 4 or 8. */
+unsigned instruction_access_size(struct instruction i);
+
+/* Of a load: is the value sign-extended? */
+bool instruction_access_signed(struct instruction i);
+
+/* How many struct instruction it takes: 1 or 2. */
+unsigned instruction_length(struct instruction i);
+
+/* "add64", "jeq32", "ldxdw", ...; "unknown" if the RFC has none with this opcode. */
+const char *instruction_name(struct instruction i);
+
+/*
+ * Is this one an instruction, well formed and supported?  `next` is what follows it, NULL at the end of the function.
+ * 0, or with `error`: -EINVAL rule "instruction" (unknown opcode, a register that does not exist, R10 written, a field that
+ * is not used and not zero, half of a two-part instruction); -EOPNOTSUPP rule "unsupported" or "helper" (defined, but not
+ * supported yet).  `function` and `index` are for the error's place.
+ */
+int instruction_check(struct instruction i, const struct instruction *next, const char *function, int64_t index,
+                      struct jit_error *error);
 
 #endif

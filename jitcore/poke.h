@@ -24,10 +24,12 @@
 int poke_slot(struct image *image, uint64_t slot, uint64_t expect, uint64_t want);
 
 /*
- * Does this host execute a slot correctly while another process pokes it?  A child executes a slot for `pokes` pokes.
- * 0; -EIO: a torn or lost instruction was seen; other negative errno: it could not be tried.
- * Forks; call it before threads and workers exist.
+ * Does this host execute a slot correctly while another process pokes it?  A child executes one through its own
+ * mapping, all the time, for `pokes` pokes.
+ * 0; -EIO: a torn or lost instruction was executed; other negative errno: it could not be tried (-EACCES: executable
+ * memfds are forbidden).
+ * Forks and waits for its child; call it before threads and workers exist.
  */
-int poke_check_host(unsigned pokes);
+int poke_check_host(const struct architecture *architecture, unsigned pokes);
 
 #endif

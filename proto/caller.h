@@ -3,7 +3,7 @@
  * The caller: the blocking client side of a conversation, for dispatchctl and libdispatchd.
  *
  * Every function has a deadline, is indifferent to signals (EINTR), raises no SIGPIPE, never logs, and bounds what
- * the daemon can make it hold: a daemon is checked no less than a client is.
+ * the daemon can make it hold (an answer: 16 MiB, a million values, 16 descriptors).
  *
  * A conversation that failed is over: after any negative result except -EINVAL all later calls give -ENOTCONN, so that
  * the answer of one call is never taken for that of another.  A caller is used by one thread at a time.
@@ -32,9 +32,9 @@ struct caller_reply {
 void caller_reply_done(struct caller_reply *reply);
 
 /*
- * Connect to a socket.  path: at most 107 bytes, else -ENAMETOOLONG; one that begins with '@' is in the abstract
- * name space.  interface: answers of its methods are checked against it (fields that it lacks are let pass: a newer
- * daemon), so that the types of what is there can be relied upon; it must outlive the caller; NULL: no check.
+ * Connect to a socket.  path: at most 107 bytes, else -ENAMETOOLONG.  interface: answers of its methods are checked
+ * against it (fields that it lacks are let pass: a newer daemon), so that the types of what is there can be relied
+ * upon; errors of other interfaces are passed on unchecked; it must outlive the caller; NULL: no check.
  * timeout_ms: more than 0.  -ENOENT, -ECONNREFUSED, -EACCES, ...: of connect(2); -ETIMEDOUT: the other side does not
  * accept (its queue is full).
  */

@@ -3,13 +3,12 @@
  * An interface: the tables that a .varlink file becomes.
  *
  * The files are embedded in the program and parsed once at start-up.  From the same tables come the validation of
- * what peers send, the dispatching (server.h), the introspection and the tests of each bad parameter, so none
- * of them can differ from the file that people read.
+ * what peers send (parameters.h), the dispatching and introspection (server.h) and the tests of each bad parameter,
+ * so none of them can differ from the file that people read.
  *
  *      tables      what a file declares
  *      parsing     text to tables
  *      looking up  by name
- *      checking    a JSON object against the tables
  *
  * An interface is never changed after it was made: any number of threads may use it.  No function is safe in a
  * signal handler.
@@ -17,11 +16,6 @@
  */
 #ifndef DISPATCHD_INTERFACE_H
 #define DISPATCHD_INTERFACE_H
-
-#include <stdbool.h>
-#include <stddef.h>
-
-struct json_object;
 
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
@@ -100,32 +94,14 @@ struct interface *interface_free(struct interface *interface);
 
 /* ---- looking up ---------------------------------------------------------------------------------------- */
 
-/* By name within the interface ("Attach"); NULL if there is none. */
+/* By name ("Attach", "wait", "live"); NULL if there is none. */
 const struct interface_member *interface_method(const struct interface *interface, const char *name);
 const struct interface_member *interface_error(const struct interface *interface, const char *name);
+const struct interface_field *interface_field(const struct interface_type *structure, const char *name);
+const struct interface_value *interface_value(const struct interface_type *enumeration, const char *name);
 
 /* By fully qualified name ("io.dispatchd.Control.Attach"); NULL also if the name is of another interface. */
 const struct interface_member *interface_qualified_method(const struct interface *interface, const char *name);
 const struct interface_member *interface_qualified_error(const struct interface *interface, const char *name);
-
-/* ---- checking ------------------------------------------------------------------------------------------ */
-
-enum interface_check_flags {
-    INTERFACE_ALLOW_UNKNOWN = 1 << 0,   /* fields that are not declared are ignored: the peer may be newer */
-};
-
-/* What is wrong with an object. */
-struct interface_fault {
-    char parameter[128];    /* which one, as a path: `operations[2].key`; UTF-8, cut at a character if too long */
-    char reason[192];       /* the end of a sentence: "is missing", "must be an int, not a string" */
-};
-
-/*
- * Check an object against a struct type (a method's input or output, an error's input).  A NULL object stands for
- * an empty one.  Every parameter must be declared, be there unless optional, and have the declared type; ints have no
- * fraction and no exponent and fit 64 bits.  -EINVAL: it does not fit, and *reterr (may be NULL) says where.
- */
-int interface_check(const struct interface_type *type, struct json_object *object, unsigned flags,
-                    struct interface_fault *reterr);
 
 #endif

@@ -82,9 +82,9 @@ void descriptors_free(int *descriptors, size_t n);
 /* ---- text ---------------------------------------------------------------------------------------------- */
 
 /*
- * The object that a text of `length` bytes (no NUL at the end needed) is.
- * A member that occurs twice has its last value; the first is dropped before anybody can see it.  Numbers that do not
- * fit 64 bits are refused (-EBADMSG) where they are integers.  Errors: all of the above but -ETOOMANYREFS.
+ * The object that a text of `length` bytes (no NUL at the end needed) is.  The caller puts *ret.
+ * A member that occurs twice has its last value; the first is dropped before anybody can see it.  Integers beyond 64
+ * bits saturate (parameters_check refuses them).  Errors: all of the above but -ETOOMANYREFS.
  */
 int message_parse(const char *text, size_t length, const struct message_limits *limits, struct json_object **ret);
 

@@ -21,14 +21,16 @@ struct reader *reader_free(struct reader *reader);
 
 /*
  * Room for the next bytes: at least `want` bytes at *ret, valid until the next call with this reader.  Together
- * with reader_commit this lets recvmsg write in place.  -EMSGSIZE: the unfinished message is too long already.
+ * with reader_commit this lets recvmsg write in place.  All complete messages must have been taken out before, so
+ * what is held is never more than one unfinished message and one read.
+ * -EMSGSIZE: the unfinished message is too long already; -ENOMEM.
  */
 int reader_reserve(struct reader *reader, size_t want, void **ret);
 
 /*
  * `length` bytes were written to the reserved room, and `descriptors` came with them.  The descriptors are the
  * reader's from here on, also on failure.  sender: who wrote the bytes, NULL where not known.
- * -ETOOMANYREFS: more descriptors than one message may have.  -EBADMSG: the unfinished message was begun by
+ * -ETOOMANYREFS: more descriptors wait than one message may have.  -EBADMSG: the unfinished message was begun by
  * another process than the one that wrote these bytes.  After an error the reader is of no use.
  */
 int reader_commit(struct reader *reader, size_t length, const int *descriptors, size_t n_descriptors,

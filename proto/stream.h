@@ -31,6 +31,9 @@ struct stream *stream_free(struct stream *stream);
 /* The socket; it stays the stream's. */
 int stream_descriptor(const struct stream *stream);
 
+/* Give the socket away: it is the caller's, and the stream is good for stream_free only. */
+int stream_release(struct stream *stream);
+
 /* Who connected or listened on the other side (SO_PEERCRED): as it was then, and not after a fork. */
 int stream_peer(const struct stream *stream, struct ucred *ret);
 

@@ -98,12 +98,16 @@ DD_STATIC_ASSERT(sizeof(struct dd_control) == 2 * DD_CACHE_LINE, "shared layout"
  *        marks it when the thread exits, is killed or executes another program, so that a line with a dead
  *        owner is quiescent whatever its word says.  The daemon never locks it (its memory is hostile): it
  *        reads the futex word, which glibc keeps first: 0 free, FUTEX_OWNER_DIED set, or the holder's id.
- * stack: stack pointer of the outermost guard; finds a guard that was left by longjmp.
+ * last:  the last epoch after which the thread has serialised; DD_LINE_UNSEEN before the first; 0 in a line that its
+ *        thread has left for one in a newer set of lines.  For the worker alone.
+ * stack: low half of the stack pointer of the outermost guard; finds a guard that was left by longjmp.
+ *
+ * The thread's id, for display, is in the futex word of `owner`.
  */
 struct dd_line {
     uint64_t word;
-    uint64_t stack;
-    uint32_t thread;            /* thread id, for display; not trusted */
+    uint64_t last;
+    uint32_t stack;
     uint32_t leaked;            /* guards found abandoned by longjmp, for display */
     pthread_mutex_t owner;
 };

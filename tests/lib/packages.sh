@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 # Reads packages.txt and installs what is missing. To be sourced by bash.
 
-packages_file=$(dirname "${BASH_SOURCE[0]}")/packages.txt
+packages_file=$(realpath "$(dirname "${BASH_SOURCE[0]}")")/packages.txt
 
 # packages ROLE...: the packages of these roles, one a line.
 packages()

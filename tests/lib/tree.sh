@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 # Builds the tree out of the source and counts test results. To be sourced by bash, with the top of the source as
 # working directory.
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 # Debian 12 containers for the system tests: make a root, run a command in it, boot it. To be sourced by bash.
 #
 # Roots come from archives that are made once a month, or when their packages or sources change, and kept in

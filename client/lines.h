@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reader lines of this process: a memfd that the daemon maps too (layout.h: struct dd_lines).
+ *
+ *      sets        making one, which one is current, looking at all
+ *      handing out a line to a thread and back
+ *      forking     the child's set, and its place in the child
+ *
+ * There is one set for the life of the process.  A second one is made only where the application closed the memfd and
+ * a daemon asks for it that never saw it; then threads go over, each when it next enters a guard (thread.c), and
+ * the first set stays mapped for good, since a guard or a signal handler may still hold a pointer into it.
+ *
+ * Locks: `lines_claim` and `lines_release` take a lock of their own, below all others, with all signals blocked.
+ */
+#ifndef DISPATCHD_LINES_H
+#define DISPATCHD_LINES_H
+
+#include <dispatchd/layout.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "descriptor.h"
+
+/* ---- sets ---------------------------------------------------------------------------------------------- */
+
+struct lines {
+    struct dd_lines *map;
+    struct descriptor memfd;
+    struct lines *older;        /* sets that are not handed out any more */
+    int forking;                /* lines_prepare_fork: index of the forking thread's line here, -1: none */
+    struct dd_line copy;        /* and what it held */
+};
+
+/* A sealed memfd of lines, mapped, not inherited by fork (MADV_DONTFORK).  Never freed.  -ENOMEM, -EMFILE, ... */
+int lines_new(struct lines **ret);
+
+/* The set that lines are handed out from; NULL before dd_open().  Async-signal-safe. */
+struct lines *lines_current(void);
+
+/* Does the line belong to the current set?  Async-signal-safe. */
+bool lines_is_current(const struct dd_line *line);
+
+/*
+ * Make a set the current one.  Threads that hold a line of the set before go over when they next enter a guard,
+ * whatever the epoch is then.  Negative: of barrier_process(); nothing has changed.
+ */
+int lines_replace(struct lines *lines);
+
+/* Is every line, of all sets, outside a guard or in one that began in this generation, or is its owner dead?
+ * Call after a barrier in all threads. */
+bool lines_are_past(uint64_t generation);
+
+/* Is the calling thread inside a guard? */
+bool lines_in_guard(void);
+
+/* ---- handing out --------------------------------------------------------------------------------------- */
+
+/* A line of the current set, locked for the calling thread until it exits; NULL: none is left, or no set is there.
+ * All signals are blocked by the caller. */
+struct dd_line *lines_claim(void);
+
+/* Give it back; ends a guard that the thread left behind.  All signals are blocked by the caller. */
+void lines_release(struct dd_line *line);
+
+/* ---- forking ------------------------------------------------------------------------------------------- */
+
+/*
+ * In the parent, before the fork: the memfd of the child's lines, in which the calling thread has the same line with the
+ * same content, and no other thread has one.  The caller owns *ret_memfd.
+ */
+int lines_prepare_fork(int *ret_memfd);
+
+/*
+ * In the child, before anything else: put memory back where the parent's lines were.  memfd: of lines_prepare_fork(), or
+ * -EBADF: that failed, the child tries again.  The calling thread owns its line again.  Takes the descriptor over.
+ * Negative: private memory took its place, so that guards end well; lines are not handed out any more.
+ */
+int lines_after_fork(int memfd);
+
+/* Before lines_after_fork() in a child that was not prepared (dd_after_fork): nobody has a line. */
+void lines_forget_thread(void);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See thread.h.
+ *
+ * What runs here may interrupt anything, itself included: a signal handler may enter its first guard while the
+ * thread enters its own.  So whatever takes more than one store is done with all signals blocked, and what was read
+ * before is read again.  (One thing is beyond us: glibc's list of robust mutexes.  A thread whose very first
+ * guard is in a handler that interrupted an operation of the application on a robust mutex may lose that list's end.)
+ */
+#include "thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "dispatchd.h"
+#include "lines.h"
+#include "serialise.h"
+#include "signals.h"
+
+__thread struct dd_thread dd_thread_self;
+
+/*
+ * Runs `release_line` at thread exit.  Made by a constructor: so early that the key is one of those whose values
+ * pthread_setspecific keeps without allocating, which a signal handler could not afford.
+ */
+static pthread_key_t exit_key;
+
+/* Threads end inside a guard where pthread_exit() unwound code without cleanups: the guard ends with the line. */
+static void release_line(void *unused)
+{
+    sigset_t saved = signals_block();
+    struct dd_line *line = dd_thread_self.line;
+
+    (void)unused;
+    dd_thread_self.line = NULL;
+    if (line && lines_is_current(line))
+        lines_release(line);    /* lines of older sets, and the unlikely rest: the kernel marks the owner dead */
+    signals_restore(&saved);
+}
+
+__attribute__((constructor(101))) static void make_exit_key(void)
+{
+    pthread_key_create(&exit_key, release_line);
+}
+
+void thread_forget_line(void)
+{
+    dd_thread_self.line = NULL;
+}
+
+/* A line of the current set becomes the thread's.  Signals are blocked. */
+static struct dd_line *claim(void)
+{
+    struct dd_line *line = lines_claim();
+
+    if (line) {
+        dd_thread_self.line = line;
+        pthread_setspecific(exit_key, line);
+    }
+    return line;
+}
+
+struct dd_line *dd_thread_join(void)
+{
+    struct dd_line *line;
+    int saved_errno = errno;
+    sigset_t saved;
+
+    if (!lines_current())
+        return NULL;
+    saved = signals_block();
+    line = dd_thread_self.line;         /* a handler may have been faster */
+    if (!line)
+        line = claim();
+    signals_restore(&saved);
+    errno = saved_errno;
+    return line;
+}
+
+/* ---- renew --------------------------------------------------------------------------------------------- */
+
+/*
+ * The thread's line is one of an older set: take one of the current set.  The old line stays locked, as outer guards may
+ * still use it; its `last` becomes 0, so that no guard is entered on it any more.  false: no line is left.
+ */
+static bool take_newer_line(void)
+{
+    sigset_t saved = signals_block();
+    struct dd_line *old = dd_thread_self.line;
+    bool taken = lines_is_current(old) || claim();
+
+    if (taken && old != dd_thread_self.line)
+        __atomic_store_n(&old->last, 0, __ATOMIC_RELAXED);
+    signals_restore(&saved);
+    return taken;
+}
+
+/* Enter on the thread's line, as the inline guard does, and then leave the old one: at no time is neither stored. */
+static struct dd_guard go_over(struct dd_guard old)
+{
+    struct dd_guard guard = { dd_thread_self.line, 0 };
+
+    guard.outer = __atomic_load_n(&guard.line->word, __ATOMIC_RELAXED);
+    if (guard.outer == 0) {
+        __atomic_store_n(&guard.line->word, guard.line->last, __ATOMIC_RELAXED);
+        guard.line->stack = old.line->stack;
+    }
+    __atomic_store_n(&old.line->last, 0, __ATOMIC_RELAXED);
+    dd_guard_leave(&old);
+    return guard;
+}
+
+/*
+ *   1 go over to the thread's newest line, if this guard is on an older one;
+ *   2 serialise: what the thread fetched before the daemon's poke is not executed after;
+ *   3 only then remember the epoch: a handler between 2 and 3 serialises once more, the other order would let
+ *     it run stale code;
+ *   4 look again: a handler, or the membership in the middle of lines_replace(), may have made this line an old one, and
+ *     step 3 has undone the 0 that they left in `last`.
+ */
+struct dd_guard dd_thread_renew(struct dd_guard guard, uint64_t epoch)
+{
+    int saved_errno = errno;
+
+    do {
+        if (!lines_is_current(dd_thread_self.line) && !take_newer_line()) {
+            dd_guard_leave(&guard);
+            guard.line = NULL;
+            break;
+        }
+        if (guard.line != dd_thread_self.line)
+            guard = go_over(guard);                                         /* 1 */
+        serialise();                                                        /* 2 */
+        __atomic_store_n(&guard.line->last, epoch, __ATOMIC_RELAXED);       /* 3 */
+        DD_COMPILER_BARRIER_();
+    } while (guard.line != dd_thread_self.line || !lines_is_current(guard.line));   /* 4 */
+    errno = saved_errno;
+    return guard;
+}
+
+/* ---- leaked guards ------------------------------------------------------------------------------------- */
+
+static bool on_alternate_stack(void)
+{
+    stack_t stack;
+
+    return sigaltstack(NULL, &stack) == 0 && (stack.ss_flags & SS_ONSTACK) != 0;
+}
+
+/*
+ * An alternate signal stack lies anywhere, so a handler's guard there proves nothing.  And a signal between the two
+ * stores of an enter finds the stack pointer of an earlier guard: so a leak is what is seen twice on one and the same
+ * outer guard.  It lasts as long as the thread, so it is counted once: the mark goes where no frame is above it.
+ */
+void dd_thread_leaked(struct dd_line *line)
+{
+    static __thread uint32_t suspect __attribute__((tls_model("initial-exec")));
+    int saved_errno = errno;
+
+    if (!on_alternate_stack()) {
+        if (suspect == line->stack) {
+            line->leaked++;
+            line->stack += UINT32_C(1) << 30;
+        }
+        suspect = line->stack;
+    }
+    errno = saved_errno;
+}

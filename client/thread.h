@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread's side of the guard, out of line: taking a reader line, going over to a newer one, giving it back at exit.
+ * The functions that the inline guard calls are in dispatchd.h.
+ */
+#ifndef DISPATCHD_THREAD_H
+#define DISPATCHD_THREAD_H
+
+/* In a child that was not prepared: the calling thread has no line. */
+void thread_forget_line(void);
+
+#endif

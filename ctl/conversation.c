@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* The conversation with the daemon.  Every failure is one sentence: which socket, why, and what to do about it. */
+#include "conversation.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "interface.h"
+#include "util.h"
+
+static void caller_close(struct caller **caller)
+{
+    caller_free(*caller);
+}
+
+static void interface_close(struct interface **interface)
+{
+    interface_free(*interface);
+}
+
+char *socket_path(const char *option)
+{
+    const char *environment = getenv("DISPATCHD_CONTROL_SOCKET"), *user = getenv("XDG_RUNTIME_DIR");
+    _cleanup_free_ char *path = NULL;
+
+    if (option || (environment && *environment))
+        return require(strdup(option ? option : environment));
+    if (user && *user) {
+        if (asprintf(&path, "%s/dispatchd/control", user) < 0)
+            require(NULL);
+        if (access(path, F_OK) == 0)
+            return TAKE_POINTER(path);
+    }
+    return require(strdup("/run/dispatchd/control"));
+}
+
+static bool is_socket(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) < 0 || S_ISSOCK(status.st_mode);
+}
+
+/* Why connecting failed and what helps, as the end of a sentence. */
+static const char *connect_reason(const char *path, int r)
+{
+    switch (r) {
+    case -ENOENT:
+        return "there is no such socket; is dispatchd running? (systemctl start dispatchd, or dispatchd --user)";
+    case -ECONNREFUSED:
+        return is_socket(path) ? "nobody listens there; is dispatchd running? (systemctl start dispatchd, or dispatchd --user)"
+                               : "this is not a socket; see --socket";
+    case -EACCES:
+    case -EPERM:
+        return "permission denied; members of group dispatchd may connect";
+    case -ETIMEDOUT:
+    case -EAGAIN:
+        return "dispatchd does not accept the connection; it hangs, or has too many clients";
+    case -ENAMETOOLONG:
+        return "the path of a socket has at most 107 bytes; see --socket";
+    case -EPROTOTYPE:
+        return "this socket speaks another protocol; is it the control socket of dispatchd?";
+    default:
+        return strerror(-r);
+    }
+}
+
+static enum status call_failed(const char *path, int timeout_ms, int r)
+{
+    switch (r) {
+    case -ETIMEDOUT:
+        return complain(STATUS_TIMEOUT, "no answer from dispatchd at %s within %d s; see --timeout", path, timeout_ms / 1000);
+    case -ECONNRESET:
+    case -EPIPE:
+        return complain(STATUS_CONNECTION, "dispatchd at %s closed the connection without an answer; its log says why", path);
+    case -ENOMEM:
+    case -EMFILE:
+        return complain(STATUS_LOCAL, "cannot call dispatchd at %s: %s", path, strerror(-r));
+    case -EPROTO:
+        return complain(STATUS_CONNECTION, "the answer from %s is not one of io.dispatchd.Control; is dispatchd there, in "
+                        "dispatchctl's version?", path);
+    default:
+        return complain(STATUS_CONNECTION, "the answer from %s cannot be read: %s", path, message_error_text(r));
+    }
+}
+
+enum status converse(const char *path, int timeout_ms, const char *method, struct json_object *parameters, int descriptor,
+                     struct caller_reply *ret)
+{
+    _cleanup_(interface_close) struct interface *interface = NULL;
+    _cleanup_(caller_close) struct caller *caller = NULL;
+    _cleanup_free_ char *name = NULL;
+    int r;
+
+    r = interface_parse(interface_text_control, &interface, NULL);
+    if (r < 0)
+        return complain(STATUS_LOCAL, "cannot read the interface of dispatchd: %s", strerror(-r));
+    if (asprintf(&name, "%s.%s", interface->name, method) < 0)
+        require(NULL);
+    r = caller_connect(path, interface, timeout_ms < CONNECT_TIMEOUT_MS ? timeout_ms : CONNECT_TIMEOUT_MS, &caller);
+    if (r < 0)
+        return complain(STATUS_CONNECTION, "cannot connect to %s: %s", path, connect_reason(path, r));
+    r = caller_call(caller, name, parameters, &descriptor, descriptor >= 0, timeout_ms, ret);
+    if (r < 0)
+        return call_failed(path, timeout_ms, r);
+    return ret->error ? STATUS_REFUSED : STATUS_DONE;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/* dispatchctl: options, then a verb, then one call to the daemon, then its answer for people or programs. */
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "conversation.h"
+#include "print.h"
+#include "refusal.h"
+#include "request.h"
+#include "status.h"
+#include "util.h"
+#include "verb.h"
+
+#define TIMEOUT_DEFAULT_S 30
+#define TIMEOUT_MAX_S 86400
+
+struct options {
+    const char *socket;
+    const char *wait;               /* NULL: the daemon's default */
+    int timeout_ms;
+    bool json, quiet, help, allow_unverified;
+};
+
+/* ---- options ------------------------------------------------------------------------------------------- */
+
+static void help_print(void)
+{
+    puts("Usage: dispatchctl [OPTION...] VERB [ARGUMENT...]\n"
+         "Change what running workers do, through dispatchd.\n");
+    for (const struct verb *verb = verbs; verb->name; verb++) {
+        fputs("  ", stdout);
+        verb_usage(stdout, verb);
+        printf("\n        %s\n", verb->summary);
+    }
+    printf("\nOptions, anywhere on the line:\n"
+           "  --socket PATH     control socket (default: $DISPATCHD_CONTROL_SOCKET, else the user's own dispatchd in\n"
+           "                    $XDG_RUNTIME_DIR/dispatchd/control, else /run/dispatchd/control)\n"
+           "  --json            print the answer as JSON, for programs; the tables for people may change\n"
+           "  -q, --quiet       print ids only\n"
+           "  --timeout SECONDS how long to wait for the answer (default %d)\n"
+           "  --help            this text, or that of the verb\n"
+           "  --version         the version\n"
+           "\nExit codes:\n", TIMEOUT_DEFAULT_S);
+    for (int status = 0; status < STATUS_MAX; status++)
+        printf("  %d  %s\n", status, status_text[status]);
+}
+
+static enum status timeout_read(const char *word, int *ret_ms)
+{
+    char *end;
+    long seconds = strtol(word, &end, 10);
+
+    if (end == word || *end || seconds < 1 || seconds > TIMEOUT_MAX_S)
+        return complain(STATUS_USAGE, "--timeout takes seconds from 1 to %d, not '%s'", TIMEOUT_MAX_S, word);
+    *ret_ms = (int)seconds * 1000;
+    return STATUS_DONE;
+}
+
+static enum status wait_read(const char *word, const char **ret)
+{
+    static const char *const levels[] = { "committed", "live", "quiescent" };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(levels); i++)
+        if (strcmp(word, levels[i]) == 0) {
+            *ret = word;
+            return STATUS_DONE;
+        }
+    return complain(STATUS_USAGE, "--wait takes committed, live or quiescent, not '%s'", word);
+}
+
+/* Options may stand anywhere; getopt moves the words behind them. */
+static enum status options_read(int argc, char **argv, struct options *ret)
+{
+    enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, ALLOW_UNVERIFIED, HELP, SHOW_VERSION };
+    static const struct option table[] = {
+        { "socket", required_argument, NULL, SOCKET },
+        { "json", no_argument, NULL, JSON },
+        { "quiet", no_argument, NULL, 'q' },
+        { "timeout", required_argument, NULL, TIMEOUT },
+        { "wait", required_argument, NULL, WAIT },
+        { "allow-unverified", no_argument, NULL, ALLOW_UNVERIFIED },
+        { "help", no_argument, NULL, HELP },
+        { "version", no_argument, NULL, SHOW_VERSION },
+        { 0 },
+    };
+    struct options options = { .timeout_ms = TIMEOUT_DEFAULT_S * 1000 };
+    enum status status = STATUS_DONE;
+    int letter;
+
+    while (status == STATUS_DONE && (letter = getopt_long(argc, argv, "q", table, NULL)) >= 0)
+        switch (letter) {
+        case SOCKET:
+            options.socket = optarg;
+            break;
+        case JSON:
+            options.json = true;
+            break;
+        case 'q':
+            options.quiet = true;
+            break;
+        case TIMEOUT:
+            status = timeout_read(optarg, &options.timeout_ms);
+            break;
+        case WAIT:
+            status = wait_read(optarg, &options.wait);
+            break;
+        case ALLOW_UNVERIFIED:
+            options.allow_unverified = true;
+            break;
+        case HELP:
+            options.help = true;
+            break;
+        case SHOW_VERSION:
+            puts("dispatchctl " PACKAGE_VERSION);
+            exit(STATUS_DONE);
+        default:                        /* getopt has said what is wrong */
+            status = STATUS_USAGE;
+        }
+    if (status == STATUS_DONE && options.json && options.quiet)
+        status = complain(STATUS_USAGE, "--json and --quiet are two kinds of output; choose one");
+    *ret = options;
+    return status;
+}
+
+/* ---- one verb ------------------------------------------------------------------------------------------ */
+
+static enum status help(char **words, int n_words)
+{
+    if (n_words == 0)
+        help_print();
+    else if (verb_help(words[0]) == 0)
+        return complain(STATUS_USAGE, "there is no verb '%s'; see dispatchctl --help", words[0]);
+    return STATUS_DONE;
+}
+
+static enum status verb_check(const struct verb *verb, const struct options *options, int n_arguments)
+{
+    if (n_arguments != verb_arguments(verb)) {
+        complain(STATUS_USAGE, "%s takes %d arguments, not %d:", verb->name, verb_arguments(verb), n_arguments);
+        fputs("  dispatchctl ", stderr);
+        verb_usage(stderr, verb);
+        fputc('\n', stderr);
+        return STATUS_USAGE;
+    }
+    if (options->wait && !(verb->options & VERB_WAIT))
+        return complain(STATUS_USAGE, "%s takes no --wait; see dispatchctl --help", verb->name);
+    if (options->allow_unverified && !(verb->options & VERB_ALLOW_UNVERIFIED))
+        return complain(STATUS_USAGE, "%s takes no --allow-unverified; see dispatchctl --help", verb->name);
+    return STATUS_DONE;
+}
+
+static void options_add(const struct options *options, struct json_object *parameters)
+{
+    if (options->wait && json_object_object_add(parameters, "wait", require(json_object_new_string(options->wait))) < 0)
+        require(NULL);
+    if (options->allow_unverified &&
+        json_object_object_add(parameters, "allow_unverified", require(json_object_new_boolean(true))) < 0)
+        require(NULL);
+}
+
+static void refusal_print(const struct options *options, const struct caller_reply *reply)
+{
+    _cleanup_free_ char *text = refusal_text(reply->error, reply->parameters);
+
+    if (options->json) {
+        struct json_object *object = require(json_object_new_object());
+
+        json_object_object_add(object, "error", json_object_new_string(reply->error));
+        json_object_object_add(object, "parameters", json_object_get(reply->parameters));
+        print_json(object);
+        json_object_put(object);
+    }
+    complain(STATUS_REFUSED, "%s", text);
+}
+
+/* A change is live in all workers of this daemon; those of an earlier one are named. */
+static void unmoved_print(struct json_object *reply)
+{
+    struct json_object *unmoved = json_object_object_get(reply, "unmoved");
+
+    for (size_t i = 0; unmoved && i < json_object_array_length(unmoved); i++) {
+        struct json_object *worker = json_object_array_get_idx(unmoved, i);
+        _cleanup_free_ char *pid = value_text(json_object_object_get(worker, "pid"));
+        _cleanup_free_ char *name = value_text(json_object_object_get(worker, "name"));
+
+        complain(STATUS_DONE, "worker %s (%s) still runs the code of an earlier dispatchd and does not see this yet", pid,
+                 name);
+    }
+}
+
+static void reply_print(const struct verb *verb, const struct options *options, struct json_object *reply)
+{
+    if (options->json) {
+        print_json(reply);
+        return;
+    }
+    if (verb->print)
+        verb->print(verb, reply, options->quiet);
+    unmoved_print(reply);
+}
+
+static enum status verb_run(const struct verb *verb, const struct options *options, char **arguments)
+{
+    _cleanup_(request_done) struct request request = { NULL, -EBADF };
+    _cleanup_(caller_reply_done) struct caller_reply reply = { 0 };
+    _cleanup_free_ char *path = socket_path(options->socket);
+    enum status status;
+
+    status = request_make(verb, arguments, &request);
+    if (status != STATUS_DONE)
+        return status;
+    options_add(options, request.parameters);
+    status = converse(path, options->timeout_ms, verb->method, request.parameters, request.descriptor, &reply);
+    if (status == STATUS_REFUSED)
+        refusal_print(options, &reply);
+    else if (status == STATUS_DONE)
+        reply_print(verb, options, reply.parameters);
+    return status;
+}
+
+static enum status run(int argc, char **argv)
+{
+    struct options options;
+    const struct verb *verb;
+    enum status status;
+    int words;
+
+    status = options_read(argc, argv, &options);
+    argv += optind;
+    argc -= optind;
+    if (status != STATUS_DONE)
+        return status;
+    if (options.help)
+        return help(argv, argc);
+    if (argc == 0)
+        return complain(STATUS_USAGE, "what to do? see dispatchctl --help");
+    verb = verb_find(argv, argc, &words);
+    if (!verb && strcmp(argv[0], "list") == 0)
+        return complain(STATUS_USAGE, "list programs, tables, links or workers?");
+    if (!verb)
+        return complain(STATUS_USAGE, "there is no verb '%s'; see dispatchctl --help", argv[0]);
+    status = verb_check(verb, &options, argc - words);
+    return status == STATUS_DONE ? verb_run(verb, &options, argv + words) : status;
+}
+
+int main(int argc, char **argv)
+{
+    enum status status = run(argc, argv);
+
+    if (fflush(stdout) == EOF || ferror(stdout))
+        return complain(STATUS_LOCAL, "cannot write the answer: %m");
+    return status;
+}

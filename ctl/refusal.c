@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One row an error.  In a text {name} stands for the error's parameter of that name; what [brackets] enclose is left out
+ * if a parameter in it is missing, empty or below 0.
+ */
+#include "refusal.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "print.h"
+#include "status.h"
+#include "util.h"
+
+#define CONTROL "io.dispatchd.Control."
+#define SERVICE "org.varlink.service."
+
+static const struct refusal {
+    const char *error;
+    const char *text;
+} refusals[] = {
+    { CONTROL "UnknownProgram", "no program is named '{program}'; `dispatchctl list programs` shows those that are loaded" },
+    { CONTROL "UnknownTable", "no worker has declared a table '{table}'; `dispatchctl list tables` shows those that are known" },
+    { CONTROL "UnknownLink", "there is no link {link}; `dispatchctl list links` shows those that there are" },
+    { CONTROL "ProgramExists", "a program '{program}' is loaded already; unload it first, or take another name" },
+    { CONTROL "ProgramInUse", "program '{program}' is attached; detach first: link {links}" },
+    { CONTROL "KeyTaken", "key {key} of table '{table}' has program '{program}' already; detach link {link} first" },
+    { CONTROL "ContextMismatch",
+      "program '{program}' is for the context '{program_context}', but table '{table}' has the context '{table_context}'" },
+    { CONTROL "ObjectInvalid", "the object of program '{program}' cannot be used: {reason}" },
+    { CONTROL "ProgramRejected",
+      "program '{program}' is rejected: {reason}[ (rule {rule})][, at instruction {instruction} of {function}]" },
+    { CONTROL "NotVerified",
+      "program '{program}' is not verified; --allow-unverified loads it all the same, if you trust whoever wrote it" },
+    { CONTROL "LimitExceeded", "the limit '{limit}' is reached (at most {maximum})" },
+    { CONTROL "ImageFull",
+      "no room for the code: it needs {needed} bytes, {available} are free; unload programs that nothing is attached to" },
+    { CONTROL "DatabaseFailed", "the database of dispatchd failed: {reason}; dispatchd's own log says more" },
+    { SERVICE "InvalidParameter", "parameter '{parameter}' is not accepted[: {reason}]" },
+    { SERVICE "MethodNotFound", "this dispatchd has no method {method}; it is older or newer than dispatchctl" },
+    { SERVICE "InterfaceNotFound", "there is no interface {interface} here; is this the control socket of dispatchd?" },
+    { SERVICE "PermissionDenied", "permission denied; members of group dispatchd may do this" },
+};
+
+static bool value_shown(struct json_object *value)
+{
+    if (json_object_is_type(value, json_type_string))
+        return json_object_get_string_len(value) > 0;
+    if (json_object_is_type(value, json_type_int))
+        return json_object_get_int64(value) >= 0;
+    return value != NULL;
+}
+
+/* Write `length` bytes of a text with its parameters.  Returns false if one of them has nothing to show. */
+static bool text_fill(FILE *out, const char *text, size_t length, struct json_object *parameters)
+{
+    bool complete = true;
+
+    while (length > 0) {
+        const char *close = *text == '{' ? memchr(text, '}', length) : NULL;
+        size_t used = 1;
+
+        if (close) {
+            _cleanup_free_ char *name = require(strndup(text + 1, (size_t)(close - text - 1)));
+            struct json_object *value = json_object_object_get(parameters, name);
+            _cleanup_free_ char *shown = value_text(value);
+
+            fputs(shown, out);
+            complete &= value_shown(value);
+            used = (size_t)(close - text) + 1;
+        } else
+            fputc(*text, out);
+        text += used;
+        length -= used;
+    }
+    return complete;
+}
+
+static void optional_fill(FILE *out, const char *text, size_t length, struct json_object *parameters)
+{
+    _cleanup_free_ char *filled = NULL;
+    size_t size = 0;
+    FILE *part = require(open_memstream(&filled, &size));
+    bool complete = text_fill(part, text, length, parameters);
+
+    fclose(part);
+    if (complete)
+        fputs(require(filled), out);
+}
+
+static void sentence_fill(FILE *out, const char *text, struct json_object *parameters)
+{
+    while (*text) {
+        size_t plain = strcspn(text, "[");
+
+        text_fill(out, text, plain, parameters);
+        text += plain;
+        if (*text == '[') {
+            size_t length = strcspn(text + 1, "]");
+
+            optional_fill(out, text + 1, length, parameters);
+            text += length + 2;
+        }
+    }
+}
+
+static void unknown_fill(FILE *out, const char *error, struct json_object *parameters)
+{
+    const char *separator = " with ";
+
+    fputs(error, out);
+    json_object_object_foreach(parameters, name, value) {
+        _cleanup_free_ char *shown = value_text(value);
+
+        fprintf(out, "%s%s=%s", separator, name, shown);
+        separator = ", ";
+    }
+}
+
+char *refusal_text(const char *error, struct json_object *parameters)
+{
+    char *text = NULL;
+    size_t size = 0, i = 0;
+    FILE *out = require(open_memstream(&text, &size));
+
+    while (i < ARRAY_LENGTH(refusals) && strcmp(refusals[i].error, error) != 0)
+        i++;
+    if (i < ARRAY_LENGTH(refusals))
+        sentence_fill(out, refusals[i].text, parameters);
+    else
+        unknown_fill(out, error, parameters);
+    fclose(out);
+    return require(text);
+}

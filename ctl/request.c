@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* From words to parameters: the only checks are those that the wire cannot express. */
+#include "request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <string.h>
+
+#include "message.h"
+#include "util.h"
+
+void request_done(struct request *request)
+{
+    json_object_put(request->parameters);
+    close_descriptor(&request->descriptor);
+}
+
+static enum status number_read(const char *shown, const char *word, uint64_t maximum, uint64_t *ret)
+{
+    bool hex = strncmp(word, "0x", 2) == 0 || strncmp(word, "0X", 2) == 0;
+    const char *digits = hex ? word + 2 : word;
+    uint64_t value;
+
+    errno = 0;
+    value = strtoull(digits, NULL, hex ? 16 : 10);
+    if (!*digits || digits[strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789")] || errno || value > maximum)
+        return complain(STATUS_USAGE, "%s is a number from 0 to %" PRIu64 ", in decimal or as 0x..., not '%s'", shown,
+                        maximum, word);
+    *ret = value;
+    return STATUS_DONE;
+}
+
+/* O_NONBLOCK: a FIFO without a writer is opened too, and refused by the daemon, instead of waited for. */
+static enum status file_open(const char *path, int *ret)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (descriptor < 0)
+        return complain(STATUS_LOCAL, "cannot open '%s': %s", path, strerror(errno));
+    *ret = descriptor;
+    return STATUS_DONE;
+}
+
+static enum status argument_add(struct request *request, const struct argument *argument, const char *word)
+{
+    struct json_object *value;
+    uint64_t number = 0;
+    enum status status;
+
+    switch (argument->kind) {
+    case ARGUMENT_FILE:
+        return file_open(word, &request->descriptor);
+    case ARGUMENT_NAME:
+        value = json_object_new_string(word);
+        break;
+    default:
+        status = number_read(argument->shown, word, argument->kind == ARGUMENT_KEY ? UINT32_MAX : INT64_MAX, &number);
+        if (status != STATUS_DONE)
+            return status;
+        value = json_object_new_int64((int64_t)number);
+    }
+    if (json_object_object_add(request->parameters, argument->parameter, require(value)) < 0)
+        require(NULL);
+    return STATUS_DONE;
+}
+
+/* The daemon would close the connection on text that is not UTF-8, so it is refused here, by the same rule. */
+static enum status text_check(struct json_object *parameters)
+{
+    _cleanup_free_ char *text = NULL;
+    struct json_object *copy = NULL;
+    size_t length;
+    int r;
+
+    r = message_format(parameters, &text, &length);
+    if (r >= 0)
+        r = message_parse(text, length, NULL, &copy);
+    json_object_put(copy);
+    if (r < 0)
+        return complain(STATUS_USAGE, "the arguments cannot be sent: %s", message_error_text(r));
+    return STATUS_DONE;
+}
+
+enum status request_make(const struct verb *verb, char **arguments, struct request *ret)
+{
+    _cleanup_(request_done) struct request request = { require(json_object_new_object()), -EBADF };
+    enum status status = STATUS_DONE;
+
+    for (int i = 0; verb->argument[i].shown && status == STATUS_DONE; i++)
+        status = argument_add(&request, &verb->argument[i], arguments[i]);
+    if (status == STATUS_DONE)
+        status = text_check(request.parameters);
+    if (status != STATUS_DONE)
+        return status;
+    ret->parameters = TAKE_POINTER(request.parameters);
+    ret->descriptor = TAKE_DESCRIPTOR(request.descriptor);
+    return STATUS_DONE;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of verbs, and what is printed from their replies. */
+#include "verb.h"
+
+#include <json-c/json.h>
+#include <string.h>
+
+#include "print.h"
+#include "status.h"
+
+/* ---- printing ------------------------------------------------------------------------------------------ */
+
+static void rows_show(const struct verb *verb, struct json_object *rows, bool quiet)
+{
+    if (quiet)
+        print_ids(verb->columns, rows);
+    else
+        print_table(verb->columns, rows);
+}
+
+static void print_rows(const struct verb *verb, struct json_object *reply, bool quiet)
+{
+    rows_show(verb, json_object_object_get(reply, verb->rows), quiet);
+}
+
+static void print_info(const struct verb *verb, struct json_object *reply, bool quiet)
+{
+    if (!quiet)
+        print_facts(reply);
+}
+
+/* One program, as a table of one row. */
+static void print_program(const struct verb *verb, struct json_object *reply, bool quiet)
+{
+    struct json_object *rows = require(json_object_new_array());
+
+    json_object_array_add(rows, json_object_get(json_object_object_get(reply, verb->rows)));
+    rows_show(verb, rows, quiet);
+    json_object_put(rows);
+}
+
+static void print_link(const struct verb *verb, struct json_object *reply, bool quiet)
+{
+    printf("%s%s\n", quiet ? "" : "link ", json_object_get_string(json_object_object_get(reply, "link")));
+}
+
+/* ---- the table ----------------------------------------------------------------------------------------- */
+
+static const struct column program_columns[] = {
+    { "PROGRAM", "name", 0 },
+    { "CONTEXT", "context", 0 },
+    { "FUNCTION", "function", 0 },
+    { "VERIFIED", "verified", 0 },
+    { "INSTRUCTIONS", "instructions", 0 },
+    { "BYTES", "image_bytes", 0 },
+    { "LINKS", "links", 0 },
+    { "DIGEST", "digest", 12 },
+    { 0 },
+};
+
+static const struct column table_columns[] = {
+    { "TABLE", "name", 0 },
+    { "CONTEXT", "context", 0 },
+    { "DEFAULT", "default_verdict", 0 },
+    { "WORKERS", "workers", 0 },
+    { "SHAPE", "shape", 0 },
+    { "BYTES", "image_bytes", 0 },
+    { "SETTLED", "settled", 0 },
+    { "LINKS", "links", 0 },
+    { 0 },
+};
+
+static const struct column link_columns[] = {
+    { "LINK", "id", 0 },
+    { "TABLE", "table", 0 },
+    { "KEY", "key", 0 },
+    { "PROGRAM", "program", 0 },
+    { 0 },
+};
+
+static const struct column worker_columns[] = {
+    { "PID", "pid", 0 },
+    { "NAME", "name", 0 },
+    { "UID", "uid", 0 },
+    { "STATE", "state", 0 },
+    { "GENERATION", "generation", 0 },
+    { "THREADS", "threads", 0 },
+    { "HOLDING", "holding", 0 },
+    { "LEAKED", "leaked_guards", 0 },
+    { "TABLES", "tables", 0 },
+    { 0 },
+};
+
+const struct verb verbs[] = {
+    {
+        .name = "load",
+        .argument = { { "NAME", "program", ARGUMENT_NAME }, { "FILE", NULL, ARGUMENT_FILE } },
+        .options = VERB_ALLOW_UNVERIFIED | VERB_WAIT,
+        .summary = "compile a BPF object and keep it under a name",
+        .help = "FILE is an ELF object from `clang -target bpf -O2 -g` with one program in a section\n"
+                "\"table/CONTEXT\", CONTEXT being the type that tables declare.  The program runs nowhere until\n"
+                "it is attached.  dispatchd keeps the object; the file is not needed any more.",
+        .method = "Load",
+        .print = print_program,
+        .rows = "program",
+        .columns = program_columns,
+    },
+    {
+        .name = "unload",
+        .argument = { { "NAME", "program", ARGUMENT_NAME } },
+        .options = VERB_WAIT,
+        .summary = "forget a program that nothing is attached to",
+        .help = "Refused while links hold the program: detach them first.",
+        .method = "Unload",
+    },
+    {
+        .name = "attach",
+        .argument = { { "TABLE", "table", ARGUMENT_NAME },
+                      { "KEY", "key", ARGUMENT_KEY },
+                      { "PROGRAM", "program", ARGUMENT_NAME } },
+        .options = VERB_WAIT,
+        .summary = "run a program at a key of a table, in all workers",
+        .help = "KEY is a number from 0 to 4294967295, in decimal or as 0x...  A key has one program.  Prints the\n"
+                "link, by which it is detached.  The link outlives dispatchd and the workers.",
+        .method = "Attach",
+        .print = print_link,
+    },
+    {
+        .name = "detach",
+        .argument = { { "LINK", "link", ARGUMENT_LINK } },
+        .options = VERB_WAIT,
+        .summary = "take a link away: the key has its default again",
+        .help = "LINK is the number that attach printed and `list links` shows.",
+        .method = "Detach",
+    },
+    {
+        .name = "list programs",
+        .summary = "loaded programs, and the links that hold each",
+        .help = "VERIFIED says whether the program was proven safe; what was loaded with --allow-unverified was not.",
+        .method = "ListPrograms",
+        .print = print_rows,
+        .rows = "programs",
+        .columns = program_columns,
+    },
+    {
+        .name = "list tables",
+        .summary = "tables that workers have declared",
+        .help = "SHAPE and BYTES describe the code that finds the program of a key; SETTLED is whether it has its\n"
+                "final place, where calls are fastest.  WORKERS counts those that declare the table now.",
+        .method = "ListTables",
+        .print = print_rows,
+        .rows = "tables",
+        .columns = table_columns,
+    },
+    {
+        .name = "list links",
+        .summary = "which program runs at which key",
+        .help = "",
+        .method = "ListLinks",
+        .print = print_rows,
+        .rows = "links",
+        .columns = link_columns,
+    },
+    {
+        .name = "list workers",
+        .summary = "processes that call tables",
+        .help = "STATE is current; moving (it joined, but threads may still run the code of an earlier dispatchd);\n"
+                "unmoved (it still runs that code and has not come back); or disconnected (it closed its socket and\n"
+                "runs on).  HOLDING workers have a thread that keeps replaced code from being reused.  LEAKED counts\n"
+                "guards that were left by longjmp.",
+        .method = "ListWorkers",
+        .print = print_rows,
+        .rows = "workers",
+        .columns = worker_columns,
+    },
+    {
+        .name = "info",
+        .summary = "version, generation and use of dispatchd",
+        .help = "The generation is one more after each start of dispatchd.",
+        .method = "Info",
+        .print = print_info,
+    },
+    { 0 },
+};
+
+/* ---- finding ------------------------------------------------------------------------------------------- */
+
+const struct verb *verb_find(char **words, int n_words, int *ret_words)
+{
+    for (const struct verb *verb = verbs; verb->name; verb++) {
+        const char *second = strchr(verb->name, ' ');
+        size_t first = second ? (size_t)(second - verb->name) : strlen(verb->name);
+        int needed = second ? 2 : 1;
+
+        if (n_words < needed || strlen(words[0]) != first || strncmp(words[0], verb->name, first) != 0)
+            continue;
+        if (second && strcmp(words[1], second + 1) != 0)
+            continue;
+        *ret_words = needed;
+        return verb;
+    }
+    return NULL;
+}
+
+int verb_arguments(const struct verb *verb)
+{
+    int n = 0;
+
+    while (verb->argument[n].shown)
+        n++;
+    return n;
+}
+
+/* ---- help ---------------------------------------------------------------------------------------------- */
+
+void verb_usage(FILE *out, const struct verb *verb)
+{
+    fputs(verb->name, out);
+    for (const struct argument *argument = verb->argument; argument->shown; argument++)
+        fprintf(out, " %s", argument->shown);
+    if (verb->options & VERB_ALLOW_UNVERIFIED)
+        fputs(" [--allow-unverified]", out);
+    if (verb->options & VERB_WAIT)
+        fputs(" [--wait LEVEL]", out);
+}
+
+static void verb_help_one(const struct verb *verb)
+{
+    fputs("Usage: dispatchctl [OPTION...] ", stdout);
+    verb_usage(stdout, verb);
+    printf("\n%c%s.\n", verb->summary[0] - ('a' - 'A'), verb->summary + 1);
+    if (*verb->help)
+        printf("\n%s\n", verb->help);
+    if (verb->options & VERB_ALLOW_UNVERIFIED)
+        puts("\n  --allow-unverified    load a program that nobody has proven safe: it can stop or crash every worker");
+    if (verb->options & VERB_WAIT)
+        puts("\n  --wait LEVEL          when to answer (default: live)\n"
+             "      committed         the change will outlive dispatchd\n"
+             "      live              every later call in every worker sees it\n"
+             "      quiescent         no thread is left in the code that was replaced");
+}
+
+int verb_help(const char *word)
+{
+    size_t length = strlen(word);
+    int found = 0;
+
+    for (const struct verb *verb = verbs; verb->name; verb++)
+        if (strncmp(verb->name, word, length) == 0 && (verb->name[length] == '\0' || verb->name[length] == ' ')) {
+            if (found++)
+                putchar('\n');
+            verb_help_one(verb);
+        }
+    return found;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The verbs: one row each says what it takes, what it asks of the daemon, what it prints and what --help says.
+ * Parsing, help and the manual's test come from the same rows.
+ */
+#ifndef CTL_VERB_H
+#define CTL_VERB_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct column;
+struct json_object;
+
+enum argument_kind {
+    ARGUMENT_NAME,          /* passed on as it is */
+    ARGUMENT_KEY,           /* 0 to 4294967295, decimal or 0x... */
+    ARGUMENT_LINK,          /* an id as `list links` shows it */
+    ARGUMENT_FILE,          /* opened here; its descriptor is passed on */
+};
+
+struct argument {
+    const char *shown;      /* in capitals, for the help; NULL: no more arguments */
+    const char *parameter;  /* of the method; a file has none */
+    enum argument_kind kind;
+};
+
+#define VERB_ARGUMENTS_MAX 3
+
+enum verb_options {
+    VERB_WAIT = 1 << 0,                 /* --wait */
+    VERB_ALLOW_UNVERIFIED = 1 << 1,     /* --allow-unverified */
+};
+
+struct verb {
+    const char *name;                   /* one word, or "list WHAT" */
+    struct argument argument[VERB_ARGUMENTS_MAX + 1];
+    unsigned options;                   /* enum verb_options */
+    const char *summary;                /* one line */
+    const char *help;                   /* what a user needs to know besides */
+    const char *method;                 /* of interface io.dispatchd.Control */
+    /* For people; quiet: ids only.  NULL: nothing to print. */
+    void (*print)(const struct verb *verb, struct json_object *reply, bool quiet);
+    const char *rows;                   /* member of the reply that print shows as a table */
+    const struct column *columns;       /* of the rows; the first is the id */
+};
+
+extern const struct verb verbs[];       /* ends with a NULL name */
+
+/* The verb that the words begin with; *ret_words of them are its name.  NULL: none. */
+const struct verb *verb_find(char **words, int n_words, int *ret_words);
+
+/* Arguments that a verb takes. */
+int verb_arguments(const struct verb *verb);
+
+/* "attach TABLE KEY PROGRAM [--wait LEVEL]" */
+void verb_usage(FILE *out, const struct verb *verb);
+
+/* Help for all verbs whose name begins with this word; returns how many there are. */
+int verb_help(const char *word);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+#include "change.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grace_driver.h"
+#include "log.h"
+#include "object.h"
+#include "refresh.h"
+#include "settle.h"
+#include "store.h"
+#include "util.h"
+
+/* A change between its request and the release of what it replaced. */
+struct change {
+    struct grace_waiter waiter;         /* first: step 6 */
+    struct daemon *daemon;
+    struct change_request request;
+    struct table **dirty;               /* tables whose code it changes, each once */
+    struct entry_change **prepared;     /* per dirty table; NULL after its commit */
+    size_t tables;
+    uint64_t *replaced;                 /* image ranges to release; per dirty table, IMAGE_NONE for none */
+};
+
+void operations_free(struct operation *operation, size_t operations)
+{
+    if (!operation)
+        return;
+    for (size_t i = 0; i < operations; i++) {
+        free(operation[i].object);
+        object_free(operation[i].read);
+        context_free(operation[i].declared);
+        shared_context_put(operation[i].context);
+    }
+    free(operation);
+}
+
+static struct change *change_free(struct change *change)
+{
+    if (!change)
+        return NULL;
+    operations_free(change->request.operation, change->request.operations);
+    free(change->dirty);
+    free(change->prepared);
+    free(change->replaced);
+    free(change);
+    return NULL;
+}
+
+static void change_cleanup(struct change **change)
+{
+    change_free(*change);
+}
+
+static int change_new(struct daemon *daemon, const struct change_request *request, struct change **ret)
+{
+    size_t n = request->operations;
+    _cleanup_(change_cleanup) struct change *change = calloc(1, sizeof(*change));
+
+    if (!change) {
+        operations_free(request->operation, n);
+        return -ENOMEM;
+    }
+    change->daemon = daemon;
+    change->request = *request;
+    change->dirty = calloc(n + 1, sizeof(*change->dirty));
+    change->prepared = calloc(n + 1, sizeof(*change->prepared));
+    change->replaced = calloc(n + 1, sizeof(*change->replaced));
+    if (!change->dirty || !change->prepared || !change->replaced)
+        return -ENOMEM;
+    *ret = TAKE_POINTER(change);
+    return 0;
+}
+
+/* ---- step 1: check ------------------------------------------------------------------------------------- */
+
+static int check_operations(struct change *change, struct refusal *refusal)
+{
+    for (size_t i = 0; i < change->request.operations; i++) {
+        struct operation *operation = &change->request.operation[i];
+        int r = operation->kind->check(change->daemon, operation, refusal);
+
+        if (r < 0)
+            return r;
+        operation->checked = true;
+    }
+    return 0;
+}
+
+/* ---- step 2: prepare ----------------------------------------------------------------------------------- */
+
+static int prepare_operations(struct change *change, struct refusal *refusal)
+{
+    for (size_t i = 0; i < change->request.operations; i++) {
+        struct operation *operation = &change->request.operation[i];
+        int r = operation->kind->prepare ? operation->kind->prepare(change->daemon, operation, refusal) : 0;
+
+        if (r < 0)
+            return r;
+        operation->prepared = true;
+    }
+    return 0;
+}
+
+/* Each table whose links this change touches, once. */
+static void collect_tables(struct change *change)
+{
+    for (size_t i = 0; i < change->request.operations; i++) {
+        struct table *table = change->request.operation[i].table;
+
+        if (!table || table->dirty)
+            continue;
+        table->dirty = true;
+        change->dirty[change->tables++] = table;
+    }
+    for (size_t i = 0; i < change->tables; i++)
+        change->dirty[i]->dirty = false;
+}
+
+static int refuse_image(struct daemon *daemon, int r, size_t needed, struct refusal *refusal)
+{
+    struct image_usage usage;
+
+    if (r != -ENOSPC)
+        return refuse(refusal, r, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+    image_usage(daemon->image, &usage);
+    return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)needed, "available", (int64_t)usage.largest);
+}
+
+static int prepare_table(struct change *change, size_t i, struct refusal *refusal)
+{
+    _cleanup_free_ struct dispatcher_case *cases = NULL;
+    struct table *table = change->dirty[i];
+    int r;
+
+    r = table_cases(table, &cases);
+    if (r >= 0)
+        r = entry_prepare(table->entry, cases, table->links, &change->prepared[i]);
+    return r < 0 ? refuse_image(change->daemon, r, entry_code_size(table->entry), refusal) : 0;
+}
+
+static int prepare(struct change *change, struct refusal *refusal)
+{
+    int r;
+
+    r = prepare_operations(change, refusal);
+    if (r < 0)
+        return r;
+    collect_tables(change);
+    for (size_t i = 0; i < change->tables; i++) {
+        r = prepare_table(change, i, refusal);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- step 3: commit ------------------------------------------------------------------------------------ */
+
+static int store_operation(struct change *change, const struct operation *operation)
+{
+    char object[2 * NAME_LENGTH_MAX + 64];
+    int r;
+
+    if (operation->unchanged)
+        return 0;
+    r = operation->kind->store(change->daemon, operation);
+    if (r < 0)
+        return r;
+    operation->kind->describe(operation, object, sizeof(object));
+    return store_audit(change->daemon->store, change->request.uid, change->request.pid, operation->kind->name, object);
+}
+
+/* Workers that declare what is known already are most of those that join: they cost no write. */
+static bool has_effect(const struct change *change)
+{
+    for (size_t i = 0; i < change->request.operations; i++)
+        if (!change->request.operation[i].unchanged)
+            return true;
+    return false;
+}
+
+static int commit(struct change *change, struct refusal *refusal)
+{
+    struct store *store = change->daemon->store;
+    int r;
+
+    if (!has_effect(change))
+        return 0;
+    r = store_begin(store);
+    for (size_t i = 0; r >= 0 && i < change->request.operations; i++)
+        r = store_operation(change, &change->request.operation[i]);
+    if (r >= 0)
+        r = store_commit(store);
+    if (r < 0) {
+        r = refuse(refusal, r, "DatabaseFailed", "s", "reason", store_error(store));
+        store_rollback(store);
+    }
+    return r;
+}
+
+/* ---- step 4: poke -------------------------------------------------------------------------------------- */
+
+/*
+ * The change is in the database: from here on nothing may fail.  A slot that is not as we left it means that the image was
+ * written by something else; going on would make image and database differ, so the daemon ends, and the next one builds a
+ * new generation from the database.
+ */
+static void poke(struct change *change)
+{
+    for (size_t i = 0; i < change->tables; i++) {
+        struct table *table = change->dirty[i];
+        int r = entry_change_commit(TAKE_POINTER(change->prepared[i]), &change->replaced[i]);
+
+        if (r < 0) {
+            log_line(LOG_CRIT, "table \"%s\": its slot was overwritten (%s); restart builds the image anew", table->name,
+                     strerror(-r));
+            abort();
+        }
+        table->changes++;
+    }
+}
+
+/* ---- steps 5 and 6: answer, release -------------------------------------------------------------------- */
+
+static void answer(struct change *change)
+{
+    if (change->request.done)
+        change->request.done(change->request.userdata, change->request.operation, change->request.operations);
+    change->request.done = NULL;
+}
+
+/* Nobody is in the replaced code any more. */
+static void release(struct grace_waiter *waiter)
+{
+    struct change *change = (struct change *)waiter;
+
+    for (size_t i = 0; i < change->tables; i++)
+        if (change->replaced[i] != IMAGE_NONE)
+            image_release(change->daemon->image, change->replaced[i]);
+    for (size_t i = 0; i < change->request.operations; i++)
+        if (change->request.operation[i].kind->release)
+            change->request.operation[i].kind->release(change->daemon, &change->request.operation[i]);
+    answer(change);
+    refresh(change->daemon);
+    change_free(change);
+}
+
+static void undo(struct change *change)
+{
+    for (size_t i = 0; i < change->tables; i++)
+        change->prepared[i] = entry_change_abort(change->prepared[i]);
+    for (size_t i = change->request.operations; i-- > 0;)
+        if (change->request.operation[i].checked)
+            change->request.operation[i].kind->undo(change->daemon, &change->request.operation[i]);
+}
+
+static void settle_tables(struct change *change)
+{
+    for (size_t i = 0; i < change->tables; i++)
+        settle(change->daemon, change->dirty[i]);
+}
+
+int change_run(struct daemon *daemon, const struct change_request *request, struct refusal *refusal)
+{
+    _cleanup_(change_cleanup) struct change *change = NULL;
+    int r;
+
+    r = change_new(daemon, request, &change);
+    if (r < 0)
+        return refuse_image(daemon, r, 0, refusal);
+    r = check_operations(change, refusal);                      /* 1 */
+    if (r >= 0)
+        r = prepare(change, refusal);                           /* 2 */
+    if (r >= 0)
+        r = commit(change, refusal);                            /* 3 */
+    if (r < 0) {
+        undo(change);
+        return r;
+    }
+    poke(change);                                               /* 4 */
+    settle_tables(change);
+    change->waiter.over = release;
+    grace_driver_wait(daemon->grace, &change->waiter);          /* 6: asked for before the publication below begins it */
+    if (request->wait == CHANGE_LIVE)
+        grace_publish(grace_driver_grace(daemon->grace));
+    if (request->wait != CHANGE_QUIESCENT)
+        answer(change);                                         /* 5 */
+    TAKE_POINTER(change);
+    return 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one path of every change.  A change is a transaction of operations, and runs through the same steps whatever they are:
+ *
+ *      1 check    names, limits, contexts; each operation takes its effect in the registry, so that the next one sees it
+ *      2 prepare  compile, place code, emit the trees: all that can fail for want of memory fails here
+ *      3 commit   to the database, durable
+ *      4 poke     all slots, as one batch; cannot fail
+ *      5 answer   as late as was asked for: committed, live, quiescent
+ *      6 release  after a grace period, what was replaced
+ *
+ * A failure in 1 to 3 undoes the operations in reverse order: registry, image and database are as before.
+ * A new kind of operation is one struct operation_kind; it brings its own check and prepare, never a path of its own.
+ */
+#ifndef DAEMON_CHANGE_H
+#define DAEMON_CHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon.h"
+#include "refusal.h"
+
+struct operation;
+
+struct operation_kind {
+    const char *name;                   /* "attach" */
+    /* Steps 1 and 2.  Each leaves nothing behind when it fails, and fills the refusal.  prepare may be NULL. */
+    int (*check)(struct daemon *daemon, struct operation *operation, struct refusal *refusal);
+    int (*prepare)(struct daemon *daemon, struct operation *operation, struct refusal *refusal);
+    /* Step 3: rows, inside the transaction. */
+    int (*store)(struct daemon *daemon, const struct operation *operation);
+    /* Undo check and, where it was done, prepare. */
+    void (*undo)(struct daemon *daemon, struct operation *operation);
+    /* Step 6: drop what the operation replaced.  May be NULL. */
+    void (*release)(struct daemon *daemon, struct operation *operation);
+    /* For the audit log: the object's name, into `text`. */
+    void (*describe)(const struct operation *operation, char *text, size_t size);
+};
+
+extern const struct operation_kind operation_load, operation_unload, operation_attach, operation_detach,
+    operation_declare;
+
+/* One operation: what was asked (the caller fills it in), and what became of it. */
+struct operation {
+    const struct operation_kind *kind;
+
+    char program_name[NAME_LENGTH_MAX + 1];     /* load, unload, attach */
+    char table_name[NAME_LENGTH_MAX + 1];       /* attach, declare */
+    uint32_t key;                               /* attach */
+    int64_t link_id;                            /* detach; set by attach */
+    void *object;                               /* load: ELF bytes, owned */
+    size_t object_size;
+    bool allow_unverified;                      /* load */
+    struct context *declared;                   /* declare: owned */
+    uint32_t default_verdict;                   /* declare */
+
+    /* Set by check. */
+    struct program *program;
+    struct table *table;                        /* attach, detach: its code changes */
+    struct link *link;
+    struct shared_context *context;             /* load, declare: a reference */
+    struct object *read;                        /* load */
+    struct table *declared_table, *replaced_table;      /* declare */
+    bool created;                               /* declare: declared_table is new */
+    bool unchanged;                             /* all is as asked already: nothing to store */
+    bool checked, prepared;
+};
+
+enum change_wait {
+    CHANGE_COMMITTED,           /* durable */
+    CHANGE_LIVE,                /* every hook call that begins after the answer sees it */
+    CHANGE_QUIESCENT,           /* and no thread is in the replaced code */
+};
+
+struct change_request {
+    struct operation *operation;        /* array from malloc; the change takes it over, success or not */
+    size_t operations;
+    enum change_wait wait;
+    uid_t uid;                          /* who asks, for the audit log */
+    pid_t pid;
+    /*
+     * Called once if the change succeeds, when it has come as far as `wait` says, perhaps before change_run returns. `operation` is
+     * valid during the call.
+     */
+    void (*done)(void *userdata, const struct operation *operation, size_t operations);
+    void *userdata;
+};
+
+/*
+ * Run a change.  0: it is done, or will be when the grace period is over.  Negative errno: nothing was changed, `refusal` says why
+ * (the caller's, to be refusal_done).
+ */
+int change_run(struct daemon *daemon, const struct change_request *request, struct refusal *refusal);
+
+/* Free an array of operations that change_run has not taken.  NULL is fine. */
+void operations_free(struct operation *operation, size_t operations);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon: what its parts share.  One thread, one event loop; nothing here needs a lock.
+ *
+ *      control clients --> service_control --+
+ *                                            +--> change --> registry, store, image --> poke --> grace --> release
+ *      workers ---------> service_worker ----+                                            |
+ *                                                                                         +--> settle
+ */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <stdint.h>
+
+#include "grace.h"
+#include "registry.h"
+
+struct event_base;
+struct grace_driver;
+struct image;
+struct listener;
+struct memory;
+struct server;
+struct store;
+struct workers;
+
+struct daemon {
+    struct event_base *base;
+    struct store *store;
+    struct memory *memory;
+    struct image *image;
+    struct registry registry;
+    struct grace_driver *grace;
+    struct workers *workers;
+    struct server *server;
+    struct listener *control_listener, *worker_listener;
+    uint64_t generation;
+    bool is_refreshing;                 /* refresh.c: `refreshing` waits */
+    struct grace_waiter refreshing;
+};
+
+#endif

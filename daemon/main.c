@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* dispatchd: starts, serves, stops. */
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "config.h"
+#include "daemon.h"
+#include "grace_driver.h"
+#include "interface.h"
+#include "log.h"
+#include "memory.h"
+#include "options.h"
+#include "poke.h"
+#include "restore.h"
+#include "service.h"
+#include "sockets.h"
+#include "startup.h"
+#include "store.h"
+#include "supervisor.h"
+#include "workers.h"
+
+#define HOST_CHECK_POKES 20000
+
+static int fail(enum startup_failure failure, const char *what, const char *reason)
+{
+    log_line(LOG_ERR, "%s: %s", what, reason);
+    return -(int)failure;
+}
+
+/* ---- starting, one step a function; each returns 0 or a negative enum startup_failure ------------------ */
+
+/* XDG allows the state directory's parents to be missing. */
+static int make_directories(const char *path)
+{
+    char part[PATH_MAX];
+
+    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+        if (mkdir(part, 0755) < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int fail_database(const char *path, int r, int version, const char *text)
+{
+    char reason[640];
+
+    switch (r) {
+    case -EPROTO:
+        snprintf(reason, sizeof(reason), "it has version %d, written by a newer dispatchd; run that one, or give another"
+                 " --state-dir.  The database is unchanged", version);
+        return fail(STARTUP_DATABASE_NEWER, path, reason);
+    case -EBUSY:
+        return fail(STARTUP_DATABASE, path, "another dispatchd has it open: stop it, or give another --state-dir");
+    case -EACCES:
+    case -EROFS:
+        snprintf(reason, sizeof(reason), "%s: user %u may not write there", text, (unsigned)getuid());
+        return fail(STARTUP_PERMISSION, path, reason);
+    case -EBADMSG:
+        snprintf(reason, sizeof(reason), "%s: not a database of dispatchd, or damaged; move it away or restore it from a"
+                 " backup", text);
+        return fail(STARTUP_DATABASE, path, reason);
+    default:
+        return fail(STARTUP_DATABASE, path, text);
+    }
+}
+
+static int open_store(struct daemon *daemon, const struct options *options)
+{
+    char path[PATH_MAX + 16];
+    const char *text;
+    int version = 0, r;
+
+    r = make_directories(options->state_directory);
+    if (r < 0)
+        return fail(r == -EACCES || r == -EPERM || r == -EROFS ? STARTUP_PERMISSION : STARTUP_DATABASE,
+                    options->state_directory, strerror(-r));
+    snprintf(path, sizeof(path), "%s/dispatchd.db", options->state_directory);
+    r = store_open(path, &daemon->store, &version, &text);
+    if (r < 0)
+        return fail_database(path, r, version, text);
+    r = store_next_generation(daemon->store, &daemon->generation);
+    return r < 0 ? fail_database(path, r, 0, store_error(daemon->store)) : 0;
+}
+
+static int check_host(void)
+{
+    int r = poke_check_host(architecture_native(), HOST_CHECK_POKES);
+
+    if (r == -EIO)
+        return fail(STARTUP_HOST, "host check", "this processor does not execute an instruction slot correctly while it is"
+                    " replaced; dispatchd cannot run here");
+    return r < 0 ? fail(STARTUP_HOST, "host check", strerror(-r)) : 0;
+}
+
+static int make_image(struct daemon *daemon, const struct options *options)
+{
+    const char *text;
+    int r;
+
+    r = memory_new(daemon->generation, options->text_size, &daemon->memory, &text);
+    if (r < 0)
+        return fail(STARTUP_MEMORY, text, strerror(-r));
+    r = image_new(daemon->memory->text, daemon->memory->text_size, architecture_native(), memory_populate, daemon->memory,
+                  &daemon->image);
+    if (r < 0)
+        return fail(STARTUP_OTHER, "image", strerror(-r));
+    registry_init(&daemon->registry, daemon->image);
+    return 0;
+}
+
+static int make_grace(struct daemon *daemon, struct grace **ret_grace)
+{
+    int r;
+
+    r = workers_new(daemon, &daemon->workers);
+    if (r < 0)
+        return fail(STARTUP_OTHER, "workers", strerror(-r));
+    r = grace_new(daemon->memory->control, workers_drain, daemon->workers, ret_grace);
+    if (r < 0)
+        return fail(STARTUP_HOST, "membarrier(GLOBAL_EXPEDITED), which Linux 4.16 and later have", strerror(-r));
+    r = grace_driver_new(daemon->base, *ret_grace, &daemon->grace);
+    return r < 0 ? fail(STARTUP_OTHER, "event loop", strerror(-r)) : 0;
+}
+
+static int restore_state(struct daemon *daemon)
+{
+    char text[1024];
+
+    if (restore(daemon, text, sizeof(text)) < 0)
+        return fail(STARTUP_RESTORE, "cannot run what the database holds", text);
+    return 0;
+}
+
+static void log_server(void *userdata, int priority, const char *text)
+{
+    (void)userdata;
+    log_line(priority, "%s", text);
+}
+
+static int make_server(struct daemon *daemon)
+{
+    const struct server_options options = {
+        .vendor = "dispatchd", .product = "dispatchd", .version = PACKAGE_VERSION, .url = "", .log = log_server,
+    };
+    int r;
+
+    r = server_new(daemon->base, &options, &daemon->server);
+    if (r >= 0)
+        r = server_add_interface(daemon->server, interface_text_control, control_handlers, daemon);
+    if (r >= 0)
+        r = server_add_interface(daemon->server, interface_text_worker, worker_handlers, daemon);
+    return r < 0 ? fail(STARTUP_OTHER, "interfaces", strerror(-r)) : 0;
+}
+
+static int listen_on(struct daemon *daemon, struct sockets *sockets)
+{
+    static const char *const control[] = { "io.dispatchd.Control", NULL }, *const worker[] = { "io.dispatchd.Worker", NULL };
+    const struct listener_options control_options = {
+        .name = "control", .interfaces = control, .connections = 1024, .connections_per_uid = 256,
+    };
+    const struct listener_options worker_options = {
+        .name = "worker", .interfaces = worker, .connections = 8192, .connections_per_uid = 4096,
+        .pass_credentials = true, .closed = worker_connection_closed, .userdata = daemon,
+    };
+    int r;
+
+    r = server_listen(daemon->server, sockets->control, &control_options, &daemon->control_listener);
+    if (r >= 0)
+        sockets->control = -EBADF;
+    if (r >= 0)
+        r = server_listen(daemon->server, sockets->worker, &worker_options, &daemon->worker_listener);
+    if (r >= 0)
+        sockets->worker = -EBADF;
+    return r < 0 ? fail(STARTUP_SOCKET, "cannot serve the sockets", strerror(-r)) : 0;
+}
+
+/* ---- serving ------------------------------------------------------------------------------------------- */
+
+static void on_signal(evutil_socket_t number, short events, void *base)
+{
+    (void)number, (void)events;
+    event_base_loopbreak(base);
+}
+
+static int serve(struct daemon *daemon)
+{
+    struct event *terminate = evsignal_new(daemon->base, SIGTERM, on_signal, daemon->base);
+    struct event *interrupt = evsignal_new(daemon->base, SIGINT, on_signal, daemon->base);
+    struct event *watchdog = NULL;
+    char status[128];
+    int r = -STARTUP_OTHER;
+
+    snprintf(status, sizeof(status), "generation %" PRIu64 ", %zu programs, %zu links", daemon->generation,
+             daemon->registry.programs, daemon->registry.links);
+    if (terminate && interrupt && !event_add(terminate, NULL) && !event_add(interrupt, NULL) &&
+        supervisor_ready(daemon->base, status, &watchdog) >= 0) {
+        log_line(LOG_INFO, "ready: %s", status);
+        r = event_base_dispatch(daemon->base) < 0 ? -STARTUP_OTHER : 0;
+        supervisor_stopping();
+        log_line(LOG_INFO, "stopping; workers go on with the programs that they have");
+    }
+    if (watchdog)
+        event_free(watchdog);
+    if (interrupt)
+        event_free(interrupt);
+    if (terminate)
+        event_free(terminate);
+    return r;
+}
+
+/* Grace periods last tens of microseconds: timers in whole milliseconds would multiply them. */
+static struct event_base *make_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (config && !event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER))
+        base = event_base_new_with_config(config);
+    if (config)
+        event_config_free(config);
+    return base;
+}
+
+static int start(struct daemon *daemon, const struct options *options, struct sockets *sockets, struct grace **ret_grace)
+{
+    int r;
+
+    daemon->base = make_base();
+    if (!daemon->base)
+        return fail(STARTUP_OTHER, "event loop", strerror(ENOMEM));
+    r = check_host();
+    if (r >= 0 && sockets_open(options->runtime_directory, sockets) < 0)
+        r = fail((enum startup_failure)sockets->failed, "sockets", sockets->text);
+    if (r >= 0)
+        r = open_store(daemon, options);
+    if (r >= 0)
+        r = make_image(daemon, options);
+    if (r >= 0)
+        r = make_grace(daemon, ret_grace);
+    if (r >= 0)
+        r = restore_state(daemon);
+    if (r >= 0)
+        r = make_server(daemon);
+    return r < 0 ? r : listen_on(daemon, sockets);
+}
+
+/* In the reverse order of start(); every destructor takes NULL. */
+static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *grace)
+{
+    server_free(daemon->server);
+    grace_driver_free(daemon->grace);
+    if (daemon->image)
+        registry_done(&daemon->registry);
+    if (daemon->workers)
+        workers_free(daemon->workers);
+    grace_free(grace);
+    image_free_all(daemon->image);
+    memory_free(daemon->memory);
+    store_close(daemon->store);
+    sockets_close(sockets);
+    if (daemon->base)
+        event_base_free(daemon->base);
+}
+
+int main(int argc, char **argv)
+{
+    struct sockets sockets = { .control = -EBADF, .worker = -EBADF, .lock = -EBADF };
+    struct daemon daemon = { 0 };
+    struct grace *grace = NULL;
+    struct options options;
+    int r;
+
+    r = options_parse(argc, argv, &options);
+    if (r != 0)
+        return r < 0 ? STARTUP_USAGE : EXIT_SUCCESS;
+    log_open(options.debug ? LOG_DEBUG : LOG_INFO);
+    signal(SIGPIPE, SIG_IGN);
+    /* The image's writable mapping is the one thing that the seals cannot protect: keep the user's other processes out of it. */
+    if (options.user)
+        prctl(PR_SET_DUMPABLE, 0);
+    r = start(&daemon, &options, &sockets, &grace);
+    if (r >= 0)
+        r = serve(&daemon);
+    stop(&daemon, &sockets, grace);
+    return -r;
+}

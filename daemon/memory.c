@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U         /* Linux 6.3 */
+#define MFD_EXEC 0x0010U
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010      /* Linux 5.1 */
+#endif
+
+static const char text_forbidden[] =
+    "this host forbids executable memory files: set sysctl vm.memfd_noexec to 0 or 1 in this pid namespace, "
+    "and allow execmem and memfd execution in its SELinux policy";
+
+/* `executable_flag` is MFD_EXEC or MFD_NOEXEC_SEAL; kernels before 6.3 know neither and need neither. */
+static int create_file(const char *name, size_t size, unsigned executable_flag)
+{
+    _cleanup_close_ int descriptor = -EBADF;
+
+    descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | executable_flag);
+    if (descriptor < 0 && errno == EINVAL)
+        descriptor = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (descriptor < 0)
+        return -errno;
+    if (ftruncate(descriptor, (off_t)size) < 0)
+        return -errno;
+    return TAKE_DESCRIPTOR(descriptor);
+}
+
+/*
+ * Map read+write, then seal.  The order is the point: F_SEAL_FUTURE_WRITE spares mappings that exist and forbids all later
+ * ones, also through /proc/PID/fd and also to root.  The mode keeps other users from even opening it again.
+ */
+static int map_and_seal(int descriptor, size_t size, mode_t mode, void **ret)
+{
+    void *memory;
+
+    memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    if (fchmod(descriptor, mode) < 0 ||
+        fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0) {
+        int result = -errno;
+
+        munmap(memory, size);
+        return result;
+    }
+    *ret = memory;
+    return 0;
+}
+
+/* A worker that may not map the text executable would die of it later: try it here, once. */
+static int try_executable(int descriptor, size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, descriptor, 0);
+
+    if (memory == MAP_FAILED)
+        return -errno;
+    munmap(memory, size);
+    return 0;
+}
+
+static int create_text(struct memory *memory, const char **reterr_text)
+{
+    int r;
+
+    memory->text_descriptor = create_file("dispatchd-text", memory->text_size, MFD_EXEC);
+    if (memory->text_descriptor < 0) {
+        if (memory->text_descriptor == -EACCES)
+            *reterr_text = text_forbidden;
+        return memory->text_descriptor;
+    }
+    r = try_executable(memory->text_descriptor, memory->text_size);
+    if (r < 0) {
+        if (r == -EACCES || r == -EPERM)
+            *reterr_text = text_forbidden;
+        return r;
+    }
+    return map_and_seal(memory->text_descriptor, memory->text_size, 0500, &memory->text);
+}
+
+static int create_control(struct memory *memory, uint64_t generation)
+{
+    void *control;
+    int r;
+
+    memory->control_descriptor = create_file("dispatchd-control", DD_CONTROL_SIZE, MFD_NOEXEC_SEAL);
+    if (memory->control_descriptor < 0)
+        return memory->control_descriptor;
+    if (fallocate(memory->control_descriptor, 0, 0, DD_CONTROL_SIZE) < 0)
+        return -errno;
+    r = map_and_seal(memory->control_descriptor, DD_CONTROL_SIZE, 0400, &control);
+    if (r < 0)
+        return r;
+    memory->control = control;
+    memory->control->magic = DD_CONTROL_MAGIC;
+    memory->control->layout_version = DD_LAYOUT_VERSION;
+    memory->control->generation = generation;
+    memory->control->text_size = memory->text_size;
+    memory->control->epoch = DD_EPOCH(generation, 1);
+    return 0;
+}
+
+int memory_new(uint64_t generation, size_t text_size, struct memory **ret, const char **reterr_text)
+{
+    struct memory *memory;
+    int r;
+
+    *reterr_text = "no shared memory";
+    memory = calloc(1, sizeof(*memory));
+    if (!memory)
+        return -ENOMEM;
+    memory->text_descriptor = memory->control_descriptor = -EBADF;
+    memory->text_size = text_size;
+    r = create_text(memory, reterr_text);
+    if (r >= 0)
+        r = create_control(memory, generation);
+    if (r < 0) {
+        memory_free(memory);
+        return r;
+    }
+    *ret = memory;
+    return 0;
+}
+
+struct memory *memory_free(struct memory *memory)
+{
+    if (!memory)
+        return NULL;
+    if (memory->text)
+        munmap(memory->text, memory->text_size);
+    if (memory->control)
+        munmap(memory->control, DD_CONTROL_SIZE);
+    close_descriptor(&memory->text_descriptor);
+    close_descriptor(&memory->control_descriptor);
+    free(memory);
+    return NULL;
+}
+
+int memory_populate(void *userdata, uint64_t offset, size_t size)
+{
+    struct memory *memory = userdata;
+
+    return RETURN_ERRNO(fallocate(memory->text_descriptor, 0, (off_t)offset, (off_t)size));
+}

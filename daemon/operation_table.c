@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* Operation declare: a worker's binary has this table. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "change.h"
+#include "settle.h"
+#include "store.h"
+
+static int refuse_mismatch(const struct operation *operation, const char *reason, struct refusal *refusal)
+{
+    return refuse(refusal, -EINVAL, "ContextMismatch", "sss", "table", operation->table_name, "context",
+                  operation->declared->name, "reason", reason);
+}
+
+/*
+ * Find the context or take the declared one.  The same name with other fields is refused while anything uses the old
+ * description: the programs were checked against it.
+ */
+static int check_context(struct daemon *daemon, struct operation *operation, const struct table *table,
+                         struct refusal *refusal)
+{
+    struct shared_context *known = registry_context(&daemon->registry, operation->declared->name);
+    struct jit_error difference = { 0 };
+    bool replaceable = table && table->context == known && known->references == 1;
+    int r;
+
+    if (known && context_equal(known->description, operation->declared, &difference)) {
+        operation->context = shared_context_get(known);
+        return 0;
+    }
+    if (known && !replaceable)
+        return refuse_mismatch(operation, difference.text, refusal);
+    r = shared_context_new(operation->declared, &operation->context);
+    if (r < 0)
+        return refuse(refusal, r, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+    operation->declared = NULL;         /* the shared context has it now */
+    return 0;
+}
+
+static int check_unused(const struct operation *operation, const struct table *table, struct refusal *refusal)
+{
+    char reason[256];
+
+    if (table->links)
+        snprintf(reason, sizeof(reason), "the table was declared with another context or default verdict, and %zu links"
+                 " use it: detach them, then start the new worker", table->links);
+    else if (table->workers)
+        snprintf(reason, sizeof(reason), "the table is declared with another context or default verdict by %u running"
+                 " workers: stop them first", table->workers);
+    else
+        return 0;
+    return refuse_mismatch(operation, reason, refusal);
+}
+
+static int add_table(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
+{
+    struct image_usage usage;
+    struct table *table;
+    int r;
+
+    r = table_new(operation->table_name, operation->context, operation->default_verdict, &table);
+    if (r >= 0)
+        r = entry_new(daemon->image, operation->default_verdict, &table->entry);
+    if (r == -ENOSPC) {
+        table_free(table);
+        image_usage(daemon->image, &usage);
+        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)ENTRY_HOME_SIZE, "available", (int64_t)usage.largest);
+    }
+    if (r >= 0)
+        r = registry_add_table(&daemon->registry, table);
+    if (r < 0)
+        return refuse(refusal, r, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+    operation->declared_table = table;
+    return 0;
+}
+
+static int check_declare_limits(struct daemon *daemon, const struct operation *operation, struct refusal *refusal)
+{
+    if (!registry_name_valid(operation->table_name))
+        return refuse_parameter(refusal, "tables.name", "\"%s\" is no name: use 1 to %d of A-Z a-z 0-9 _ . -",
+                                operation->table_name, NAME_LENGTH_MAX);
+    if (daemon->registry.tables >= TABLES_MAX)
+        return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables", "maximum", (int64_t)TABLES_MAX);
+    return 0;
+}
+
+static int check_declare(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
+{
+    struct table *table = registry_table(&daemon->registry, operation->table_name);
+    int r;
+
+    r = check_declare_limits(daemon, operation, refusal);
+    if (r >= 0)
+        r = check_context(daemon, operation, table, refusal);
+    if (r < 0)
+        return r;
+    if (table && table->context == operation->context && table->default_verdict == operation->default_verdict) {
+        operation->declared_table = table;
+        operation->unchanged = true;
+        return 0;
+    }
+    if (table) {
+        r = check_unused(operation, table, refusal);
+        if (r < 0)
+            return r;
+        registry_remove_table(&daemon->registry, table);
+    }
+    r = add_table(daemon, operation, refusal);
+    if (r < 0) {
+        if (table)
+            registry_add_table(&daemon->registry, table);      /* its place is still there */
+        return r;
+    }
+    operation->created = true;
+    operation->replaced_table = table;
+    return 0;
+}
+
+static int store_declare(struct daemon *daemon, const struct operation *operation)
+{
+    const struct table *table = operation->declared_table;
+    const char *context = table->context->description->name;
+    int r;
+
+    r = store_add_context(daemon->store, table->context->description);
+    if (r < 0)
+        return r;
+    return operation->replaced_table
+        ? store_change_table(daemon->store, table->name, context, table->default_verdict)
+        : store_add_table(daemon->store, table->name, context, table->default_verdict);
+}
+
+static void undo_declare(struct daemon *daemon, struct operation *operation)
+{
+    if (!operation->created)
+        return;
+    registry_remove_table(&daemon->registry, operation->declared_table);
+    table_free(operation->declared_table);
+    if (operation->replaced_table)
+        registry_add_table(&daemon->registry, operation->replaced_table);
+}
+
+static void release_declare(struct daemon *daemon, struct operation *operation)
+{
+    (void)daemon;
+    if (operation->replaced_table)
+        settle_remove(operation->replaced_table);
+}
+
+static void describe_declare(const struct operation *operation, char *text, size_t size)
+{
+    snprintf(text, size, "%s", operation->table_name);
+}
+
+const struct operation_kind operation_declare = {
+    .name = "declare",
+    .check = check_declare,
+    .store = store_declare,
+    .undo = undo_declare,
+    .release = release_declare,
+    .describe = describe_declare,
+};

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+#include <dispatchd/layout.h>
+
+#define MEBIBYTE ((size_t)1 << 20)
+#define TEXT_SIZE_DEFAULT (64 * MEBIBYTE)
+
+static const char help[] =
+    "Usage: dispatchd [OPTION]...\n"
+    "Change what running processes do, without restarting them.\n"
+    "\n"
+    "  --user               run for one user: sockets in $XDG_RUNTIME_DIR/dispatchd,\n"
+    "                       database in $XDG_STATE_HOME/dispatchd (~/.local/state/dispatchd)\n"
+    "  --runtime-dir DIR    directory of the sockets `control` and `worker` [/run/dispatchd]\n"
+    "  --state-dir DIR      directory of the database [/var/lib/dispatchd]\n"
+    "  --text-size MIB      size of the image, 1 to 1024 [64]; memory is taken as it is used\n"
+    "  --debug              log more\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit status: 0 stopped, 2 usage, 3 socket in use, 4 database is newer, 5 database,\n"
+    "6 permission, 7 no executable memory files, 8 host check failed, 9 cannot restore.\n";
+
+static int use_directory(char *ret, const char *path)
+{
+    if (strlen(path) >= PATH_MAX - 32) {
+        fprintf(stderr, "dispatchd: the directory's name is over %d bytes: %.60s...\n", PATH_MAX - 32, path);
+        return -EINVAL;
+    }
+    strcpy(ret, path);
+    return 0;
+}
+
+/* XDG Base Directory Specification: the runtime directory has no default, the state directory has. */
+static int use_user_directories(struct options *options)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+    if (!options->runtime_directory[0]) {
+        if (!runtime || strlen(runtime) >= PATH_MAX - 32) {
+            fprintf(stderr, "dispatchd: --user needs $XDG_RUNTIME_DIR: log in with a session, or give --runtime-dir\n");
+            return -EINVAL;
+        }
+        sprintf(options->runtime_directory, "%s/dispatchd", runtime);
+    }
+    if (!options->state_directory[0]) {
+        if ((!state && !home) || strlen(state ? state : home) >= PATH_MAX - 64) {
+            fprintf(stderr, "dispatchd: --user needs $XDG_STATE_HOME or $HOME, or give --state-dir\n");
+            return -EINVAL;
+        }
+        if (state && *state)
+            sprintf(options->state_directory, "%s/dispatchd", state);
+        else
+            sprintf(options->state_directory, "%s/.local/state/dispatchd", home);
+    }
+    return 0;
+}
+
+static int use_text_size(struct options *options, const char *text)
+{
+    char *end;
+    unsigned long value;
+
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (errno || end == text || *end || value < 1 || value > DD_TEXT_SIZE_MAX / MEBIBYTE) {
+        fprintf(stderr, "dispatchd: --text-size \"%s\" is not a number of MiB from 1 to %zu\n", text,
+                DD_TEXT_SIZE_MAX / MEBIBYTE);
+        return -EINVAL;
+    }
+    options->text_size = value * MEBIBYTE;
+    return 0;
+}
+
+enum { OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_DEBUG, OPTION_HELP, OPTION_VERSION };
+
+static const struct option long_options[] = {
+    { "user", no_argument, NULL, OPTION_USER },
+    { "runtime-dir", required_argument, NULL, OPTION_RUNTIME },
+    { "state-dir", required_argument, NULL, OPTION_STATE },
+    { "text-size", required_argument, NULL, OPTION_TEXT },
+    { "debug", no_argument, NULL, OPTION_DEBUG },
+    { "help", no_argument, NULL, OPTION_HELP },
+    { "version", no_argument, NULL, OPTION_VERSION },
+    { NULL, 0, NULL, 0 },
+};
+
+static int use_option(struct options *options, int option)
+{
+    switch (option) {
+    case OPTION_USER:
+        options->user = true;
+        return 0;
+    case OPTION_RUNTIME:
+        return use_directory(options->runtime_directory, optarg);
+    case OPTION_STATE:
+        return use_directory(options->state_directory, optarg);
+    case OPTION_TEXT:
+        return use_text_size(options, optarg);
+    case OPTION_DEBUG:
+        options->debug = true;
+        return 0;
+    case OPTION_HELP:
+        fputs(help, stdout);
+        return 1;
+    case OPTION_VERSION:
+        puts(PACKAGE_NAME " " PACKAGE_VERSION);
+        return 1;
+    default:
+        fprintf(stderr, "dispatchd: see dispatchd --help\n");
+        return -EINVAL;
+    }
+}
+
+int options_parse(int argc, char **argv, struct options *ret)
+{
+    struct options options = { .text_size = TEXT_SIZE_DEFAULT };
+    int option, r = 0;
+
+    while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
+        r = use_option(&options, option);
+    if (r == 0 && optind < argc) {
+        fprintf(stderr, "dispatchd: unknown argument \"%s\"; see dispatchd --help\n", argv[optind]);
+        r = -EINVAL;
+    }
+    if (r == 0 && options.user)
+        r = use_user_directories(&options);
+    if (r != 0)
+        return r;
+    if (!options.runtime_directory[0])
+        strcpy(options.runtime_directory, "/run/dispatchd");
+    if (!options.state_directory[0])
+        strcpy(options.state_directory, "/var/lib/dispatchd");
+    *ret = options;
+    return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line. */
+#ifndef DAEMON_OPTIONS_H
+#define DAEMON_OPTIONS_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct options {
+    char runtime_directory[PATH_MAX];   /* the sockets */
+    char state_directory[PATH_MAX];     /* the database */
+    size_t text_size;                   /* bytes */
+    bool user, debug;
+};
+
+/*
+ * Parse.  0: go on; 1: --help or --version were answered, exit successfully; -EINVAL: a message was printed.
+ */
+int options_parse(int argc, char **argv, struct options *ret);
+
+#endif

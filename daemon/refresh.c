@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#include "refresh.h"
+
+#include <stddef.h>
+
+#include "grace_driver.h"
+
+static void over(struct grace_waiter *waiter)
+{
+    struct daemon *daemon = (struct daemon *)((char *)waiter - offsetof(struct daemon, refreshing));
+
+    image_refresh_end(daemon->image);
+    daemon->is_refreshing = false;
+    refresh(daemon);                    /* for what was released meanwhile */
+}
+
+void refresh(struct daemon *daemon)
+{
+    if (daemon->is_refreshing || !image_refresh_begin(daemon->image))
+        return;
+    daemon->is_refreshing = true;
+    daemon->refreshing.over = over;
+    grace_driver_wait(daemon->grace, &daemon->refreshing);
+}

@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: MIT */
+/* io.dispatchd.Control: what operators ask. */
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <nettle/base64.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "call.h"
+#include "change.h"
+#include "config.h"
+#include "grace_driver.h"
+#include "memory.h"
+#include "object.h"
+#include "service.h"
+#include "util.h"
+#include "workers.h"
+
+#define INTERFACE "io.dispatchd.Control"
+#define OPERATIONS_MAX 100000           /* of one transaction */
+
+/* ---- reading operations -------------------------------------------------------------------------------- */
+
+static int read_name(struct json_object *json, const char *member, char *ret, struct refusal *refusal)
+{
+    const char *name = parameter_string(json, member);
+
+    if (!name)
+        return refuse_parameter(refusal, member, "this operation needs it");
+    if (strlen(name) > NAME_LENGTH_MAX)
+        return refuse_parameter(refusal, member, "\"%.80s...\" is over %d bytes", name, NAME_LENGTH_MAX);
+    strcpy(ret, name);
+    return 0;
+}
+
+/* The object in a descriptor: a regular file or memfd, copied at once, so that nobody changes it under the checks. */
+static int read_object_file(int descriptor, struct operation *operation, struct refusal *refusal)
+{
+    struct stat status;
+    size_t size = 0;
+
+    if (fstat(descriptor, &status) < 0 || !S_ISREG(status.st_mode))
+        return refuse_parameter(refusal, "object", "the descriptor is not a regular file: pass the object file itself");
+    if (status.st_size > OBJECT_SIZE_MAX)
+        return refuse(refusal, -EFBIG, "LimitExceeded", "si", "limit", "bytes of an object", "maximum",
+                      (int64_t)OBJECT_SIZE_MAX);
+    operation->object = malloc((size_t)status.st_size + 1);
+    if (!operation->object)
+        return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+    while (size < (size_t)status.st_size) {
+        ssize_t n = pread(descriptor, (char *)operation->object + size, (size_t)status.st_size - size, (off_t)size);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return refuse_parameter(refusal, "object", "cannot be read: %s", strerror(errno));
+        if (n == 0)
+            break;                      /* it was truncated meanwhile: the ELF reader says so */
+        size += (size_t)n;
+    }
+    operation->object_size = size;
+    return 0;
+}
+
+static int read_object_text(const char *text, struct operation *operation, struct refusal *refusal)
+{
+    struct base64_decode_ctx decoder;
+    size_t length = strlen(text), size = BASE64_DECODE_LENGTH(length);
+
+    if (size > OBJECT_SIZE_MAX)
+        return refuse(refusal, -EFBIG, "LimitExceeded", "si", "limit", "bytes of an object", "maximum",
+                      (int64_t)OBJECT_SIZE_MAX);
+    operation->object = malloc(size + 1);
+    if (!operation->object)
+        return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+    base64_decode_init(&decoder);
+    if (!base64_decode_update(&decoder, &size, operation->object, length, text) || !base64_decode_final(&decoder))
+        return refuse_parameter(refusal, "object", "is not base64 (RFC 4648 section 4)");
+    operation->object_size = size;
+    return 0;
+}
+
+static int read_object(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    const char *text = parameter_string(json, "object");
+    int64_t index = parameter_int(json, "descriptor");
+    _cleanup_close_ int descriptor = -EBADF;
+
+    if (text)
+        return read_object_text(text, operation, refusal);
+    if (index >= 0 && index < 4096)
+        descriptor = call_take_descriptor(call, (size_t)index);
+    if (descriptor < 0)
+        return refuse_parameter(refusal, "object", "send the object as descriptor %lld of this call, or as base64",
+                                (long long)index);
+    return read_object_file(descriptor, operation, refusal);
+}
+
+static int read_load(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    int r = read_name(json, "program", operation->program_name, refusal);
+
+    operation->allow_unverified = parameter_bool(json, "allow_unverified");
+    return r < 0 ? r : read_object(call, json, operation, refusal);
+}
+
+static int read_unload(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    (void)call;
+    return read_name(json, "program", operation->program_name, refusal);
+}
+
+static int read_attach(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    int64_t key = parameter_int(json, "key");
+    int r;
+
+    (void)call;
+    r = read_name(json, "table", operation->table_name, refusal);
+    if (r >= 0)
+        r = read_name(json, "program", operation->program_name, refusal);
+    if (r >= 0 && !json_object_object_get(json, "key"))
+        r = refuse_parameter(refusal, "key", "this operation needs it");
+    if (r >= 0 && (key < 0 || key > UINT32_MAX))
+        r = refuse_parameter(refusal, "key", "%lld is outside 0 to 4294967295", (long long)key);
+    operation->key = (uint32_t)key;
+    return r;
+}
+
+static int read_detach(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    (void)call;
+    if (!json_object_object_get(json, "link"))
+        return refuse_parameter(refusal, "link", "this operation needs it");
+    operation->link_id = parameter_int(json, "link");
+    return 0;
+}
+
+/* Operations that clients may ask for: one row each. */
+static const struct verb {
+    const struct operation_kind *kind;
+    int (*read)(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal);
+} verbs[] = {
+    { &operation_load, read_load },
+    { &operation_unload, read_unload },
+    { &operation_attach, read_attach },
+    { &operation_detach, read_detach },
+};
+
+static int read_operation(struct call *call, const char *name, struct json_object *json, struct operation *operation,
+                          struct refusal *refusal)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++) {
+        if (strcasecmp(verbs[i].kind->name, name))
+            continue;
+        operation->kind = verbs[i].kind;
+        return verbs[i].read(call, json, operation, refusal);
+    }
+    return refuse_parameter(refusal, "operation", "\"%s\" is none", name);
+}
+
+/* ---- running changes ----------------------------------------------------------------------------------- */
+
+/* A change that a client waits for. */
+struct pending {
+    struct daemon *daemon;
+    struct call *call;
+    struct json_object *(*reply)(struct daemon *daemon, const struct operation *operation, size_t operations);
+};
+
+static void on_done(void *userdata, const struct operation *operation, size_t operations)
+{
+    struct pending *pending = userdata;
+
+    call_reply(pending->call, pending->reply(pending->daemon, operation, operations));
+    call_put(pending->call);
+    free(pending);
+}
+
+static enum change_wait wait_of(struct json_object *parameters)
+{
+    const char *name = parameter_string(parameters, "wait");
+
+    if (name && !strcmp(name, "committed"))
+        return CHANGE_COMMITTED;
+    if (name && !strcmp(name, "quiescent"))
+        return CHANGE_QUIESCENT;
+    return CHANGE_LIVE;
+}
+
+/* Run operations (taken over) and answer the call when they are as far as it asked for. */
+static int run(struct daemon *daemon, struct call *call, struct operation *operation, size_t operations,
+               struct json_object *(*reply)(struct daemon *, const struct operation *, size_t), struct refusal *refusal)
+{
+    struct pending *pending = malloc(sizeof(*pending));
+    struct change_request request = {
+        .operation = operation, .operations = operations, .wait = wait_of(call_parameters(call)),
+        .uid = call_peer(call)->uid, .pid = call_peer(call)->pid, .done = on_done, .userdata = pending,
+    };
+    int r;
+
+    if (!pending) {
+        operations_free(operation, operations);
+        return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+    }
+    *pending = (struct pending){ daemon, call_get(call), reply };
+    r = change_run(daemon, &request, refusal);
+    if (r < 0) {
+        call_put(call);
+        free(pending);
+    }
+    return r;
+}
+
+static struct json_object *unmoved(struct daemon *daemon);
+
+static struct json_object *reply_plain(struct daemon *daemon, const struct operation *operation, size_t operations)
+{
+    (void)daemon, (void)operation, (void)operations;
+    return NULL;
+}
+
+static struct json_object *reply_detach(struct daemon *daemon, const struct operation *operation, size_t operations)
+{
+    struct json_object *reply = json_object_new_object();
+
+    (void)operation, (void)operations;
+    json_object_object_add(reply, "unmoved", unmoved(daemon));
+    return reply;
+}
+
+static struct json_object *reply_attach(struct daemon *daemon, const struct operation *operation, size_t operations)
+{
+    struct json_object *reply = reply_detach(daemon, operation, operations);
+
+    json_object_object_add(reply, "link", json_object_new_int64(operation->link_id));
+    return reply;
+}
+
+static struct json_object *program_view(const struct program *program);
+
+static struct json_object *reply_load(struct daemon *daemon, const struct operation *operation, size_t operations)
+{
+    struct json_object *reply = json_object_new_object();
+
+    (void)daemon, (void)operations;
+    json_object_object_add(reply, "program", program_view(operation->program));
+    return reply;
+}
+
+static struct json_object *reply_apply(struct daemon *daemon, const struct operation *operation, size_t operations)
+{
+    struct json_object *reply = reply_detach(daemon, operation, operations);
+    struct json_object *outcomes = json_object_new_array();
+
+    for (size_t i = 0; i < operations; i++) {
+        struct json_object *outcome = json_object_new_object();
+
+        if (operation[i].kind == &operation_attach)
+            json_object_object_add(outcome, "link", json_object_new_int64(operation[i].link_id));
+        json_object_array_add(outcomes, outcome);
+    }
+    json_object_object_add(reply, "outcomes", outcomes);
+    return reply;
+}
+
+/* A method that is one operation of the same name. */
+static void handle_one(struct daemon *daemon, struct call *call,
+                       struct json_object *(*reply)(struct daemon *, const struct operation *, size_t))
+{
+    struct operation *operation = calloc(1, sizeof(*operation));
+    struct refusal refusal = { 0 };
+    int r;
+
+    r = operation ? read_operation(call, strrchr(call_method(call), '.') + 1, call_parameters(call), operation, &refusal)
+                  : refuse(&refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+    if (r < 0)
+        operations_free(operation, 1);
+    else
+        r = run(daemon, call, operation, 1, reply, &refusal);
+    if (r < 0)
+        service_refuse(call, INTERFACE, &refusal);
+}
+
+static void handle_load(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, reply_load);
+}
+
+static void handle_unload(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, reply_plain);
+}
+
+static void handle_attach(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, reply_attach);
+}
+
+static void handle_detach(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, reply_detach);
+}
+
+static int apply(struct daemon *daemon, struct call *call, struct refusal *refusal)
+{
+    struct json_object *list = json_object_object_get(call_parameters(call), "operations");
+    size_t n = json_object_array_length(list);
+    struct operation *operation;
+    int r = 0;
+
+    if (n > OPERATIONS_MAX)
+        return refuse(refusal, -E2BIG, "LimitExceeded", "si", "limit", "operations", "maximum", (int64_t)OPERATIONS_MAX);
+    operation = calloc(n + 1, sizeof(*operation));
+    if (!operation)
+        return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        struct json_object *json = json_object_array_get_idx(list, i);
+
+        r = read_operation(call, parameter_string(json, "operation"), json, &operation[i], refusal);
+    }
+    if (r < 0) {
+        operations_free(operation, n);
+        return r;
+    }
+    return run(daemon, call, operation, n, reply_apply, refusal);
+}
+
+static void handle_apply(struct call *call, void *daemon)
+{
+    struct refusal refusal = { 0 };
+
+    if (apply(daemon, call, &refusal) < 0)
+        service_refuse(call, INTERFACE, &refusal);
+}
+
+/* ---- listings ------------------------------------------------------------------------------------------ */
+
+static void add_string(struct json_object *object, const char *name, const char *value)
+{
+    json_object_object_add(object, name, json_object_new_string(value));
+}
+
+static void add_int(struct json_object *object, const char *name, uint64_t value)
+{
+    json_object_object_add(object, name, json_object_new_int64((int64_t)value));
+}
+
+static void add_bool(struct json_object *object, const char *name, bool value)
+{
+    json_object_object_add(object, name, json_object_new_boolean(value));
+}
+
+static struct json_object *link_ids(struct link *const *link, size_t links)
+{
+    struct json_object *ids = json_object_new_array();
+
+    for (size_t i = 0; i < links; i++)
+        json_object_array_add(ids, json_object_new_int64(link[i]->id));
+    return ids;
+}
+
+static struct json_object *program_view(const struct program *program)
+{
+    struct json_object *view = json_object_new_object();
+    char digest[2 * sizeof(program->digest) + 1];
+
+    for (size_t i = 0; i < sizeof(program->digest); i++)
+        snprintf(digest + 2 * i, 3, "%02x", program->digest[i]);
+    add_string(view, "name", program->name);
+    add_string(view, "context", program->context->description->name);
+    add_string(view, "function", program->function);
+    add_string(view, "digest", digest);
+    add_int(view, "instructions", program->instructions);
+    add_int(view, "image_bytes", program->code_size);
+    add_bool(view, "verified", false);
+    add_int(view, "references", program->references);
+    json_object_object_add(view, "links", link_ids(program->link, program->links));
+    return view;
+}
+
+static struct json_object *table_view(const struct table *table)
+{
+    struct json_object *view = json_object_new_object();
+
+    add_string(view, "name", table->name);
+    add_string(view, "context", table->context->description->name);
+    add_int(view, "default_verdict", table->default_verdict);
+    json_object_object_add(view, "links", link_ids(table->link, table->links));
+    add_string(view, "shape", "tree");
+    add_int(view, "image_bytes", entry_code_size(table->entry));
+    add_bool(view, "settled", entry_state(table->entry) == ENTRY_SETTLED);
+    add_int(view, "workers", table->workers);
+    return view;
+}
+
+static struct json_object *link_view(const struct link *link)
+{
+    struct json_object *view = json_object_new_object();
+
+    add_int(view, "id", (uint64_t)link->id);
+    add_string(view, "table", link->table->name);
+    add_int(view, "key", link->key);
+    add_string(view, "program", link->program->name);
+    return view;
+}
+
+static void add_worker(void *userdata, const struct worker_view *worker)
+{
+    struct json_object *view = json_object_new_object(), *tables = json_object_new_array();
+
+    add_int(view, "pid", (uint64_t)worker->pid);
+    add_int(view, "uid", worker->uid);
+    add_string(view, "name", worker->name);
+    add_int(view, "generation", worker->generation);
+    add_string(view, "state", worker_state_name(worker->state));
+    add_bool(view, "holding", worker->holding);
+    add_int(view, "threads", worker->threads);
+    add_int(view, "leaked_guards", worker->leaked);
+    for (size_t i = 0; i < worker->tables; i++)
+        json_object_array_add(tables, json_object_new_string(worker->table[i]->name));
+    json_object_object_add(view, "tables", tables);
+    json_object_array_add(userdata, view);
+}
+
+/* Who does not see a change yet: its threads may run the code of an earlier daemon. */
+static void add_unmoved(void *userdata, const struct worker_view *worker)
+{
+    struct json_object *reference;
+
+    if (worker->state != WORKER_UNMOVED && worker->state != WORKER_MOVING)
+        return;
+    reference = json_object_new_object();
+    add_int(reference, "pid", (uint64_t)worker->pid);
+    add_string(reference, "name", worker->name);
+    json_object_array_add(userdata, reference);
+}
+
+static struct json_object *unmoved(struct daemon *daemon)
+{
+    struct json_object *list = json_object_new_array();
+
+    workers_view(daemon->workers, add_unmoved, list);
+    return list;
+}
+
+static void reply_list(struct call *call, const char *name, struct json_object *list)
+{
+    struct json_object *reply = json_object_new_object();
+
+    json_object_object_add(reply, name, list);
+    call_reply(call, reply);
+}
+
+static void handle_list_programs(struct call *call, void *userdata)
+{
+    const struct registry *registry = &((struct daemon *)userdata)->registry;
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < registry->programs; i++)
+        json_object_array_add(list, program_view(registry->program[i]));
+    reply_list(call, "programs", list);
+}
+
+static void handle_list_tables(struct call *call, void *userdata)
+{
+    const struct registry *registry = &((struct daemon *)userdata)->registry;
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < registry->tables; i++)
+        json_object_array_add(list, table_view(registry->table[i]));
+    reply_list(call, "tables", list);
+}
+
+static void handle_list_links(struct call *call, void *userdata)
+{
+    const struct registry *registry = &((struct daemon *)userdata)->registry;
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < registry->links; i++)
+        json_object_array_add(list, link_view(registry->link[i]));
+    reply_list(call, "links", list);
+}
+
+static void handle_list_workers(struct call *call, void *userdata)
+{
+    struct json_object *list = json_object_new_array();
+
+    workers_view(((struct daemon *)userdata)->workers, add_worker, list);
+    reply_list(call, "workers", list);
+}
+
+static void handle_info(struct call *call, void *userdata)
+{
+    const struct daemon *daemon = userdata;
+    struct json_object *reply = json_object_new_object();
+    struct image_usage usage;
+
+    image_usage(daemon->image, &usage);
+    add_string(reply, "product", "dispatchd");
+    add_string(reply, "version", PACKAGE_VERSION);
+    add_int(reply, "generation", daemon->generation);
+    add_int(reply, "layout_version", DD_LAYOUT_VERSION);
+    add_int(reply, "text_bytes", usage.size);
+    add_int(reply, "text_bytes_used", usage.used);
+    add_int(reply, "programs", daemon->registry.programs);
+    add_int(reply, "tables", daemon->registry.tables);
+    add_int(reply, "links", daemon->registry.links);
+    add_int(reply, "workers", workers_count(daemon->workers));
+    add_int(reply, "grace_periods", grace_completed(grace_driver_grace(daemon->grace)));
+    call_reply(call, reply);
+}
+
+const struct method_handler control_handlers[] = {
+    { "Info", handle_info, 0 },
+    { "Load", handle_load, 0 },
+    { "Unload", handle_unload, 0 },
+    { "Attach", handle_attach, 0 },
+    { "Detach", handle_detach, 0 },
+    { "Apply", handle_apply, 0 },
+    { "ListPrograms", handle_list_programs, 0 },
+    { "ListTables", handle_list_tables, 0 },
+    { "ListLinks", handle_list_links, 0 },
+    { "ListWorkers", handle_list_workers, 0 },
+    { NULL, NULL, 0 },
+};

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/* io.dispatchd.Worker: workers join, declare tables, fork, move.  All of it is hostile until checked. */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "call.h"
+#include "change.h"
+#include "connection.h"
+#include "entry.h"
+#include "log.h"
+#include "memory.h"
+#include "service.h"
+#include "util.h"
+#include "workers.h"
+
+#define INTERFACE "io.dispatchd.Worker"
+
+/* ---- tables -------------------------------------------------------------------------------------------- */
+
+static enum context_rights rights_of(const char *name)
+{
+    static const char *const names[] = {
+        [CONTEXT_READ] = "read", [CONTEXT_WRITE] = "write", [CONTEXT_DATA] = "data", [CONTEXT_DATA_END] = "data_end",
+    };
+
+    for (size_t i = CONTEXT_READ; i < ARRAY_LENGTH(names); i++)
+        if (!strcmp(names[i], name))
+            return (enum context_rights)i;
+    return 0;                           /* the interface admits no other; context_new would refuse it */
+}
+
+/* A number that must fit 32 bits; 0xffffffff stands for what does not, and context_new refuses that. */
+static uint32_t clamp_32(int64_t value)
+{
+    return value < 0 || value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static int read_field(struct json_object *json, struct context_field *ret, struct refusal *refusal)
+{
+    const char *name = parameter_string(json, "name");
+
+    if (strlen(name) > CONTEXT_NAME_MAX)
+        return refuse_parameter(refusal, "tables.fields.name", "\"%.80s...\" is over %d bytes", name, CONTEXT_NAME_MAX);
+    *ret = (struct context_field){
+        .offset = clamp_32(parameter_int(json, "offset")),
+        .size = clamp_32(parameter_int(json, "size")),
+        .rights = rights_of(parameter_string(json, "rights")),
+    };
+    strcpy(ret->name, name);
+    return 0;
+}
+
+static int read_context(struct json_object *json, struct context **ret, struct refusal *refusal)
+{
+    struct json_object *fields = json_object_object_get(json, "fields");
+    struct context_field field[CONTEXT_FIELDS_MAX];
+    struct jit_error error = { 0 };
+    size_t n = json_object_array_length(fields);
+    int r;
+
+    if (n > CONTEXT_FIELDS_MAX)
+        return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "fields of a context", "maximum",
+                      (int64_t)CONTEXT_FIELDS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        r = read_field(json_object_array_get_idx(fields, i), &field[i], refusal);
+        if (r < 0)
+            return r;
+    }
+    r = context_new(parameter_string(json, "context"), clamp_32(parameter_int(json, "context_size")), field, (uint32_t)n,
+                    ret, &error);
+    if (r < 0)
+        return refuse(refusal, r, "ContextMismatch", "sss", "table", parameter_string(json, "name"), "context",
+                      parameter_string(json, "context"), "reason", error.text);
+    return 0;
+}
+
+static int read_table(struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    const char *name = parameter_string(json, "name");
+    int64_t verdict = parameter_int(json, "default_verdict");
+
+    if (strlen(name) > NAME_LENGTH_MAX)
+        return refuse_parameter(refusal, "tables.name", "\"%.80s...\" is over %d bytes", name, NAME_LENGTH_MAX);
+    if (verdict < 0 || verdict > UINT32_MAX)
+        return refuse_parameter(refusal, "tables.default_verdict", "%lld does not fit 32 bits", (long long)verdict);
+    strcpy(operation->table_name, name);
+    operation->kind = &operation_declare;
+    operation->default_verdict = (uint32_t)verdict;
+    return read_context(json, &operation->declared, refusal);
+}
+
+struct declaration {
+    struct table *table[WORKER_TABLES_MAX];
+    size_t tables;
+};
+
+static void note_tables(void *userdata, const struct operation *operation, size_t operations)
+{
+    struct declaration *declaration = userdata;
+
+    for (size_t i = 0; i < operations; i++)
+        declaration->table[declaration->tables++] = operation[i].declared_table;
+}
+
+/* Declare all tables of a call in one change. */
+static int declare_tables(struct daemon *daemon, struct call *call, struct declaration *ret, struct refusal *refusal)
+{
+    struct json_object *tables = json_object_object_get(call_parameters(call), "tables");
+    const struct ucred *peer = call_peer(call);
+    struct change_request request = {
+        .operations = json_object_array_length(tables), .wait = CHANGE_COMMITTED,
+        .uid = peer->uid, .pid = peer->pid, .done = note_tables, .userdata = ret,
+    };
+    int r;
+
+    ret->tables = 0;
+    if (request.operations > WORKER_TABLES_MAX)
+        return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables of a worker", "maximum",
+                      (int64_t)WORKER_TABLES_MAX);
+    request.operation = calloc(request.operations + 1, sizeof(*request.operation));
+    if (!request.operation)
+        return -ENOMEM;
+    for (size_t i = 0; i < request.operations; i++) {
+        r = read_table(json_object_array_get_idx(tables, i), &request.operation[i], refusal);
+        if (r < 0) {
+            operations_free(request.operation, request.operations);
+            return r;
+        }
+    }
+    return change_run(daemon, &request, refusal);
+}
+
+static int add_tables(struct worker *worker, const struct declaration *declaration, struct refusal *refusal)
+{
+    for (size_t i = 0; i < declaration->tables; i++)
+        if (worker_add_table(worker, declaration->table[i]) < 0)
+            return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables of a worker", "maximum",
+                          (int64_t)WORKER_TABLES_MAX);
+    return 0;
+}
+
+static struct json_object *entries_of(const struct declaration *declaration)
+{
+    struct json_object *entries = json_object_new_array();
+
+    for (size_t i = 0; i < declaration->tables; i++) {
+        const struct table *table = declaration->table[i];
+        struct json_object *entry = json_object_new_object();
+
+        json_object_object_add(entry, "table", json_object_new_string(table->name));
+        json_object_object_add(entry, "offset", json_object_new_int64((int64_t)entry_offset(table->entry)));
+        json_object_array_add(entries, entry);
+    }
+    return entries;
+}
+
+/* ---- joining ------------------------------------------------------------------------------------------- */
+
+static struct lines *lines_cleanup(struct lines **lines)
+{
+    return lines_free(*lines);
+}
+
+static int receive_lines(struct call *call, size_t index, struct lines **ret, struct refusal *refusal)
+{
+    _cleanup_close_ int descriptor = call_take_descriptor(call, index);
+    const char *reason = "there is none";
+    int r = descriptor;
+
+    if (descriptor >= 0)
+        r = lines_new(descriptor, ret, &reason);
+    if (r < 0)
+        return refuse(refusal, r, "DescriptorRefused", "is", "descriptor", (int64_t)index, "reason", reason);
+    return 0;
+}
+
+static int refuse_join(int r, struct refusal *refusal)
+{
+    if (r == -ENOENT)
+        return refuse(refusal, r, "UnknownProcess", "");
+    return refuse(refusal, r, "LimitExceeded", "si", "limit", strerror(-r), "maximum", (int64_t)0);
+}
+
+static int check_join(struct call *call, struct refusal *refusal)
+{
+    int64_t version = parameter_int(call_parameters(call), "layout_version");
+
+    if (version != DD_LAYOUT_VERSION)
+        return refuse(refusal, -EPROTO, "LayoutMismatch", "ii", "layout_version", version, "expected",
+                      (int64_t)DD_LAYOUT_VERSION);
+    if (connection_userdata(call_connection(call)))
+        return refuse_parameter(refusal, "name", "this connection has joined already: use Declare for further tables");
+    return 0;
+}
+
+/* Join: the lines are known to the grace periods before the image is handed out. */
+static int join(struct daemon *daemon, struct call *call, struct declaration *declaration, struct refusal *refusal)
+{
+    _cleanup_(lines_cleanup) struct lines *lines = NULL;
+    struct worker *worker;
+    int r;
+
+    r = check_join(call, refusal);
+    if (r >= 0 && call_descriptors(call) > 0)
+        r = receive_lines(call, 0, &lines, refusal);
+    if (r >= 0)
+        r = declare_tables(daemon, call, declaration, refusal);
+    if (r < 0)
+        return r;
+    r = workers_join(daemon->workers, call_connection(call), parameter_string(call_parameters(call), "name"), lines, &worker);
+    if (r < 0)
+        return refuse_join(r, refusal);
+    TAKE_POINTER(lines);
+    return add_tables(worker, declaration, refusal);
+}
+
+static void handle_join(struct call *call, void *userdata)
+{
+    struct daemon *daemon = userdata;
+    const int descriptors[] = { daemon->memory->control_descriptor, daemon->memory->text_descriptor };
+    struct declaration declaration;
+    struct refusal refusal = { 0 };
+    struct json_object *reply;
+
+    if (join(daemon, call, &declaration, &refusal) < 0) {
+        service_refuse(call, INTERFACE, &refusal);
+        return;
+    }
+    reply = json_object_new_object();
+    json_object_object_add(reply, "generation", json_object_new_int64((int64_t)daemon->generation));
+    json_object_object_add(reply, "text_size", json_object_new_int64((int64_t)daemon->memory->text_size));
+    json_object_object_add(reply, "entries", entries_of(&declaration));
+    call_reply_descriptors(call, reply, descriptors, ARRAY_LENGTH(descriptors));
+}
+
+/* The worker behind a call that only a joined worker may make; refuses for all others. */
+static struct worker *joined_worker(struct call *call, struct refusal *refusal)
+{
+    struct connection *connection = call_connection(call);
+    struct worker *worker = connection ? connection_userdata(connection) : NULL;
+
+    if (!worker)
+        refuse(refusal, -ENOTCONN, "UnknownProcess", "");
+    return worker;
+}
+
+static void handle_declare(struct call *call, void *userdata)
+{
+    struct refusal refusal = { 0 };
+    struct worker *worker = joined_worker(call, &refusal);
+    struct declaration declaration;
+    struct json_object *reply;
+
+    if (!worker || declare_tables(userdata, call, &declaration, &refusal) < 0 ||
+        add_tables(worker, &declaration, &refusal) < 0) {
+        service_refuse(call, INTERFACE, &refusal);
+        return;
+    }
+    reply = json_object_new_object();
+    json_object_object_add(reply, "entries", entries_of(&declaration));
+    call_reply(call, reply);
+}
+
+static void handle_moved(struct call *call, void *userdata)
+{
+    struct daemon *daemon = userdata;
+    struct refusal refusal = { 0 };
+    struct worker *worker = joined_worker(call, &refusal);
+    int64_t generation = parameter_int(call_parameters(call), "generation");
+
+    if (worker && generation != (int64_t)daemon->generation)
+        refuse_parameter(&refusal, "generation", "%lld is not the generation of this daemon, which is %llu",
+                         (long long)generation, (unsigned long long)daemon->generation);
+    if (refusal.error) {
+        service_refuse(call, INTERFACE, &refusal);
+        return;
+    }
+    worker_moved(worker);
+    call_reply(call, NULL);
+}
+
+/* ---- forks --------------------------------------------------------------------------------------------- */
+
+static int receive_child(struct daemon *daemon, struct call *call, struct worker *parent, struct refusal *refusal)
+{
+    _cleanup_close_ int descriptor = call_take_descriptor(call, 1);
+    _cleanup_(lines_cleanup) struct lines *lines = NULL;
+    struct connection *connection;
+    struct worker *child;
+    int r;
+
+    if (descriptor < 0)
+        return refuse(refusal, descriptor, "DescriptorRefused", "is", "descriptor", (int64_t)1, "reason", "there is none");
+    r = receive_lines(call, 0, &lines, refusal);
+    if (r < 0)
+        return r;
+    r = workers_fork(daemon->workers, parent, lines, &child);
+    if (r < 0)
+        return refuse_join(r, refusal);
+    TAKE_POINTER(lines);
+    r = connection_adopt(daemon->worker_listener, descriptor, child, &connection);
+    if (r < 0) {
+        worker_disconnect(child);       /* its lines count for as long as a thread owns one */
+        return refuse_join(r, refusal);
+    }
+    TAKE_DESCRIPTOR(descriptor);
+    worker_connect(child, connection);
+    return 0;
+}
+
+static void handle_fork(struct call *call, void *userdata)
+{
+    struct refusal refusal = { 0 };
+    struct worker *parent = joined_worker(call, &refusal);
+
+    if (!parent || receive_child(userdata, call, parent, &refusal) < 0)
+        service_refuse(call, INTERFACE, &refusal);
+    else
+        call_reply(call, NULL);
+}
+
+static void handle_adopt(struct call *call, void *userdata)
+{
+    const struct ucred *sender = call_sender(call);
+    struct refusal refusal = { 0 };
+    struct worker *worker = joined_worker(call, &refusal);
+    int r;
+
+    (void)userdata;
+    if (worker && sender && !worker_adopted(worker)) {
+        r = worker_adopt(worker, sender->pid, sender->uid);
+        if (r < 0)
+            refuse_join(r, &refusal);
+    }
+    if (refusal.error)
+        service_refuse(call, INTERFACE, &refusal);
+    else
+        call_reply(call, NULL);
+}
+
+void worker_connection_closed(struct connection *connection, void *userdata)
+{
+    struct worker *worker = connection_userdata(connection);
+
+    (void)userdata;
+    if (worker)
+        worker_disconnect(worker);
+}
+
+const struct method_handler worker_handlers[] = {
+    { "Join", handle_join, 0 },
+    { "Declare", handle_declare, 0 },
+    { "Moved", handle_moved, 0 },
+    { "Fork", handle_fork, 0 },
+    { "Adopt", handle_adopt, 0 },
+    { NULL, NULL, 0 },
+};

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The database: what was asked for.  The image is derived from it, so losing the process loses nothing.
+ *
+ * SQLite in WAL mode with an exclusive lock, so that two daemons never own one database.  Changes are synchronised to disk
+ * before they are live; the list of workers, which a reboot ends anyway, only has to survive this process and is not.
+ * Schema versions go forward only; a database that is newer than the program is refused and left as it is.
+ *
+ * All functions return negative errno: -EIO for what SQLite reports, in words by store_error(); -EBUSY, -ENOSPC, -EROFS
+ * where it says so.  Not thread-safe.
+ */
+#ifndef DAEMON_STORE_H
+#define DAEMON_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "context.h"
+
+struct store;
+
+/*
+ * Open or create.  -EBUSY: another daemon has it; -EPROTO: its schema is newer (*reterr_version says which);
+ * -EBADMSG: it is not a database of dispatchd, or damaged; -EACCES, -ENOENT, ...  *reterr_text: SQLite's words (static or the
+ * store's; valid until the next call), never NULL.
+ */
+int store_open(const char *path, struct store **ret, int *reterr_version, const char **reterr_text);
+struct store *store_close(struct store *store);                 /* NULL is fine; returns NULL */
+const char *store_error(const struct store *store);             /* of the last failure */
+
+/* Begin a new generation: returns its number (1 to 2^31 - 1), durable. */
+int store_next_generation(struct store *store, uint64_t *ret);
+
+/* A transaction.  After a failed operation or commit, roll back (which cannot fail). */
+int store_begin(struct store *store);
+int store_commit(struct store *store);
+void store_rollback(struct store *store);
+
+/* ---- operations of a transaction ---- */
+
+int store_add_context(struct store *store, const struct context *context);      /* fine if it is there already */
+int store_add_program(struct store *store, const char *name, const char *context, const void *object, size_t size,
+                      const uint8_t digest[32]);
+int store_remove_program(struct store *store, const char *name);
+int store_add_table(struct store *store, const char *name, const char *context, uint32_t default_verdict);
+int store_change_table(struct store *store, const char *name, const char *context, uint32_t default_verdict);
+int store_add_link(struct store *store, int64_t id, const char *table, uint32_t key, const char *program);
+int store_remove_link(struct store *store, int64_t id);
+
+/* One line of the audit log: who did what to which object. */
+int store_audit(struct store *store, uid_t uid, pid_t pid, const char *operation, const char *object);
+
+/* ---- reading it all, at start; each callback returns 0 or a negative errno that ends the reading ---- */
+
+struct store_reader {
+    int (*context)(void *userdata, struct context *context);    /* takes it over */
+    int (*table)(void *userdata, const char *name, const char *context, uint32_t default_verdict);
+    int (*program)(void *userdata, const char *name, const char *context, const void *object, size_t size);
+    int (*link)(void *userdata, int64_t id, const char *table, uint32_t key, const char *program);
+    int (*worker)(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name);
+    void *userdata;
+};
+int store_read(struct store *store, const struct store_reader *reader, int64_t *ret_next_link);
+
+/* ---- workers: survive this process, not a power failure ---- */
+
+int store_add_worker(struct store *store, pid_t pid, uint64_t start_time, uid_t uid, const char *name);
+int store_remove_worker(struct store *store, pid_t pid);
+
+#endif

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT */
+#include "workers.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "grace_driver.h"
+#include "log.h"
+#include "store.h"
+#include "util.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77                 /* Linux 6.5 */
+#endif
+
+struct worker {
+    TAILQ_ENTRY(worker) entry;
+    struct workers *workers;
+    pid_t pid;                          /* 0: a forked child that has not spoken yet */
+    uid_t uid;
+    uint64_t start_time;                /* clock ticks since boot: with the pid it names the process for ever */
+    char name[NAME_LENGTH_MAX + 1];
+    int pidfd;                          /* -EBADF: none yet */
+    struct event *ended;                /* the pidfd is readable */
+    struct connection *connection;      /* NULL: disconnected, or unmoved */
+    struct lines *lines;                /* NULL: unmoved */
+    uint64_t generation;                /* that all its threads run; 0 or an earlier one before it has moved */
+    struct table **table;
+    size_t tables;
+    bool removed;                       /* freed when nobody iterates */
+};
+
+struct workers {
+    struct daemon *daemon;
+    TAILQ_HEAD(, worker) list;
+    size_t count;
+    unsigned iterating;
+};
+
+const char *worker_state_name(enum worker_state state)
+{
+    static const char *const name[] = { "current", "moving", "unmoved", "disconnected" };
+
+    return name[state];
+}
+
+static enum worker_state worker_state(const struct worker *worker)
+{
+    if (!worker->lines)
+        return WORKER_UNMOVED;
+    if (!worker->connection)
+        return WORKER_DISCONNECTED;
+    return worker->generation == worker->workers->daemon->generation ? WORKER_CURRENT : WORKER_MOVING;
+}
+
+/* ---- the life of the object ---------------------------------------------------------------------------- */
+
+static struct grace *grace_of(const struct workers *workers)
+{
+    return grace_driver_grace(workers->daemon->grace);
+}
+
+static struct worker *worker_free(struct worker *worker)
+{
+    if (!worker)
+        return NULL;
+    for (size_t i = 0; i < worker->tables; i++)
+        worker->table[i]->workers--;
+    if (worker->lines) {
+        grace_remove(grace_of(worker->workers), worker->lines);
+        lines_free(worker->lines);
+    }
+    if (worker->ended)
+        event_free(worker->ended);
+    close_descriptor(&worker->pidfd);
+    free(worker->table);
+    free(worker);
+    return NULL;
+}
+
+static void workers_sweep(struct workers *workers)
+{
+    struct worker *worker, *next;
+
+    if (workers->iterating)
+        return;
+    for (worker = TAILQ_FIRST(&workers->list); worker; worker = next) {
+        next = TAILQ_NEXT(worker, entry);
+        if (!worker->removed)
+            continue;
+        TAILQ_REMOVE(&workers->list, worker, entry);
+        worker_free(worker);
+    }
+}
+
+/* The process is gone, or its record is replaced.  Its row goes only when no other record has the same pid. */
+static void worker_remove(struct worker *worker)
+{
+    struct workers *workers = worker->workers;
+
+    if (worker->removed)
+        return;
+    worker->removed = true;
+    workers->count--;
+    if (worker->connection)
+        connection_set_userdata(worker->connection, NULL);
+    if (worker->pid)
+        store_remove_worker(workers->daemon->store, worker->pid);
+    workers_sweep(workers);
+}
+
+static void on_ended(evutil_socket_t descriptor, short events, void *userdata)
+{
+    struct worker *worker = userdata;
+
+    (void)descriptor;
+    (void)events;
+    /* Read its socket to the end first: a child that it announced must be known before its parent is forgotten. */
+    if (worker->connection)
+        connection_drain(worker->connection);
+    if (worker->lines)
+        lines_set_dead(worker->lines);
+    worker_remove(worker);
+}
+
+static int worker_new(struct workers *workers, const char *name, struct worker **ret)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    if (!worker)
+        return -ENOMEM;
+    worker->workers = workers;
+    worker->pidfd = -EBADF;
+    /* The name is for people: what is not plain text in it is not shown. */
+    snprintf(worker->name, sizeof(worker->name), "%s", name);
+    for (char *c = worker->name; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    *ret = worker;
+    return 0;
+}
+
+static void worker_enter(struct worker *worker)
+{
+    TAILQ_INSERT_TAIL(&worker->workers->list, worker, entry);
+    worker->workers->count++;
+}
+
+/* ---- processes ----------------------------------------------------------------------------------------- */
+
+/* Field 22 of /proc/PID/stat; the command's name before it may contain anything, so count from its last ')'. */
+static int read_start_time(pid_t pid, uint64_t *ret)
+{
+    char path[64], text[1024], *field;
+    FILE *file;
+    size_t length;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    file = fopen(path, "re");
+    if (!file)
+        return -errno;
+    length = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[length] = 0;
+    field = strrchr(text, ')');
+    for (int i = 2; field && i < 22; i++)
+        field = strchr(field + 1, ' ');
+    if (!field)
+        return -EBADMSG;
+    *ret = strtoull(field, NULL, 10);
+    return 0;
+}
+
+/* The process behind a pidfd (taken over on success) is this worker's. */
+static int worker_identify(struct worker *worker, pid_t pid, uid_t uid, int pidfd)
+{
+    uint64_t start_time;
+    int r;
+
+    r = read_start_time(pid, &start_time);
+    if (r < 0)
+        return -ESRCH;
+    worker->ended = event_new(worker->workers->daemon->base, pidfd, EV_READ, on_ended, worker);
+    if (!worker->ended || event_add(worker->ended, NULL) < 0)
+        return -ENOMEM;
+    worker->pid = pid;
+    worker->uid = uid;
+    worker->start_time = start_time;
+    worker->pidfd = pidfd;
+    return 0;
+}
+
+static int open_pidfd(pid_t pid)
+{
+    return RETURN_ERRNO((int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+/* Of the process that connected; kernels before 6.5 leave a moment in which the pid may have passed to another. */
+static int open_peer_pidfd(struct connection *connection)
+{
+    int pidfd;
+    socklen_t length = sizeof(pidfd);
+
+    if (!getsockopt(connection_descriptor(connection), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length))
+        return pidfd;
+    return open_pidfd(connection_peer(connection)->pid);
+}
+
+static struct worker *find_record(struct workers *workers, pid_t pid, enum worker_state state)
+{
+    struct worker *worker;
+
+    TAILQ_FOREACH(worker, &workers->list, entry)
+        if (!worker->removed && worker->pid == pid && worker_state(worker) == state)
+            return worker;
+    return NULL;
+}
+
+static void remember(struct worker *worker)
+{
+    int r = store_add_worker(worker->workers->daemon->store, worker->pid, worker->start_time, worker->uid, worker->name);
+
+    if (r < 0)
+        log_line(LOG_WARNING, "worker %d \"%s\": not recorded for a restart: %s", (int)worker->pid, worker->name,
+                 store_error(worker->workers->daemon->store));
+}
+
+/*
+ * A process that joins with new lines makes earlier records of it obsolete: that of the daemon before, and that of the program
+ * which it ran before an exec, whose threads are all gone.
+ */
+static void forget_obsolete(struct workers *workers, pid_t pid)
+{
+    struct worker *worker;
+
+    worker = find_record(workers, pid, WORKER_UNMOVED);
+    if (worker)
+        worker_remove(worker);
+    worker = find_record(workers, pid, WORKER_DISCONNECTED);
+    if (worker && lines_threads(worker->lines) == 0)
+        worker_remove(worker);
+}
+
+int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, uid_t uid, const char *name)
+{
+    _cleanup_close_ int pidfd = open_pidfd(pid);
+    struct worker *worker;
+    int r;
+
+    if (pidfd < 0)
+        return 0;
+    r = worker_new(workers, name, &worker);
+    if (r < 0)
+        return r;
+    r = worker_identify(worker, pid, uid, pidfd);
+    if (r < 0 || worker->start_time != start_time) {
+        if (r >= 0)
+            TAKE_DESCRIPTOR(pidfd);
+        worker_free(worker);
+        return r == -ENOMEM ? r : 0;
+    }
+    TAKE_DESCRIPTOR(pidfd);
+    worker_enter(worker);
+    return 0;
+}
+
+static int join_again(struct workers *workers, struct connection *connection, struct worker **ret)
+{
+    struct worker *worker = find_record(workers, connection_peer(connection)->pid, WORKER_DISCONNECTED);
+
+    if (!worker)
+        return -ENOENT;
+    worker_connect(worker, connection);
+    *ret = worker;
+    return 0;
+}
+
+int workers_join(struct workers *workers, struct connection *connection, const char *name, struct lines *lines,
+                 struct worker **ret)
+{
+    const struct ucred *peer = connection_peer(connection);
+    _cleanup_close_ int pidfd = -EBADF;
+    struct worker *worker;
+    int r;
+
+    if (!lines)
+        return join_again(workers, connection, ret);
+    pidfd = open_peer_pidfd(connection);
+    if (pidfd < 0)
+        return pidfd;
+    r = worker_new(workers, name, &worker);
+    if (r < 0)
+        return r;
+    r = worker_identify(worker, peer->pid, peer->uid, pidfd);
+    if (r >= 0) {
+        TAKE_DESCRIPTOR(pidfd);
+        r = grace_add(grace_of(workers), lines);
+    }
+    if (r < 0) {
+        worker_free(worker);
+        return r;
+    }
+    forget_obsolete(workers, peer->pid);
+    lines_set_adopted(lines);
+    worker->lines = lines;
+    worker_enter(worker);
+    worker_connect(worker, connection);
+    remember(worker);
+    *ret = worker;
+    return 0;
+}
+
+/* ---- forked children ----------------------------------------------------------------------------------- */
+
+int workers_fork(struct workers *workers, struct worker *parent, struct lines *lines, struct worker **ret)
+{
+    struct worker *worker;
+    int r;
+
+    r = worker_new(workers, parent->name, &worker);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; r >= 0 && i < parent->tables; i++)
+        r = worker_add_table(worker, parent->table[i]);
+    if (r >= 0)
+        r = grace_add(grace_of(workers), lines);
+    if (r < 0) {
+        worker_free(worker);
+        return r;
+    }
+    worker->lines = lines;
+    worker->uid = parent->uid;
+    worker->generation = parent->generation;
+    worker_enter(worker);
+    *ret = worker;
+    return 0;
+}
+
+int worker_adopt(struct worker *worker, pid_t pid, uid_t uid)
+{
+    _cleanup_close_ int pidfd = open_pidfd(pid);
+    int r;
+
+    if (pidfd < 0)
+        return pidfd;
+    r = worker_identify(worker, pid, uid, pidfd);
+    if (r < 0)
+        return r;
+    TAKE_DESCRIPTOR(pidfd);
+    lines_set_adopted(worker->lines);
+    remember(worker);
+    return 0;
+}
+
+bool worker_adopted(const struct worker *worker)
+{
+    return worker->pid != 0;
+}
+
+/* ---- conversation -------------------------------------------------------------------------------------- */
+
+void worker_connect(struct worker *worker, struct connection *connection)
+{
+    worker->connection = connection;
+    connection_set_userdata(connection, worker);
+}
+
+/*
+ * End of file ends the conversation, not the worker: it may have closed its descriptors and run on.  A child that never spoke
+ * has no pidfd; its lines are gone if nobody took them before the end of file (fork failed, or the child died first).
+ */
+void worker_disconnect(struct worker *worker)
+{
+    worker->connection = NULL;
+    lines_set_end_of_file(worker->lines);
+    if (!worker_adopted(worker) && lines_threads(worker->lines) == 0)
+        worker_remove(worker);
+}
+
+void worker_moved(struct worker *worker)
+{
+    worker->generation = worker->workers->daemon->generation;
+}
+
+const char *worker_name(const struct worker *worker)
+{
+    return worker->name;
+}
+
+pid_t worker_pid(const struct worker *worker)
+{
+    return worker->pid;
+}
+
+int worker_add_table(struct worker *worker, struct table *table)
+{
+    struct table **larger;
+
+    for (size_t i = 0; i < worker->tables; i++)
+        if (worker->table[i] == table)
+            return 0;
+    if (worker->tables == WORKER_TABLES_MAX)
+        return -EDQUOT;
+    larger = reallocarray(worker->table, worker->tables + 1, sizeof(*larger));
+    if (!larger)
+        return -ENOMEM;
+    worker->table = larger;
+    worker->table[worker->tables++] = table;
+    table->workers++;
+    return 0;
+}
+
+/* ---- all of them --------------------------------------------------------------------------------------- */
+
+int workers_new(struct daemon *daemon, struct workers **ret)
+{
+    struct workers *workers = calloc(1, sizeof(*workers));
+
+    if (!workers)
+        return -ENOMEM;
+    workers->daemon = daemon;
+    TAILQ_INIT(&workers->list);
+    *ret = workers;
+    return 0;
+}
+
+struct workers *workers_free(struct workers *workers)
+{
+    struct worker *worker;
+
+    if (!workers)
+        return NULL;
+    while ((worker = TAILQ_FIRST(&workers->list))) {
+        TAILQ_REMOVE(&workers->list, worker, entry);
+        worker_free(worker);
+    }
+    free(workers);
+    return NULL;
+}
+
+/* Messages may add workers (forks, at the tail: drained too) and remove them (at the end). */
+void workers_drain(void *userdata)
+{
+    struct workers *workers = userdata;
+    struct worker *worker;
+
+    workers->iterating++;
+    TAILQ_FOREACH(worker, &workers->list, entry)
+        if (!worker->removed && worker->connection)
+            connection_drain(worker->connection);
+    workers->iterating--;
+    workers_sweep(workers);
+}
+
+size_t workers_count(const struct workers *workers)
+{
+    return workers->count;
+}
+
+void workers_view(const struct workers *workers, void (*view)(void *userdata, const struct worker_view *worker),
+                  void *userdata)
+{
+    uint64_t awaited = grace_awaited(grace_of(workers));
+    const struct worker *worker;
+
+    TAILQ_FOREACH(worker, &workers->list, entry) {
+        struct worker_view v = {
+            .pid = worker->pid, .uid = worker->uid, .name = worker->name, .generation = worker->generation,
+            .state = worker_state(worker), .table = worker->table, .tables = worker->tables,
+        };
+
+        if (worker->removed)
+            continue;
+        if (worker->lines) {
+            v.holding = awaited && lines_holding(worker->lines, awaited);
+            v.threads = lines_threads(worker->lines);
+            v.leaked = lines_leaked(worker->lines);
+        }
+        view(userdata, &v);
+    }
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers: which processes execute the image, how far each has come, and what ends them.
+ *
+ *      joined, has not moved yet ---- MOVING ---- Moved ----> CURRENT
+ *      its socket showed end of file: DISCONNECTED (it runs on; only its pidfd, or its lines, end it)
+ *      known from the daemon before, has not come back: UNMOVED (runs old code that nobody can poke)
+ *
+ * A worker is a process as the kernel names it: SO_PEERCRED and a pidfd, or for a forked child the credentials on its first
+ * message.  Its lines are known to the grace periods from before it gets the image until it is known to be gone.
+ */
+#ifndef DAEMON_WORKERS_H
+#define DAEMON_WORKERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon.h"
+#include "lines.h"
+
+struct connection;
+struct worker;
+struct workers;
+
+#define WORKER_TABLES_MAX 256
+
+enum worker_state { WORKER_CURRENT, WORKER_MOVING, WORKER_UNMOVED, WORKER_DISCONNECTED };
+const char *worker_state_name(enum worker_state state);
+
+/* -ENOMEM. */
+int workers_new(struct daemon *daemon, struct workers **ret);
+struct workers *workers_free(struct workers *workers);          /* NULL is fine; returns NULL */
+
+/* A row of the database, at start: known to the daemon before.  Ignored (0) if that process is gone. */
+int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, uid_t uid, const char *name);
+
+/*
+ * A process joins on this connection with its lines (taken over on success).  lines NULL: it joined this daemon before and lost its
+ * socket; -ENOENT if not.  -ENOMEM; -ESRCH: it is gone already.
+ */
+int workers_join(struct workers *workers, struct connection *connection, const char *name, struct lines *lines,
+                 struct worker **ret);
+
+/* A worker announces a child (lines taken over on success).  The child's connection is set by worker_connect. */
+int workers_fork(struct workers *workers, struct worker *parent, struct lines *lines, struct worker **ret);
+
+/* The child has spoken: it is this process. */
+int worker_adopt(struct worker *worker, pid_t pid, uid_t uid);
+
+void worker_connect(struct worker *worker, struct connection *connection);
+void worker_disconnect(struct worker *worker);                  /* end of file */
+void worker_moved(struct worker *worker);
+bool worker_adopted(const struct worker *worker);
+const char *worker_name(const struct worker *worker);
+pid_t worker_pid(const struct worker *worker);
+
+/* The worker declares this table.  -EDQUOT: too many; -ENOMEM.  0 also if it did before. */
+int worker_add_table(struct worker *worker, struct table *table);
+
+/* Step 4 of a wait: read what all workers have sent. */
+void workers_drain(void *workers);
+
+/* ---- for display ---- */
+
+struct worker_view {
+    pid_t pid;
+    uid_t uid;
+    const char *name;
+    uint64_t generation;
+    enum worker_state state;
+    bool holding;
+    unsigned threads, leaked;
+    struct table *const *table;
+    size_t tables;
+};
+
+size_t workers_count(const struct workers *workers);
+void workers_view(const struct workers *workers, void (*view)(void *userdata, const struct worker_view *worker),
+                  void *userdata);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * life.pml - fork, exec, thread and process death, closed descriptors: which lines a wait must look at, and when a
+ * line whose owner is silent may be taken for gone.
+ *
+ * Process 0 has joined the daemon; it may fork process 1, which may fork process 2, each inside or outside a guard.
+ * Process 0 also has a helper thread that may end at any step, after which another thread takes over its line.  Each
+ * process may be killed, or exec, at any step, and may close all its descriptors.  Meanwhile the daemon changes the
+ * hook once: poke, wait, free.  Shown: no running thread is in freed code, and the wait ends.  Calls are unbounded.
+ *
+ * What a process leaves behind comes in the kernel's order: its threads stop; each robust mutex that they hold is
+ * marked (exit and exec alike: futex_exit_release, in do_exit through exit_mm_release, in exec through
+ * exec_mm_release); its descriptors are closed; and, unless it was an exec, its pidfd says that it ended.  Messages
+ * that were sent stay readable after their sender is gone.  A robust list may be damaged by its process, and then
+ * nothing is marked.
+ *
+ * Lines and slot are sequentially consistent here; store buffers and stale fetches are in guard.pml.
+ */
+#define PROCESSES 3
+#define LINES     4
+#define HELPER    3             /* the helper's line, in process 0; the other lines have the number of their process */
+
+/* Process states. */
+#define UNBORN  0
+#define RUNNING 1
+#define ENDED   2               /* by death or exec: its threads take no further step */
+
+/* Robust mutex of a line. */
+#define NONE 0                  /* never locked */
+#define HELD 1
+#define DIED 2                  /* marked by the kernel */
+
+/* Where the hand-over of a process's reader memfd and socket waits for the daemon. */
+#define UNSENT      0
+#define ON_SOCKET   1           /* in its parent's worker socket */
+#define ON_LISTENER 2           /* in a new connection that was not accepted yet */
+#define RECEIVED    3
+
+/* Code that a thread is in, and to which the slot leads. */
+#define NOWHERE  0
+#define OLD_CODE 1
+#define NEW_CODE 2
+
+byte slot = OLD_CODE;
+byte epoch = 1;                 /* 2 once bumped; 0 in a line: not in a guard */
+byte line[LINES];
+byte owner[LINES];
+byte inside[LINES];
+
+byte state[PROCESSES];
+byte holders[PROCESSES];        /* processes that hold the worker's end of this process's socket; 0 is end of file */
+bit  has_socket[PROCESSES];     /* this process holds its own end */
+bit  has_childs[PROCESSES];     /* it holds the child's end too: between prepare and the parent handler */
+bit  forked[PROCESSES];
+bit  pidfd_ended[PROCESSES];
+byte handover[PROCESSES];
+
+/* ---- workers ---- */
+
+inline close_all(p)
+{
+    atomic {
+        if :: has_socket[p] -> has_socket[p] = 0; holders[p]-- :: else fi;
+        if :: has_childs[p] -> has_childs[p] = 0; holders[p + 1]-- :: else fi
+    }
+}
+
+inline send_handover(p)
+{
+    if
+    :: has_socket[p] -> handover[p + 1] = ON_SOCKET
+#ifndef CLOSED_FORKS_UNHEARD
+    :: !has_socket[p] -> handover[p + 1] = ON_LISTENER
+#else
+    :: !has_socket[p]
+#endif
+    fi
+}
+
+/*
+ * fork:  1 prepare handler: make the child's reader memfd with the forking thread's line copied, and its socket
+ *        2 prepare handler: send both to the daemon, on the worker's socket; if that is closed, on a new connection
+ *        3 fork, which may fail
+ *        4 parent handler: close the child's end
+ *        5 child handler: lock the mutex of the line (in Main, below)
+ */
+inline do_fork(p)
+{
+    atomic {                                                    /* 1 */
+        forked[p] = 1; has_childs[p] = 1; holders[p + 1] = 1;
+#ifndef CHILD_WITHOUT_COPY
+        line[p + 1] = line[p]
+#endif
+    };
+#ifndef SEND_AFTER_FORK
+    send_handover(p);                                           /* 2 */
+#endif
+    if                                                          /* 3 */
+    :: atomic {
+           holders[p + 1] = holders[p + 1] + has_childs[p]; has_socket[p + 1] = has_childs[p];
+           inside[p + 1] = inside[p]; state[p + 1] = RUNNING;
+           run Main(p + 1); run Kernel(p + 1)
+       }
+    :: skip
+    fi;
+#ifdef SEND_AFTER_FORK
+    send_handover(p);
+#endif
+    atomic { if :: has_childs[p] -> has_childs[p] = 0; holders[p + 1]-- :: else fi }     /* 4 */
+}
+
+proctype Main(byte p)
+{
+    {
+        owner[p] = HELD;                                        /* fork 5; for process 0, its join */
+        if :: inside[p] != NOWHERE -> goto in_guard :: else fi;
+        do
+        :: line[p] = epoch;
+           inside[p] = slot;
+in_guard:  do
+           :: p < 2 && !forked[p] -> do_fork(p)
+           :: has_socket[p] -> close_all(p)
+           :: break
+           od;
+           inside[p] = NOWHERE;
+           line[p] = 0
+        :: p < 2 && !forked[p] -> do_fork(p)
+        :: has_socket[p] -> close_all(p)
+        :: break                                                /* it runs on, but calls no more */
+        od
+    } unless { state[p] == ENDED }
+}
+
+/* A thread that takes a line, calls, and may end anywhere; `successors` more take the line over after it. */
+proctype Helper(byte successors)
+{
+    {
+        owner[HELPER] = HELD;
+        line[HELPER] = 0;       /* its dead owner may have left a value, which would look like an outer guard */
+        do
+        :: line[HELPER] = epoch;
+           inside[HELPER] = slot;
+           if :: goto thread_ends :: skip fi;
+#ifdef OTHER_THREAD_CLOSES
+           if :: close_all(0) :: skip fi;
+#endif
+           inside[HELPER] = NOWHERE;
+           line[HELPER] = 0
+        :: goto thread_ends
+        :: break
+        od;
+        goto stays;
+thread_ends:
+        atomic { inside[HELPER] = NOWHERE; owner[HELPER] = DIED };
+        if :: successors > 0 -> run Helper(successors - 1) :: else fi;
+stays:  skip
+    } unless { state[0] == ENDED }
+}
+
+/* The end of a process, at any step. */
+proctype Kernel(byte p)
+{
+    bit is_exec;
+
+    if
+    :: state[p] = ENDED
+    :: state[p] = ENDED; is_exec = 1
+    :: goto lives
+    fi;
+    if
+    :: owner[p] == HELD -> owner[p] = DIED
+    :: owner[p] != HELD
+    :: p == 0 && !is_exec -> goto unmarked                      /* its robust list was damaged */
+    fi;
+    if
+    :: p == 0 && owner[HELPER] == HELD -> owner[HELPER] = DIED
+    :: else
+    fi;
+unmarked:
+    close_all(p);
+    pidfd_ended[p] = !is_exec;
+lives:
+    skip
+}
+
+/* ---- daemon ---- */
+
+#define QUIESCENT(l) (line[l] == 0 || line[l] == epoch)
+
+/* Each alternative is one observation, enough by itself; the daemon looks again until one of them is made. */
+inline poll_line(l, p)
+{
+    if
+    :: QUIESCENT(l)
+#ifndef NO_OWNER_RULE
+    :: owner[l] == DIED
+#endif
+#ifndef NO_PIDFD_RULE
+    :: pidfd_ended[p]
+#endif
+#ifdef END_OF_FILE_IS_DEATH
+    :: holders[p] == 0
+#elif defined(OWNER_THEN_END_OF_FILE)
+    :: owner[l] == NONE -> if :: holders[p] == 0 :: QUIESCENT(l) fi
+#elif !defined(NO_END_OF_FILE_RULE)
+    /* The socket showed end of file, and then the line still had no owner: the child never was, or died before it
+     * took the line.  (A thread that takes a line of its own process later starts after the poke.) */
+    :: holders[p] == 0 -> if :: owner[l] == NONE :: QUIESCENT(l) :: owner[l] == DIED :: pidfd_ended[p] fi
+#endif
+    fi
+}
+
+inline poll()
+{
+    poll_line(0, 0);
+    poll_line(HELPER, 0);
+    if :: handover[1] == RECEIVED -> poll_line(1, 1) :: else fi;
+    if :: handover[2] == RECEIVED -> poll_line(2, 2) :: else fi
+}
+
+/* A worker's socket is read only once the worker is known; a process is received once. */
+inline drain()
+{
+    if :: handover[1] == ON_SOCKET -> handover[1] = RECEIVED; found = 1 :: else fi;
+    if :: handover[1] == RECEIVED && handover[2] == ON_SOCKET -> handover[2] = RECEIVED; found = 1 :: else fi;
+#ifndef DRAIN_WITHOUT_LISTENER
+    if :: handover[1] == ON_LISTENER -> handover[1] = RECEIVED; found = 1 :: else fi;
+    if :: handover[2] == ON_LISTENER -> handover[2] = RECEIVED; found = 1 :: else fi
+#endif
+}
+
+/*
+ * wait:  1 bump the epoch  2 membarrier (in guard.pml)  3 poll all known lines  4 drain the sockets of the workers and
+ *        the listening socket; if that brought new lines, again from 3
+ */
+proctype Daemon()
+{
+    bit found;
+
+    slot = NEW_CODE;
+#ifdef DRAIN_BEFORE_BUMP
+    drain(); epoch = 2; poll();
+#elif defined(DRAIN_AFTER_POLL_ONCE)
+    epoch = 2; poll(); drain();
+#elif defined(DRAIN_BEFORE_POLL_ONCE)
+    epoch = 2; drain(); poll();
+#else
+    epoch = 2;
+    do
+    :: found = 0; poll(); drain();
+       if :: !found -> break :: else fi
+    od;
+#endif
+    atomic {                                                    /* free the old code */
+        assert(!(state[0] == RUNNING && (inside[0] == OLD_CODE || inside[HELPER] == OLD_CODE)));
+        assert(!(state[1] == RUNNING && inside[1] == OLD_CODE));
+        assert(!(state[2] == RUNNING && inside[2] == OLD_CODE))
+    }
+}
+
+init {
+    atomic {
+        state[0] = RUNNING; has_socket[0] = 1; holders[0] = 1; handover[0] = RECEIVED;
+        run Main(0); run Helper(1); run Kernel(0); run Daemon()
+    }
+}

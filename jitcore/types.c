@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* What an object's BTF says of the program's context, with libbpf's reader. */
+
+#include "types.h"
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NESTING_MAX 8
+#define POINTER_SIZE 8          /* of the BPF target */
+
+struct reader {
+    const struct btf *btf;
+    struct types_field *field;
+    uint32_t fields;
+    uint32_t visited;           /* members looked at: hostile BTF may nest nameless structs without end */
+    struct jit_error *error;
+};
+
+static const struct btf_type *type_of(const struct btf *btf, uint32_t id)
+{
+    /* libbpf bounds the chain of modifiers */
+    int resolved = btf__resolve_type(btf, id);
+
+    return resolved < 0 ? NULL : btf__type_by_id(btf, (uint32_t)resolved);
+}
+
+static const char *name_of(const struct btf *btf, const struct btf_type *type)
+{
+    const char *name = btf__name_by_offset(btf, type->name_off);
+
+    return name ? name : "";
+}
+
+static void add_field(struct reader *reader, const char *name, uint32_t offset, uint32_t size)
+{
+    struct types_field *field = &reader->field[reader->fields++];
+
+    strcpy(field->name, name);
+    field->offset = offset;
+    field->size = size;
+}
+
+static int read_struct(struct reader *reader, const struct btf_type *type, const char *prefix, uint32_t offset,
+                       unsigned depth);
+
+static int read_member(struct reader *reader, const struct btf_type *type, uint32_t index, const char *prefix,
+                       uint32_t offset, unsigned depth)
+{
+    const struct btf_member *member = &btf_members(type)[index];
+    const char *name = btf__name_by_offset(reader->btf, member->name_off);
+    uint32_t bits = btf_member_bit_offset(type, index);
+    const struct btf_type *inner = type_of(reader->btf, member->type);
+    int64_t size = btf__resolve_size(reader->btf, member->type);
+    char full[sizeof(reader->field->name)];
+    int length;
+
+    if (!inner || !name || size < 0)
+        return jit_error_set(reader->error, -EINVAL, "btf", "the object's BTF is damaged: a member of the context has no type");
+    if (++reader->visited > TYPES_FIELDS_MAX)
+        return jit_error_set(reader->error, -EINVAL, "limit", "the context has more than %d members in the object's BTF",
+                             TYPES_FIELDS_MAX);
+    if (btf_member_bitfield_size(type, index) != 0 || bits % 8 != 0)
+        return 0;
+    offset += bits / 8;
+    length = snprintf(full, sizeof(full), "%s%s%s", prefix, *prefix && *name ? "." : "", name);
+    if (length >= (int)sizeof(full))    /* no hook can declare a field with so long a name */
+        return 0;
+    if (*name)
+        add_field(reader, full, offset, size > UINT32_MAX ? UINT32_MAX : (uint32_t)size);
+    if (btf_is_composite(inner) && depth < NESTING_MAX)
+        return read_struct(reader, inner, full, offset, depth + 1);
+    return 0;
+}
+
+static int read_struct(struct reader *reader, const struct btf_type *type, const char *prefix, uint32_t offset,
+                       unsigned depth)
+{
+    for (uint32_t i = 0; i < btf_vlen(type); i++) {
+        int r = read_member(reader, type, i, prefix, offset, depth);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The function's first parameter, if that is a pointer to a struct or union: its target's type id, else 0. */
+static uint32_t find_context(const struct btf *btf, const char *function)
+{
+    int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC);
+    const struct btf_type *type = id < 0 ? NULL : btf__type_by_id(btf, (uint32_t)id);
+
+    type = type ? btf__type_by_id(btf, type->type) : NULL;
+    if (!type || !btf_is_func_proto(type) || btf_vlen(type) == 0)
+        return 0;
+    id = btf__resolve_type(btf, btf_params(type)[0].type);
+    type = id < 0 ? NULL : btf__type_by_id(btf, (uint32_t)id);
+    if (!type || !btf_is_ptr(type))
+        return 0;
+    return type->type;
+}
+
+/* Is the type called `name`, as a struct or by one of its typedefs? */
+static bool is_called(const struct btf *btf, uint32_t id, const char *name)
+{
+    for (unsigned depth = 0; depth < NESTING_MAX; depth++) {
+        const struct btf_type *type = btf__type_by_id(btf, id);
+
+        if (!type)
+            return false;
+        if ((btf_is_composite(type) || btf_is_typedef(type)) && strcmp(name_of(btf, type), name) == 0)
+            return true;
+        if (!btf_is_mod(type) && !btf_is_typedef(type))
+            return false;
+        id = type->type;
+    }
+    return false;
+}
+
+static int read_context(struct reader *reader, const char *function, const char *context)
+{
+    uint32_t id = find_context(reader->btf, function);
+    const struct btf_type *type = id == 0 ? NULL : type_of(reader->btf, id);
+
+    if (!type || !btf_is_composite(type))
+        return 0;
+    if (!is_called(reader->btf, id, context))
+        return jit_error_set(reader->error, -EINVAL, "context",
+                             "the program is in section \"table/%s\", but its first parameter does not point to a struct of that "
+                             "name; make them the same",
+                             context);
+    reader->field = calloc(TYPES_FIELDS_MAX, sizeof(*reader->field));
+    if (!reader->field)
+        return -ENOMEM;
+    return read_struct(reader, type, "", 0, 0);
+}
+
+int types_read(const void *bytes, size_t size, const char *function, const char *context, struct types_field **ret,
+               uint32_t *ret_fields, struct jit_error *error)
+{
+    libbpf_print_fn_t print = libbpf_set_print(NULL);   /* a library does not write to stderr */
+    struct btf *btf = btf__new(bytes, (uint32_t)size);
+    struct reader reader = { .btf = btf, .error = error };
+    int r;
+
+    if (btf) {
+        btf__set_pointer_size(btf, POINTER_SIZE);
+        r = read_context(&reader, function, context);
+    } else if (errno == ENOMEM) {
+        r = -ENOMEM;
+    } else {
+        r = jit_error_set(error, -EINVAL, "btf", "the object's .BTF section is damaged: %s", strerror(errno));
+    }
+    btf__free(btf);
+    libbpf_set_print(print);
+    if (r < 0) {
+        free(reader.field);
+        return r;
+    }
+    *ret = reader.field;
+    *ret_fields = reader.fields;
+    return 0;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* Arithmetic of eBPF in x86-64.  Results of 32-bit operations are zero-extended by the processor itself. */
+
+#include "arithmetic.h"
+
+/* One instruction, decoded once. */
+struct operands {
+    struct emitter *emitter;
+    enum x86_width width;
+    enum x86_register to;
+    bool has_from;              /* else `number` */
+    enum x86_register from;
+    int32_t number;
+};
+
+static void simple(const struct operands *o, enum x86_operation op)
+{
+    if (o->has_from)
+        x86_op(o->emitter, o->width, op, o->to, o->from);
+    else
+        x86_op_number(o->emitter, o->width, op, o->to, o->number);
+}
+
+static void multiply(const struct operands *o)
+{
+    if (o->has_from)
+        x86_imul(o->emitter, o->width, o->to, o->from);
+    else
+        x86_imul_number(o->emitter, o->width, o->to, o->number);
+}
+
+/* The value of the immediate at the operation's width, as a register would hold it. */
+static uint64_t number_value(const struct operands *o)
+{
+    return o->width == WIDTH_64 ? (uint64_t)(int64_t)o->number : (uint32_t)o->number;
+}
+
+/* `bits`: 0, or sign-extend from so many. */
+static void move(const struct operands *o, unsigned bits)
+{
+    if (!o->has_from)
+        x86_mov_number(o->emitter, o->to, number_value(o));
+    else if (bits)
+        x86_sign_extend(o->emitter, o->width, bits, o->to, o->from);
+    else
+        x86_mov(o->emitter, o->width, o->to, o->from);
+}
+
+/*
+ * The processor masks shift counts as the RFC does (5 bits, 6 for 64-bit operands), immediates too: a count out of range is
+ * accepted and masked, where Linux would refuse it.  A count in a register must be in CL.
+ */
+static void shift(const struct operands *o, enum x86_shift op)
+{
+    enum x86_register to = o->to == RCX ? R11 : o->to;
+
+    if (!o->has_from) {
+        x86_shift(o->emitter, o->width, op, o->to, (uint8_t)(o->number & (o->width == WIDTH_64 ? 63 : 31)));
+        return;
+    }
+    if (o->from == RCX) {
+        x86_shift_cl(o->emitter, o->width, op, o->to);
+        return;
+    }
+    x86_mov(o->emitter, WIDTH_64, R11, RCX);
+    x86_mov(o->emitter, WIDTH_64, RCX, o->from);
+    x86_shift_cl(o->emitter, o->width, op, to);
+    x86_mov(o->emitter, WIDTH_64, RCX, R11);
+}
+
+/*
+ * The four divisions: dividend in RAX, divisor in R11, result to R11; RDX is free.  Where x86 traps, the RFC has results
+ * (section 4.1): dividing by zero gives 0 and leaves the dividend as the remainder; the smallest number divided by -1
+ * gives itself, remainder 0.
+ */
+static void divide_unsigned(const struct operands *o)
+{
+    size_t done;
+
+    x86_test(o->emitter, o->width, R11, R11);
+    done = x86_skip(o->emitter, CONDITION_E);           /* R11 is 0, and that is the result */
+    x86_mov_number(o->emitter, RDX, 0);
+    x86_unary(o->emitter, o->width, UNARY_DIV, R11);
+    x86_mov(o->emitter, o->width, R11, RAX);
+    x86_land(o->emitter, done);
+}
+
+static void modulo_unsigned(const struct operands *o)
+{
+    size_t done;
+
+    x86_mov(o->emitter, o->width, RDX, RAX);
+    x86_test(o->emitter, o->width, R11, R11);
+    done = x86_skip(o->emitter, CONDITION_E);
+    x86_mov_number(o->emitter, RDX, 0);
+    x86_unary(o->emitter, o->width, UNARY_DIV, R11);
+    x86_land(o->emitter, done);
+    x86_mov(o->emitter, o->width, R11, RDX);
+}
+
+static void divide_signed(const struct operands *o)
+{
+    size_t done, trap, quotient;
+
+    x86_test(o->emitter, o->width, R11, R11);
+    done = x86_skip(o->emitter, CONDITION_E);
+    x86_op_number(o->emitter, o->width, OP_CMP, R11, -1);
+    trap = x86_skip(o->emitter, CONDITION_NE);
+    x86_unary(o->emitter, o->width, UNARY_NEG, RAX);
+    quotient = x86_skip(o->emitter, CONDITION_ALWAYS);
+    x86_land(o->emitter, trap);
+    x86_sign_extend_rax(o->emitter, o->width);
+    x86_unary(o->emitter, o->width, UNARY_IDIV, R11);
+    x86_land(o->emitter, quotient);
+    x86_mov(o->emitter, o->width, R11, RAX);
+    x86_land(o->emitter, done);
+}
+
+static void modulo_signed(const struct operands *o)
+{
+    size_t zero, trap;
+
+    x86_mov(o->emitter, o->width, RDX, RAX);
+    x86_test(o->emitter, o->width, R11, R11);
+    zero = x86_skip(o->emitter, CONDITION_E);
+    x86_mov_number(o->emitter, RDX, 0);
+    x86_op_number(o->emitter, o->width, OP_CMP, R11, -1);
+    trap = x86_skip(o->emitter, CONDITION_E);
+    x86_sign_extend_rax(o->emitter, o->width);
+    x86_unary(o->emitter, o->width, UNARY_IDIV, R11);
+    x86_land(o->emitter, zero);
+    x86_land(o->emitter, trap);
+    x86_mov(o->emitter, o->width, R11, RDX);
+}
+
+/* Around a division: operands to where x86 wants them, and RAX and RDX kept unless they are the destination. */
+static void division(const struct operands *o, void (*divide)(const struct operands *o))
+{
+    if (o->has_from)
+        x86_mov(o->emitter, o->width, R11, o->from);
+    else
+        x86_mov_number(o->emitter, R11, number_value(o));
+    if (o->to != RAX)
+        x86_mov(o->emitter, WIDTH_64, R10, RAX);
+    if (o->to != RDX)
+        x86_mov(o->emitter, WIDTH_64, R9, RDX);
+    if (o->to != RAX)
+        x86_mov(o->emitter, o->width, RAX, o->to);
+    divide(o);
+    if (o->to != RDX)
+        x86_mov(o->emitter, WIDTH_64, RDX, R9);
+    if (o->to != RAX)
+        x86_mov(o->emitter, WIDTH_64, RAX, R10);
+    x86_mov(o->emitter, o->width, o->to, R11);
+}
+
+/* The value's low bits, zero-extended; `swap`: their bytes in reverse (RFC 9669 section 4.2). */
+static void byte_order(const struct operands *o, bool swap)
+{
+    enum x86_width width = o->number == 64 ? WIDTH_64 : WIDTH_32;
+
+    if (o->number == 16) {
+        if (swap)
+            x86_swap_16(o->emitter, o->to);
+        x86_zero_extend_16(o->emitter, o->to, o->to);
+    } else if (swap) {
+        x86_swap(o->emitter, width, o->to);
+    } else if (o->number == 32) {
+        x86_mov(o->emitter, WIDTH_32, o->to, o->to);
+    }
+}
+
+void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction i)
+{
+    const struct operands o = {
+        .emitter = emitter,
+        .width = instruction_class(i) == CLASS_ALU64 ? WIDTH_64 : WIDTH_32,
+        .to = x86_64_register(instruction_destination(i)),
+        .has_from = instruction_uses_source(i),
+        .from = x86_64_register(instruction_source(i)),
+        .number = i.immediate,
+    };
+
+    switch ((enum instruction_arithmetic)instruction_operation(i)) {
+    case ALU_ADD:
+        return simple(&o, OP_ADD);
+    case ALU_SUB:
+        return simple(&o, OP_SUB);
+    case ALU_OR:
+        return simple(&o, OP_OR);
+    case ALU_AND:
+        return simple(&o, OP_AND);
+    case ALU_XOR:
+        return simple(&o, OP_XOR);
+    case ALU_MUL:
+        return multiply(&o);
+    case ALU_DIV:
+        return division(&o, i.offset ? divide_signed : divide_unsigned);
+    case ALU_MOD:
+        return division(&o, i.offset ? modulo_signed : modulo_unsigned);
+    case ALU_LSH:
+        return shift(&o, SHIFT_SHL);
+    case ALU_RSH:
+        return shift(&o, SHIFT_SHR);
+    case ALU_ARSH:
+        return shift(&o, SHIFT_SAR);
+    case ALU_NEG:
+        return x86_unary(emitter, o.width, UNARY_NEG, o.to);
+    case ALU_MOV:
+        return move(&o, (unsigned)i.offset);
+    case ALU_END:               /* le on this machine changes nothing but the width; be (source bit) and bswap (ALU64) do */
+        return byte_order(&o, instruction_uses_source(i) || instruction_class(i) == CLASS_ALU64);
+    }
+}

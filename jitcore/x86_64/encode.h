@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * x86-64 instructions, one function an operand shape, in the order and with the digits of the manual (Intel SDM volume 2):
+ * `op r/m, r` is opcode digit*8+1, `op r/m, imm` is 81 /digit.
+ */
+#ifndef JITCORE_X86_64_ENCODE_H
+#define JITCORE_X86_64_ENCODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../emitter.h"
+
+enum x86_register { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
+
+enum x86_width { WIDTH_32, WIDTH_64 };
+
+enum x86_operation { OP_ADD = 0, OP_OR = 1, OP_AND = 4, OP_SUB = 5, OP_XOR = 6, OP_CMP = 7 };
+enum x86_shift { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
+enum x86_unary { UNARY_NEG = 3, UNARY_DIV = 6, UNARY_IDIV = 7 };
+
+/* The low four bits of jcc, setcc and cmovcc. */
+enum x86_condition {
+    CONDITION_B = 0x2,
+    CONDITION_AE = 0x3,
+    CONDITION_E = 0x4,
+    CONDITION_NE = 0x5,
+    CONDITION_BE = 0x6,
+    CONDITION_A = 0x7,
+    CONDITION_L = 0xc,
+    CONDITION_GE = 0xd,
+    CONDITION_LE = 0xe,
+    CONDITION_G = 0xf,
+    CONDITION_ALWAYS = 0x10,
+};
+
+/* ---- registers and numbers ---- */
+void x86_mov(struct emitter *emitter, enum x86_width width, enum x86_register to, enum x86_register from);
+void x86_mov_number(struct emitter *emitter, enum x86_register to, uint64_t number);
+void x86_op(struct emitter *emitter, enum x86_width width, enum x86_operation op, enum x86_register to,
+            enum x86_register from);
+void x86_op_number(struct emitter *emitter, enum x86_width width, enum x86_operation op, enum x86_register to,
+                   int32_t number);
+void x86_test(struct emitter *emitter, enum x86_width width, enum x86_register a, enum x86_register b);
+void x86_test_number(struct emitter *emitter, enum x86_width width, enum x86_register a, int32_t number);
+void x86_imul(struct emitter *emitter, enum x86_width width, enum x86_register to, enum x86_register from);
+void x86_imul_number(struct emitter *emitter, enum x86_width width, enum x86_register to, int32_t number);
+void x86_unary(struct emitter *emitter, enum x86_width width, enum x86_unary op, enum x86_register operand);
+void x86_sign_extend_rax(struct emitter *emitter, enum x86_width width);
+void x86_shift(struct emitter *emitter, enum x86_width width, enum x86_shift op, enum x86_register to, uint8_t count);
+void x86_shift_cl(struct emitter *emitter, enum x86_width width, enum x86_shift op, enum x86_register to);
+void x86_zero_extend_16(struct emitter *emitter, enum x86_register to, enum x86_register from);
+void x86_sign_extend(struct emitter *emitter, enum x86_width width, unsigned bits, enum x86_register to,
+                     enum x86_register from);
+void x86_swap_16(struct emitter *emitter, enum x86_register operand);
+void x86_swap(struct emitter *emitter, enum x86_width width, enum x86_register operand);
+void x86_cmov(struct emitter *emitter, enum x86_condition condition, enum x86_register to, enum x86_register from);
+
+/* ---- memory; `size` is 1, 2, 4 or 8 bytes ---- */
+void x86_lea(struct emitter *emitter, enum x86_register to, enum x86_register base, int32_t offset);
+void x86_op_memory(struct emitter *emitter, enum x86_operation op, enum x86_register to, enum x86_register base,
+                   int32_t offset);
+void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base, int32_t offset);
+void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base,
+                     int32_t offset);
+void x86_store(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset, enum x86_register from);
+void x86_store_number(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset, int32_t number);
+void x86_push(struct emitter *emitter, enum x86_register from);
+void x86_pop(struct emitter *emitter, enum x86_register to);
+
+/* ---- control; `to` is an image offset ---- */
+#define X86_SHORT_BRANCH_SIZE 2         /* bytes */
+void x86_branch_short(struct emitter *emitter, enum x86_condition condition, uint64_t to);
+void x86_branch_near(struct emitter *emitter, enum x86_condition condition, uint64_t to);
+void x86_call(struct emitter *emitter, uint64_t to);
+void x86_ret(struct emitter *emitter);
+
+/* A short branch over what is emitted until x86_land() is given the result. */
+size_t x86_skip(struct emitter *emitter, enum x86_condition condition);
+void x86_land(struct emitter *emitter, size_t skip);
+
+#endif

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""dispatchctl without a daemon: its help, its manual, and command lines that are wrong."""
+import os
+import re
+import subprocess
+
+from tap import BUILD_DIR, SOURCE_DIR, case, equal, run
+
+CTL = os.path.join(BUILD_DIR, "ctl/dispatchctl")
+VERBS = ["load", "unload", "attach", "detach", "list programs", "list tables", "list links", "list workers", "info"]
+NOWHERE = ["--socket", "/nonexistent/control"]
+
+
+def ctl(*arguments, **options):
+    return subprocess.run([CTL, *arguments], capture_output=True, text=True, timeout=20, **options)
+
+
+def refused(*arguments):
+    """A wrong command line: exit code 1, one complaint, nothing on standard output.  Returns the complaint."""
+    result = ctl(*NOWHERE, *arguments)
+    equal(result.returncode, 1, f"exit code of {arguments}: {result.stderr}")
+    equal(result.stdout, "", "standard output")
+    return result.stderr
+
+
+@case
+def help_lists_every_verb_and_exit_code():
+    result = ctl("--help")
+    equal(result.returncode, 0)
+    equal(result.stderr, "")
+    for verb in VERBS:
+        assert re.search(rf"^  {verb}\b", result.stdout, re.M), verb
+    equal(re.findall(r"^  (\d)  ", result.stdout, re.M), ["0", "1", "2", "3", "4", "5"], "exit codes")
+
+
+@case
+def every_verb_has_help():
+    for verb in VERBS:
+        result = ctl(*verb.split(), "--help")
+        equal(result.returncode, 0)
+        assert re.search(rf"^Usage: dispatchctl \[OPTION...\] {verb}\b", result.stdout, re.M), result.stdout
+    equal(ctl("list", "--help").stdout.count("Usage:"), 4, "usages of list")
+
+
+@case
+def help_needs_neither_daemon_nor_arguments():
+    equal(ctl(*NOWHERE, "attach", "--help").returncode, 0)
+
+
+@case
+def manual_names_every_verb_option_and_exit_code():
+    with open(os.path.join(SOURCE_DIR, "doc/dispatchctl.1")) as file:
+        manual = file.read().replace("\\-", "-").replace("\\", "")
+    text = ctl("--help").stdout + "".join(ctl(*verb.split(), "--help").stdout for verb in VERBS)
+    for verb in VERBS:
+        assert verb in manual, verb
+    for option in set(re.findall(r"--[a-z-]+", text)):
+        assert option in manual, option
+    for number, meaning in re.findall(r"^  (\d)  (.*)$", text, re.M):
+        assert re.search(rf"^\.B {number}\n", manual, re.M), number
+
+
+@case
+def version_is_printed():
+    assert re.fullmatch(r"dispatchctl \d+\.\d+\.\d+\n", ctl("--version").stdout)
+
+
+@case
+def no_verb():
+    assert "--help" in refused()
+
+
+@case
+def unknown_verb_is_named():
+    assert "'frobnicate'" in refused("frobnicate")
+    assert "'frobnicate'" in refused("frobnicate", "--help")
+    assert "programs" in refused("list")
+    assert "programs" in refused("list", "everything")
+
+
+@case
+def unknown_option_is_named():
+    assert "--frobnicate" in refused("info", "--frobnicate")
+
+
+@case
+def wrong_number_of_arguments_shows_usage():
+    for arguments in (["attach", "table", "1"], ["attach", "table", "1", "program", "more"], ["detach"], ["list", "links", "7"]):
+        complaint = refused(*arguments)
+        assert "arguments" in complaint and "dispatchctl " + arguments[0] in complaint, complaint
+
+
+@case
+def key_out_of_range_is_refused():
+    for key in ("4294967296", "0x100000000", "99999999999999999999", "", "x", "0x", "0xg", "1.5", " 1", "+1", "1e3"):
+        complaint = refused("attach", "table", key, "program")
+        assert "KEY" in complaint and "4294967295" in complaint and f"'{key}'" in complaint, complaint
+
+
+@case
+def negative_key_is_refused():
+    refused("attach", "table", "-1", "program")
+    assert "KEY" in refused("attach", "--", "table", "-1", "program")
+
+
+@case
+def link_must_be_a_number():
+    assert "LINK" in refused("detach", "seven")
+    assert "LINK" in refused("detach", "9223372036854775808")
+
+
+@case
+def largest_key_and_link_are_accepted():
+    """They get as far as the socket."""
+    for arguments in (["attach", "table", "4294967295", "program"], ["attach", "table", "0xFFFFFFFF", "program"],
+                      ["detach", "9223372036854775807"]):
+        equal(ctl(*NOWHERE, *arguments).returncode, 2, "exit code")
+
+
+@case
+def options_of_other_verbs_are_refused():
+    assert "--wait" in refused("list", "links", "--wait", "live")
+    assert "--allow-unverified" in refused("detach", "7", "--allow-unverified")
+
+
+@case
+def bad_values_of_options_are_refused():
+    assert "quiescent" in refused("detach", "7", "--wait", "soon")
+    for seconds in ("0", "-1", "x", "1.5", "86401", ""):
+        assert "--timeout" in refused("info", f"--timeout={seconds}")
+    assert "--json" in refused("info", "--json", "--quiet")
+
+
+@case
+def arguments_that_are_not_utf8_are_refused():
+    assert "UTF-8" in refused("unload", b"\xff\xfe")
+
+
+@case
+def missing_file_is_named():
+    result = ctl(*NOWHERE, "load", "name", "/nonexistent/object.o")
+    equal(result.returncode, 5)
+    assert "/nonexistent/object.o" in result.stderr and "No such file" in result.stderr, result.stderr
+
+
+@case
+def full_disk_is_reported():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([CTL, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+    equal(result.returncode, 5)
+    assert "No space left" in result.stderr, result.stderr
+
+
+run()
