@@ -14,6 +14,7 @@
 
 #include "envelope.h"
 #include "interface.h"
+#include "parameters.h"
 #include "stream.h"
 #include "util.h"
 
@@ -60,6 +61,9 @@ int conversation_connect(struct conversation *conversation, const char *path)
     strcpy(address.sun_path, path);
     descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (descriptor < 0)
+        return -errno;
+    /* The kernel then names the daemon's process on each of its messages; SO_PEERCRED may name systemd's. */
+    if (setsockopt(descriptor, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0)
         return -errno;
     if (connect(descriptor, (const struct sockaddr *)&address, sizeof address) < 0)
         return -errno;
@@ -192,7 +196,7 @@ static int read_answer(struct conversation *conversation, struct answer *answer)
     type = parameters_type(conversation->awaiting, reply.error);
     if (!type && !reply.error)
         return -EPROTO;
-    if (type && interface_check(type, reply.parameters, INTERFACE_ALLOW_UNKNOWN, NULL) < 0)
+    if (type && parameters_check(type, reply.parameters, PARAMETERS_ALLOW_UNKNOWN, NULL) < 0)
         return -EPROTO;
     answer->method = conversation->awaiting;
     answer->error = reply.error && type ? reply.error + prefix : reply.error;

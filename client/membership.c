@@ -68,6 +68,8 @@ int membership_begin(struct membership *membership, const char *const *sockets, 
     *membership = (struct membership){
         .wakeup = WAKEUP_NONE,
         .conversation = { .socket = DESCRIPTOR_NONE },
+        .image_device = membership->image_device,
+        .image_inode = membership->image_inode,
         .highest_generation = membership->highest_generation,
     };
     r = conversation_prepare();
@@ -205,24 +207,19 @@ static int renew_lines(void)
     return r < 0 ? r : lines_replace(lines);
 }
 
-static bool is_current_image(const struct membership *membership, uint64_t generation, int control)
+/* The image of the daemon that we had joined last? */
+static bool is_known_image(const struct membership *membership, uint64_t generation, int control)
 {
     struct stat status;
 
-    return membership->mover.current && membership->mover.current->generation == generation &&
-           fstat(control, &status) == 0 && status.st_dev == membership->image_device &&
-           status.st_ino == membership->image_inode;
+    return membership->highest_generation == generation && fstat(control, &status) == 0 &&
+           status.st_dev == membership->image_device && status.st_ino == membership->image_inode;
 }
 
 /*
  * Generations only grow: `last` in our lines may be of any that we have seen, and would pass for one of this daemon's.
  * A daemon that counts from anew (its database was removed) is met with no window and with new lines.
  */
-static bool may_be_confused(const struct membership *membership, uint64_t generation)
-{
-    return generation <= membership->highest_generation;
-}
-
 static void start_afresh(struct membership *membership)
 {
     int r = renew_lines();
@@ -231,6 +228,8 @@ static void start_afresh(struct membership *membership)
         mover_switch(&membership->mover, NULL);
     membership->highest_generation = 0;
     lose(membership, r < 0 ? strerror(-r) : "it counts its generations from anew");
+    if (r == 0)
+        retry_now(membership);
 }
 
 static void enter_window(struct membership *membership, struct window *window, int control, pid_t daemon)
@@ -269,10 +268,12 @@ static int take_image(struct membership *membership, struct answer *answer, cons
     int r;
 
     *reterr_reason = "an entry lies outside the text, or is missing";
-    if (is_current_image(membership, generation, control))
-        return resume(membership, entries);
-    if (may_be_confused(membership, generation))
+    if (is_known_image(membership, generation, control)) {
+        if (membership->mover.current)
+            return resume(membership, entries);
+    } else if (generation <= membership->highest_generation) {
         return -ESTALE;
+    }
     r = window_map(control, text, generation, text_size, mover_free_slot(&membership->mover), &window, reterr_reason);
     if (r < 0)
         return r;
@@ -298,6 +299,7 @@ static void handle_joined(struct membership *membership, struct answer *answer)
         refuse(membership);
         return;
     }
+    table_forgive();
     membership->phase = MEMBERSHIP_JOINED;
     membership->refused = false;
     membership->error[0] = '\0';
@@ -465,34 +467,19 @@ bool membership_is_settled(const struct membership *membership)
     return membership->phase == MEMBERSHIP_NONE && membership->tried && membership->retry_ms > 0;
 }
 
-static bool is_joined(const struct membership *membership)
-{
-    return membership->phase == MEMBERSHIP_JOINED;
-}
-
-static void process_until(struct membership *membership, bool (*reached)(const struct membership *), int64_t timeout_ms)
+void membership_rejoin(struct membership *membership, int64_t timeout_ms)
 {
     int64_t deadline = wakeup_now() + timeout_ms;
 
+    retry_now(membership);
     for (;;) {
         int64_t left = deadline - wakeup_now();
 
         membership_process(membership);
-        if (reached(membership) || left <= 0)
+        if (membership->phase == MEMBERSHIP_JOINED || left <= 0)
             return;
         wakeup_wait(membership->wakeup.epoll, (int)left);
     }
-}
-
-void membership_settle(struct membership *membership, int64_t timeout_ms)
-{
-    process_until(membership, membership_is_settled, timeout_ms);
-}
-
-void membership_rejoin(struct membership *membership, int64_t timeout_ms)
-{
-    retry_now(membership);
-    process_until(membership, is_joined, timeout_ms);
 }
 
 enum dd_state membership_state(const struct membership *membership)

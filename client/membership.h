@@ -66,8 +66,7 @@ void membership_process(struct membership *membership);
 /* Has the first attempt come to an end, one way or the other? */
 bool membership_is_settled(const struct membership *membership);
 
-/* Process, and wait, until settled (or joined) or timeout_ms have passed.  The one function here that blocks. */
-void membership_settle(struct membership *membership, int64_t timeout_ms);
+/* Process, and wait, until joined or timeout_ms have passed.  The one function here that blocks. */
 void membership_rejoin(struct membership *membership, int64_t timeout_ms);
 
 enum dd_state membership_state(const struct membership *membership);

@@ -113,11 +113,25 @@ bool table_any_new(void)
     return false;
 }
 
-void table_refused(void)
+void table_refused(const char *name)
 {
+    bool found = false;
+
+    for (struct dd_table *table = first; table && name; table = table->next)
+        if (table->state == TABLE_SENT && strcmp(table->name, name) == 0) {
+            table->state = TABLE_REFUSED;
+            found = true;
+        }
     for (struct dd_table *table = first; table; table = table->next)
         if (table->state == TABLE_SENT)
-            table->state = TABLE_REFUSED;
+            table->state = found ? TABLE_NEW : TABLE_REFUSED;
+}
+
+void table_forgive(void)
+{
+    for (struct dd_table *table = first; table; table = table->next)
+        if (table->state == TABLE_REFUSED)
+            table->state = TABLE_NEW;
 }
 
 void table_reset(unsigned slot)

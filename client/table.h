@@ -49,8 +49,11 @@ bool table_any_new(void);
  */
 int table_apply(struct json_object *entries, const struct window *window);
 
-/* The daemon has refused the SENT tables. */
-void table_refused(void);
+/* The daemon has refused the SENT tables because of this one; NULL, or none of them: because of all. */
+void table_refused(const char *name);
+
+/* REFUSED tables are NEW again: there is another daemon to ask. */
+void table_forgive(void);
 
 /* All tables run their defaults in this slot. */
 void table_reset(unsigned slot);

@@ -24,6 +24,8 @@ static const struct refusal {
 } refusals[] = {
     { CONTROL "UnknownProgram", "no program is named '{program}'; `dispatchctl list programs` shows those that are loaded" },
     { CONTROL "UnknownTable", "no worker has declared a table '{table}'; `dispatchctl list tables` shows those that are known" },
+    { CONTROL "UnknownContext",
+      "program '{program}' is for the context '{context}', which no worker has declared; start a worker that does first" },
     { CONTROL "UnknownLink", "there is no link {link}; `dispatchctl list links` shows those that there are" },
     { CONTROL "ProgramExists", "a program '{program}' is loaded already; unload it first, or take another name" },
     { CONTROL "ProgramInUse", "program '{program}' is attached; detach first: link {links}" },

@@ -19,6 +19,7 @@
 /* A change between its request and the release of what it replaced. */
 struct change {
     struct grace_waiter waiter;         /* first: step 6 */
+    LIST_ENTRY(change) entry;           /* of daemon->changes, from step 4 to 6 */
     struct daemon *daemon;
     struct change_request request;
     struct table **dirty;               /* tables whose code it changes, each once */
@@ -235,20 +236,37 @@ static void answer(struct change *change)
     change->request.done = NULL;
 }
 
-/* Nobody is in the replaced code any more. */
-static void release(struct grace_waiter *waiter)
+static void release_replaced(struct change *change)
 {
-    struct change *change = (struct change *)waiter;
-
     for (size_t i = 0; i < change->tables; i++)
         if (change->replaced[i] != IMAGE_NONE)
             image_release(change->daemon->image, change->replaced[i]);
     for (size_t i = 0; i < change->request.operations; i++)
         if (change->request.operation[i].kind->release)
             change->request.operation[i].kind->release(change->daemon, &change->request.operation[i]);
+    LIST_REMOVE(change, entry);
+}
+
+/* Nobody is in the replaced code any more. */
+static void release(struct grace_waiter *waiter)
+{
+    struct change *change = (struct change *)waiter;
+
+    release_replaced(change);
     answer(change);
     refresh(change->daemon);
     change_free(change);
+}
+
+void changes_forget(struct daemon *daemon)
+{
+    struct change *change;
+
+    while ((change = LIST_FIRST(&daemon->changes))) {
+        release_replaced(change);
+        answer(change);                 /* goes nowhere: the server is gone */
+        change_free(change);
+    }
 }
 
 static void undo(struct change *change)
@@ -284,6 +302,7 @@ int change_run(struct daemon *daemon, const struct change_request *request, stru
         return r;
     }
     poke(change);                                               /* 4 */
+    LIST_INSERT_HEAD(&daemon->changes, change, entry);
     settle_tables(change);
     change->waiter.over = release;
     grace_driver_wait(daemon->grace, &change->waiter);          /* 6: asked for before the publication below begins it */

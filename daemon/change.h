@@ -95,6 +95,9 @@ struct change_request {
  */
 int change_run(struct daemon *daemon, const struct change_request *request, struct refusal *refusal);
 
+/* At the end, when no grace period will be over any more and the image is frozen: free what still waits for one. */
+void changes_forget(struct daemon *daemon);
+
 /* Free an array of operations that change_run has not taken.  NULL is fine. */
 void operations_free(struct operation *operation, size_t operations);
 

@@ -15,6 +15,7 @@
 #include "grace.h"
 #include "registry.h"
 
+struct change;
 struct event_base;
 struct grace_driver;
 struct image;
@@ -35,6 +36,7 @@ struct daemon {
     struct server *server;
     struct listener *control_listener, *worker_listener;
     uint64_t generation;
+    LIST_HEAD(, change) changes;        /* change.c: poked, and not released yet */
     bool is_refreshing;                 /* refresh.c: `refreshing` waits */
     struct grace_waiter refreshing;
 };

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "change.h"
 #include "config.h"
 #include "daemon.h"
 #include "grace_driver.h"
@@ -98,6 +99,8 @@ static int check_host(void)
     if (r == -EIO)
         return fail(STARTUP_HOST, "host check", "this processor does not execute an instruction slot correctly while it is"
                     " replaced; dispatchd cannot run here");
+    if (r == -EACCES || r == -EPERM)
+        return fail(STARTUP_MEMORY, memory_forbidden, strerror(-r));
     return r < 0 ? fail(STARTUP_HOST, "host check", strerror(-r)) : 0;
 }
 
@@ -114,6 +117,7 @@ static int make_image(struct daemon *daemon, const struct options *options)
     if (r < 0)
         return fail(STARTUP_OTHER, "image", strerror(-r));
     registry_init(&daemon->registry, daemon->image);
+    LIST_INIT(&daemon->changes);
     return 0;
 }
 
@@ -253,16 +257,22 @@ static int start(struct daemon *daemon, const struct options *options, struct so
     return r < 0 ? r : listen_on(daemon, sockets);
 }
 
-/* In the reverse order of start(); every destructor takes NULL. */
+/*
+ * In the reverse order of start(); every destructor takes NULL.  Workers go on executing the image: it is frozen first, so that
+ * nothing which is freed here is poisoned under them.
+ */
 static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *grace)
 {
-    server_free(daemon->server);
-    grace_driver_free(daemon->grace);
     if (daemon->image)
-        registry_done(&daemon->registry);
-    if (daemon->workers)
-        workers_free(daemon->workers);
+        image_freeze(daemon->image);
+    server_free(daemon->server);
+    workers_free(daemon->workers);
+    grace_driver_free(daemon->grace);
     grace_free(grace);
+    if (daemon->image) {
+        changes_forget(daemon);
+        registry_done(&daemon->registry);
+    }
     image_free_all(daemon->image);
     memory_free(daemon->memory);
     store_close(daemon->store);

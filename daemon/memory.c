@@ -18,7 +18,7 @@
 #define F_SEAL_FUTURE_WRITE 0x0010      /* Linux 5.1 */
 #endif
 
-static const char text_forbidden[] =
+const char memory_forbidden[] =
     "this host forbids executable memory files: set sysctl vm.memfd_noexec to 0 or 1 in this pid namespace, "
     "and allow execmem and memfd execution in its SELinux policy";
 
@@ -77,13 +77,13 @@ static int create_text(struct memory *memory, const char **reterr_text)
     memory->text_descriptor = create_file("dispatchd-text", memory->text_size, MFD_EXEC);
     if (memory->text_descriptor < 0) {
         if (memory->text_descriptor == -EACCES)
-            *reterr_text = text_forbidden;
+            *reterr_text = memory_forbidden;
         return memory->text_descriptor;
     }
     r = try_executable(memory->text_descriptor, memory->text_size);
     if (r < 0) {
         if (r == -EACCES || r == -EPERM)
-            *reterr_text = text_forbidden;
+            *reterr_text = memory_forbidden;
         return r;
     }
     return map_and_seal(memory->text_descriptor, memory->text_size, 0500, &memory->text);

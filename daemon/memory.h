@@ -18,6 +18,9 @@ struct memory {
     struct dd_control *control;         /* read+write */
 };
 
+/* What to say where a host refuses executable memory files (-EACCES, -EPERM). */
+extern const char memory_forbidden[];
+
 /*
  * Create, map and seal.  Owned by the caller.  On failure *reterr_text says in words what the host refuses and what to do
  * about it: -EACCES executable memfds are forbidden (vm.memfd_noexec, SELinux), -ENOMEM, others of memfd_create and mmap.

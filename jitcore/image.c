@@ -37,7 +37,7 @@ struct image {
     const struct architecture *architecture;
     image_populate *populate;
     void *userdata;
-    bool refreshing;
+    bool refreshing, frozen;
     uint8_t colour[COLOURS];    /* of the latest reservations; colour[next_colour] is the oldest */
     unsigned next_colour;
     struct page page[];
@@ -178,7 +178,8 @@ static void give_back(struct image *image, uint64_t offset, size_t count)
 {
     size_t start = offset / IMAGE_GRANULE;
 
-    image->architecture->poison(image->write + offset, count * IMAGE_GRANULE);
+    if (!image->frozen)
+        image->architecture->poison(image->write + offset, count * IMAGE_GRANULE);
     for (size_t i = start; i < start + count; i++) {
         uint64_t bit;
         struct page *page = page_of(image, i, &bit);
@@ -311,4 +312,9 @@ void image_usage(const struct image *image, struct image_usage *ret)
 const struct architecture *image_architecture(const struct image *image)
 {
     return image->architecture;
+}
+
+void image_freeze(struct image *image)
+{
+    image->frozen = true;
 }

@@ -84,6 +84,11 @@ void image_release(struct image *image, uint64_t offset);
 bool image_refresh_begin(struct image *image);
 void image_refresh_end(struct image *image);
 
+/*
+ * Its owner ends, its readers go on: from here on no byte is written any more, and releasing is book-keeping only.
+ */
+void image_freeze(struct image *image);
+
 struct image_usage {
     size_t size, used, fresh, largest;  /* bytes; largest contiguous free range of any kind */
 };

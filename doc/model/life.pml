@@ -16,9 +16,18 @@
  *
  * Lines and slot are sequentially consistent here; store buffers and stale fetches are in guard.pml.
  */
+#ifndef FORKS
+#define FORKS 2                 /* how deep the tree of processes grows, 1 or 2 */
+#endif
+#ifndef HELPERS
+#define HELPERS 1               /* threads, one after the other, that hold the second line of process 0 */
+#endif
+#ifndef MAY_STOP
+#define MAY_STOP 0              /* 1: a thread may stop calling for ever; then a wait that does not end is found */
+#endif
 #define PROCESSES 3
 #define LINES     4
-#define HELPER    3             /* the helper's line, in process 0; the other lines have the number of their process */
+#define HELPER    3             /* the helper's line; the other lines have the number of their process */
 
 /* Process states. */
 #define UNBORN  0
@@ -42,7 +51,7 @@
 #define NEW_CODE 2
 
 byte slot = OLD_CODE;
-byte epoch = 1;                 /* 2 once bumped; 0 in a line: not in a guard */
+byte epoch = 1;                 /* 0 in a line: not in a guard */
 byte line[LINES];
 byte owner[LINES];
 byte inside[LINES];
@@ -53,9 +62,17 @@ bit  has_socket[PROCESSES];     /* this process holds its own end */
 bit  has_childs[PROCESSES];     /* it holds the child's end too: between prepare and the parent handler */
 bit  forked[PROCESSES];
 bit  pidfd_ended[PROCESSES];
+bit  done;                      /* the old code is freed: nothing is left to be shown */
 byte handover[PROCESSES];
 
 /* ---- workers ---- */
+
+/* The kernel's walk over the robust lists of the threads of process p, and the end of their execution. */
+inline mark(p)
+{
+    if :: owner[p] == HELD -> owner[p] = DIED :: else fi;
+    if :: p == 0 && owner[HELPER] == HELD -> owner[HELPER] = DIED :: else fi
+}
 
 inline close_all(p)
 {
@@ -109,6 +126,8 @@ inline do_fork(p)
     atomic { if :: has_childs[p] -> has_childs[p] = 0; holders[p + 1]-- :: else fi }     /* 4 */
 }
 
+#define MAY_FORK(p) (p < FORKS && !forked[p])
+
 proctype Main(byte p)
 {
     {
@@ -118,19 +137,18 @@ proctype Main(byte p)
         :: line[p] = epoch;
            inside[p] = slot;
 in_guard:  do
-           :: p < 2 && !forked[p] -> do_fork(p)
+           :: MAY_FORK(p) -> do_fork(p)
            :: has_socket[p] -> close_all(p)
-           :: break
-           od;
-           inside[p] = NOWHERE;
-           line[p] = 0
-        :: p < 2 && !forked[p] -> do_fork(p)
+           :: atomic { inside[p] = NOWHERE; line[p] = 0; break }
+           od
+        :: MAY_FORK(p) -> do_fork(p)
         :: has_socket[p] -> close_all(p)
-        :: break                                                /* it runs on, but calls no more */
+        :: MAY_STOP -> break                                    /* it runs on, but calls no more */
         od
-    } unless { state[p] == ENDED }
+    } unless { state[p] == ENDED || done }
 }
 
+#if HELPERS
 /* A thread that takes a line, calls, and may end anywhere; `successors` more take the line over after it. */
 proctype Helper(byte successors)
 {
@@ -140,50 +158,61 @@ proctype Helper(byte successors)
         do
         :: line[HELPER] = epoch;
            inside[HELPER] = slot;
-           if :: goto thread_ends :: skip fi;
 #ifdef OTHER_THREAD_CLOSES
            if :: close_all(0) :: skip fi;
 #endif
-           inside[HELPER] = NOWHERE;
-           line[HELPER] = 0
+           if
+           :: atomic { inside[HELPER] = NOWHERE; line[HELPER] = 0 }
+           :: goto thread_ends
+           fi
         :: goto thread_ends
-        :: break
+        :: MAY_STOP -> goto stays                               /* it runs on, but calls no more */
         od;
-        goto stays;
 thread_ends:
-        atomic { inside[HELPER] = NOWHERE; owner[HELPER] = DIED };
-        if :: successors > 0 -> run Helper(successors - 1) :: else fi;
+        atomic {
+            inside[HELPER] = NOWHERE; owner[HELPER] = DIED;
+            if :: successors > 0 -> run Helper(successors - 1) :: else fi
+        };
 stays:  skip
-    } unless { state[0] == ENDED }
+    } unless { state[0] == ENDED || done }
 }
+#endif
 
-/* The end of a process, at any step. */
+/*
+ * The end of a process, at any step: its threads stop and their mutexes are marked; later come end of file and, if it
+ * was no exec, the pidfd (only process 0's is known to the daemon, so only there the two ends differ).
+ */
 proctype Kernel(byte p)
 {
-    bit is_exec;
+    bit is_kill;
 
-    if
-    :: state[p] = ENDED
-    :: state[p] = ENDED; is_exec = 1
-    :: goto lives
-    fi;
-    if
-    :: owner[p] == HELD -> owner[p] = DIED
-    :: owner[p] != HELD
-    :: p == 0 && !is_exec -> goto unmarked                      /* its robust list was damaged */
-    fi;
-    if
-    :: p == 0 && owner[HELPER] == HELD -> owner[HELPER] = DIED
-    :: else
-    fi;
-unmarked:
-    close_all(p);
-    pidfd_ended[p] = !is_exec;
+    atomic {
+        if
+        :: is_kill = (p == 0)
+        :: p == 0                                               /* exec */
+        :: MAY_STOP -> goto lives
+        fi;
+        state[p] = ENDED;
+        if
+        :: mark(p)
+        :: is_kill                                              /* its robust list was damaged */
+        fi;
+        inside[p] = NOWHERE; forked[p] = 0;
+        if :: p == 0 -> inside[HELPER] = NOWHERE :: else fi
+    };
+    atomic {
+        close_all(p);
+        pidfd_ended[p] = is_kill;
+        is_kill = 0
+    };
 lives:
     skip
 }
 
 /* ---- daemon ---- */
+
+/* One step here; their order is a matter of guard.pml. */
+inline poke_and_bump() { atomic { slot = NEW_CODE; epoch = 2 } }
 
 #define QUIESCENT(l) (line[l] == 0 || line[l] == epoch)
 
@@ -237,30 +266,32 @@ proctype Daemon()
 {
     bit found;
 
-    slot = NEW_CODE;
 #ifdef DRAIN_BEFORE_BUMP
-    drain(); epoch = 2; poll();
+    drain(); poke_and_bump(); poll();
 #elif defined(DRAIN_AFTER_POLL_ONCE)
-    epoch = 2; poll(); drain();
+    poke_and_bump(); poll(); drain();
 #elif defined(DRAIN_BEFORE_POLL_ONCE)
-    epoch = 2; drain(); poll();
+    poke_and_bump(); drain(); poll();
 #else
-    epoch = 2;
+    poke_and_bump();
     do
     :: found = 0; poll(); drain();
        if :: !found -> break :: else fi
     od;
 #endif
     atomic {                                                    /* free the old code */
-        assert(!(state[0] == RUNNING && (inside[0] == OLD_CODE || inside[HELPER] == OLD_CODE)));
-        assert(!(state[1] == RUNNING && inside[1] == OLD_CODE));
-        assert(!(state[2] == RUNNING && inside[2] == OLD_CODE))
+        assert(inside[0] != OLD_CODE && inside[1] != OLD_CODE && inside[2] != OLD_CODE);
+        assert(inside[HELPER] != OLD_CODE);
+        done = 1
     }
 }
 
 init {
     atomic {
         state[0] = RUNNING; has_socket[0] = 1; holders[0] = 1; handover[0] = RECEIVED;
-        run Main(0); run Helper(1); run Kernel(0); run Daemon()
+        run Main(0); run Kernel(0); run Daemon();
+#if HELPERS
+        run Helper(HELPERS - 1)
+#endif
     }
 }

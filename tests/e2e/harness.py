@@ -3,12 +3,13 @@
 
     with Daemon() as daemon:
         worker = daemon.worker()            # tests/e2e/worker, driven by lines
-        daemon.load("three", program("three"))
-        link = daemon.call("Attach", table="on_test", key=3, program="three")["link"]
+        daemon.load("seven", verdict(7))
+        link = daemon.call("Attach", table="on_test", key=3, program="seven")["link"]
 
 Everything lives in one temporary directory a daemon; leaving the `with` block ends all processes.
 """
 import array
+import hashlib
 import json
 import os
 import shutil
@@ -25,9 +26,30 @@ DISPATCHCTL = os.path.join(BUILD_DIR, "ctl/dispatchctl")
 WORKER = os.path.join(BUILD_DIR, "tests/e2e/worker")
 
 
-def program(name):
-    """Path of a compiled program of tests/programs."""
-    return os.path.join(BUILD_DIR, "tests/programs", name + ".bpf.o")
+CONTEXT = """
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+struct test { const void *data, *data_end; __u32 method; __u32 status; };
+"""
+
+
+def compile_program(text, name="program"):
+    """Compile C to a BPF object; the same text is compiled once.  Returns the object's path."""
+    directory = os.path.join(BUILD_DIR, "tests/e2e/objects")
+    path = os.path.join(directory, f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.bpf.o")
+    if not os.path.exists(path):
+        os.makedirs(directory, exist_ok=True)
+        flags = os.environ.get("BPF_CFLAGS", "-target bpf -O2 -g -I/usr/include/x86_64-linux-gnu").split()
+        command = [os.environ.get("CLANG", "clang"), *flags, "-x", "c", "-c", "-o", f"{path}.{os.getpid()}", "-"]
+        subprocess.run(command, input=text.encode(), check=True)
+        os.rename(f"{path}.{os.getpid()}", path)
+    return path
+
+
+def verdict(value):
+    """A program for table on_test of tests/e2e/worker that returns a constant."""
+    text = CONTEXT + f'SEC("table/test") __u32 verdict_{value}(struct test *t) {{ return {value}; }}\n'
+    return compile_program(text, f"verdict-{value}")
 
 
 class Refused(Exception):

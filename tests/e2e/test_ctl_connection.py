@@ -2,13 +2,14 @@
 """dispatchctl and sockets behind which there is no working daemon: each failure names socket, reason and next step."""
 import json
 import os
+import re
 import socket
 import subprocess
 import tempfile
 import threading
 import time
 
-from tap import BUILD_DIR, case, equal, run
+from tap import BUILD_DIR, SOURCE_DIR, case, equal, run
 
 CTL = os.path.join(BUILD_DIR, "ctl/dispatchctl")
 directory = tempfile.TemporaryDirectory(prefix="dispatchctl-")
@@ -166,6 +167,28 @@ def socket_of_the_user_is_taken_where_it_exists():
     listen("dispatchd/control").close()
     result, _ = ctl(None, "info", environment=environment)
     assert path_of("dispatchd/control") in result.stderr, result.stderr
+
+
+@case
+def every_error_of_the_interface_has_a_sentence():
+    """The sentence shows each parameter's value, and not the bare name of the error."""
+    with open(os.path.join(SOURCE_DIR, "proto/io.dispatchd.Control.varlink")) as file:
+        errors = re.findall(r"^error (\w+) \((.*)\)$", file.read(), re.M)
+    assert len(errors) >= 10, errors
+    replies, values = [], []
+    for error, fields in errors:
+        parameters = {}
+        for number, (name, kind) in enumerate(re.findall(r"(\w+): (\[?\]?\w+)", fields)):
+            parameters[name] = {"string": f"text{number}", "int": 7000 + number, "[]int": [7000 + number, 8000]}[kind]
+        replies.append(reply(error=f"io.dispatchd.Control.{error}", parameters=parameters))
+        values.append([",".join(map(str, v)) if isinstance(v, list) else str(v) for v in parameters.values()])
+    answering("errors", *replies)
+    for (error, _), shown in zip(errors, values):
+        result, _ = ctl(path_of("errors"), "unload", "p")
+        equal(result.returncode, 3)
+        assert "io.dispatchd" not in result.stderr and "{" not in result.stderr, result.stderr
+        for value in shown:
+            assert value in result.stderr, f"{error}: no {value} in {result.stderr}"
 
 
 @case

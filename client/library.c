@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* See library.h; and dispatchd.h for the functions that workers call. */
+#include "library.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "background.h"
+#include "dispatchd.h"
+#include "fork.h"
+#include "lines.h"
+#include "serialise.h"
+#include "signals.h"
+#include "table.h"
+
+#define DEFAULT_TIMEOUT_MS 1000
+#define CLOSE_POLL_NS 1000000
+#define SYSTEM_SOCKET "/run/dispatchd/worker"
+#define PATH_BYTES 4096
+
+struct library library;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static sigset_t lock_saved;             /* signal mask of the holder */
+
+void library_lock(void)
+{
+    sigset_t saved = signals_block();
+
+    pthread_mutex_lock(&lock);
+    lock_saved = saved;
+}
+
+void library_unlock(void)
+{
+    sigset_t saved = lock_saved;
+
+    pthread_mutex_unlock(&lock);
+    signals_restore(&saved);
+}
+
+void library_lock_afresh(void)
+{
+    sigset_t saved = signals_block();
+
+    pthread_mutex_init(&lock, NULL);
+    pthread_mutex_lock(&lock);
+    lock_saved = saved;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+/* Members that the caller does not know are 0; members that we do not know must be 0. */
+static int read_options(const struct dd_options *given, struct dd_options *ret)
+{
+    struct dd_options options = { 0 };
+    size_t size = given && given->size ? given->size : sizeof options;
+    size_t known = size < sizeof options ? size : sizeof options;
+
+    if (given)
+        memcpy(&options, given, known);
+    for (size_t i = sizeof options; i < size; i++)
+        if (((const char *)given)[i] != 0)
+            return -EINVAL;
+    if (size < offsetof(struct dd_options, socket) || (options.flags & ~(uint64_t)DD_NO_THREAD))
+        return -EINVAL;
+    *ret = options;
+    return 0;
+}
+
+/* Where a daemon may be, in order of preference.  `user` is where a path may be built. */
+static void find_sockets(const char *given, char user[PATH_BYTES], const char *ret[MEMBERSHIP_SOCKETS])
+{
+    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
+    unsigned n = 0;
+
+    if (!given)
+        given = secure_getenv("DISPATCHD_WORKER_SOCKET");
+    if (given) {
+        ret[0] = given;
+        ret[1] = NULL;
+        return;
+    }
+    if (runtime && snprintf(user, PATH_BYTES, "%s/dispatchd/worker", runtime) < PATH_BYTES)
+        ret[n++] = user;
+    ret[n++] = SYSTEM_SOCKET;
+    if (n < MEMBERSHIP_SOCKETS)
+        ret[n] = NULL;
+}
+
+static int make_lines(void)
+{
+    struct lines *lines;
+    int r;
+
+    if (lines_current())                /* from before a dd_close(): threads hold lines of it */
+        return 0;
+    r = lines_new(&lines);
+    return r < 0 ? r : lines_replace(lines);
+}
+
+static int begin(const struct dd_options *options)
+{
+    const char *sockets[MEMBERSHIP_SOCKETS];
+    char user[PATH_BYTES];
+    int r;
+
+    find_sockets(options->socket, user, sockets);
+    r = barrier_register();
+    if (r == 0)
+        r = fork_prepare();
+    if (r == 0)
+        r = make_lines();
+    if (r == 0)
+        r = membership_begin(&library.membership, sockets, options->name ?: program_invocation_short_name);
+    return r;
+}
+
+static void settle(int64_t timeout_ms)
+{
+    int64_t deadline = wakeup_now() + timeout_ms;
+
+    for (;;) {
+        int64_t left = deadline - wakeup_now();
+        int epoll;
+
+        membership_process(&library.membership);
+        if (membership_is_settled(&library.membership) || left <= 0)
+            return;
+        epoll = library.membership.wakeup.epoll;
+        library_unlock();
+        wakeup_wait(epoll, (int)left);
+        library_lock();
+    }
+}
+
+/* Drops and retakes the lock. */
+static void leave(void)
+{
+    library.open = false;
+    membership_end(&library.membership);
+    while (!mover_step(&library.membership.mover)) {
+        library_unlock();
+        nanosleep(&(struct timespec){ .tv_nsec = CLOSE_POLL_NS }, NULL);
+        library_lock();
+    }
+}
+
+static int open_library(const struct dd_options *options)
+{
+    int64_t timeout = options->timeout_ms ? options->timeout_ms : DEFAULT_TIMEOUT_MS;
+    int r;
+
+    if (library.open || library.busy)
+        return -EALREADY;
+    r = begin(options);
+    if (r < 0)
+        return r;
+    library.open = library.busy = true;
+    library.flags = options->flags;
+    settle(timeout);
+    r = library.flags & DD_NO_THREAD ? 0 : background_start();
+    if (r < 0)
+        leave();
+    library.busy = false;
+    return r;
+}
+
+int dd_open(const struct dd_options *given)
+{
+    struct dd_options options;
+    int saved_errno = errno;
+    int r;
+
+    r = read_options(given, &options);
+    if (r < 0)
+        return r;
+    library_lock();
+    r = open_library(&options);
+    library_unlock();
+    errno = saved_errno;
+    return r;
+}
+
+static int close_library(void)
+{
+    if (!library.open || library.busy)
+        return -EALREADY;
+    if (lines_in_guard())
+        return -EDEADLK;
+    library.busy = true;
+    background_stop();
+    leave();
+    library.busy = false;
+    return 0;
+}
+
+int dd_close(void)
+{
+    int saved_errno = errno;
+    int r;
+
+    library_lock();
+    r = close_library();
+    library_unlock();
+    errno = saved_errno;
+    return r;
+}
+
+int dd_status(struct dd_status *ret_status)
+{
+    struct dd_status status = { .size = sizeof status };
+    const struct window *window = library.membership.mover.current;
+    const char *error;
+
+    if (!ret_status || ret_status->size < offsetof(struct dd_status, error))
+        return -EINVAL;
+    library_lock();
+    window = library.membership.mover.current;
+    error = library.membership.error[0] ? library.membership.error : library.mistake;
+    status.state = library.open ? membership_state(&library.membership) : DD_CLOSED;
+    status.generation = window ? window->generation : 0;
+    snprintf(status.error, sizeof status.error, "%s", error);
+    library_unlock();
+    status.size = ret_status->size < sizeof status ? ret_status->size : sizeof status;
+    memcpy(ret_status, &status, status.size);
+    return 0;
+}
+
+/* ---- event loops --------------------------------------------------------------------------------------- */
+
+static bool is_without_thread(void)
+{
+    return library.open && (library.flags & DD_NO_THREAD);
+}
+
+int dd_fd(void)
+{
+    int saved_errno = errno;
+    int r = -EBADF;
+
+    library_lock();
+    if (is_without_thread()) {
+        if (!wakeup_is_ours(&library.membership.wakeup))
+            membership_process(&library.membership);
+        r = library.membership.wakeup.epoll;
+    }
+    library_unlock();
+    errno = saved_errno;
+    return r;
+}
+
+int dd_process(void)
+{
+    int saved_errno = errno;
+    int r = -EBADF;
+
+    library_lock();
+    if (is_without_thread()) {
+        membership_process(&library.membership);
+        r = 0;
+    }
+    library_unlock();
+    errno = saved_errno;
+    return r;
+}
+
+/* ---- tables -------------------------------------------------------------------------------------------- */
+
+static int register_table(struct dd_table *table)
+{
+    const char *mistake = table_mistake(table);
+    int r;
+
+    if (mistake) {
+        snprintf(library.mistake, sizeof library.mistake, "table \"%.40s\": %s", table->name ?: "", mistake);
+        return -EINVAL;
+    }
+    r = table_add(table);
+    if (r == 0 && library.open && wakeup_is_ours(&library.membership.wakeup))
+        wakeup_at(&library.membership.wakeup, 0);
+    return r;
+}
+
+int dd_table_register(struct dd_table *table)
+{
+    int saved_errno = errno;
+    int r;
+
+    if (!table)
+        return -EINVAL;
+    library_lock();
+    r = register_table(table);
+    library_unlock();
+    errno = saved_errno;
+    return r;
+}
+
+void dd_table_unregister(struct dd_table *table)
+{
+    int saved_errno = errno;
+
+    if (!table)
+        return;
+    library_lock();
+    table_remove(table);
+    library_unlock();
+    errno = saved_errno;
+}
+
+uint32_t dd_table_call(struct dd_table *table, uint32_t key, void *context)
+{
+    char *base;
+    struct dd_guard guard = dd_guard_enter_window(&base);
+    dd_entry *entry = __atomic_load_n(&table->entry[guard.line ? ((struct dd_window_head *)(void *)base)->slot : 0],
+                                      __ATOMIC_RELAXED);
+    uint32_t verdict = entry ? entry(context, key) : table->default_verdict;
+
+    dd_guard_leave(&guard);
+    return verdict;
+}

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""The example server and its three programs: real requests, in every one of its processes."""
+import http.client
+import os
+import signal
+import subprocess
+
+from harness import Daemon, descendants, wait_until
+from tap import BUILD_DIR, case, equal, run
+
+HTTPD = os.path.join(BUILD_DIR, "examples/httpd/httpd")
+PROCESSES = 4
+
+
+class Server:
+    """httpd, with one open connection to each of its workers."""
+
+    def __init__(self, socket_path):
+        self.process = subprocess.Popen([HTTPD, "--port", "0", "--processes", str(PROCESSES), "--socket", socket_path],
+                                        stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+        self.connections = {}
+        wait_until(self.connect, "a connection to each worker")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+    def connect(self):
+        """Connect until each worker has been met; a connection stays with its worker."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        if self.connections.setdefault(answer.headers["X-Worker"], connection) is not connection:
+            connection.close()
+        return len(self.connections) == PROCESSES
+
+    def ask(self, path, method="GET", **headers):
+        """(status, variant) of a request, which is the same in every worker."""
+        answers = set()
+        for worker, connection in self.connections.items():
+            connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            answer.read()
+            equal(answer.headers["X-Worker"], worker, "worker of a connection")
+            answers.add((answer.status, answer.headers["X-Variant"]))
+        equal(len(answers), 1, f"different answers: {answers}")
+        return answers.pop()
+
+    def status(self, path, method="GET", **headers):
+        return self.ask(path, method, **headers)[0]
+
+
+def example(name):
+    return os.path.join(BUILD_DIR, "examples/programs", name + ".bpf.o")
+
+
+class Attached:
+    """A program at a key, until the block ends."""
+
+    def __init__(self, daemon, key, name):
+        self.daemon = daemon
+        daemon.load(name, example(name))
+        self.name, self.link = name, daemon.attach("on_request", key, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.daemon.call("Detach", link=self.link)
+        self.daemon.call("Unload", program=self.name)
+
+
+@case
+def serves_without_a_daemon():
+    with Server("/nonexistent/worker") as server:
+        equal([server.status(path) for path in ("/", "/api", "/api/x", "/static/a", "/admin?x", "/administrator", "/x")],
+              [200, 200, 200, 200, 200, 404, 404])
+        equal(server.ask("/", "HEAD"), (200, "0"))
+
+
+@case
+def refuses_heads_that_are_too_long():
+    """A program that looks at the whole head cannot be evaded by length."""
+    with Server("/nonexistent/worker") as server:
+        for length in range(3800, 4300, 7):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            connection.request("GET", "/", headers={"X": "a" * length})
+            status = connection.getresponse().status
+            connection.close()
+            assert status == 200 and length < 4096 or status in (400, 431), f"{length}: {status}"
+
+
+@case
+def replaces_a_dead_worker_and_ends_with_all_of_them():
+    with Server("/nonexistent/worker") as server:
+        victim = descendants(server.process.pid)[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: victim not in descendants(server.process.pid), "the dead worker is reaped")
+        wait_until(lambda: len(descendants(server.process.pid)) == PROCESSES, "a new worker is there")
+        workers = descendants(server.process.pid)
+        server.process.terminate()
+        equal(server.process.wait(60), 0, "exit status")
+        for worker in workers:
+            assert not os.path.exists(f"/proc/{worker}"), f"worker {worker} is left"
+
+
+@case
+def workers_end_with_a_killed_parent():
+    with Server("/nonexistent/worker") as server:
+        workers = descendants(server.process.pid)
+        equal(len(workers), PROCESSES)
+        server.process.kill()
+        wait_until(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in workers), "all workers have ended")
+
+
+@case
+def block_bots_blocks_bots():
+    def statuses(server):
+        return (server.status("/static/a", User_Agent="GoodBot/2.1"), server.status("/static/a", User_Agent="Firefox"),
+                server.status("/static/a", User_Agent="x" * 3000 + "rOBOTs"), server.status("/static/bot", Referer="bot"),
+                server.status("/static/a", **{"uSER-aGENT": "bot"}), server.status("/static/a", X_User_Agent="bot"),
+                server.status("/", User_Agent="bot"))
+
+    with Daemon() as daemon, Server(daemon.worker_path) as server:
+        before = statuses(server)
+        equal(before, (200,) * 7)
+        with Attached(daemon, 3, "block_bots"):
+            equal(statuses(server), (403, 200, 403, 200, 403, 200, 200))
+        equal(statuses(server), before)
+
+
+@case
+def block_bots_blocks_a_path_prefix():
+    def statuses(server):
+        return tuple(server.status(path, method) for path, method in
+                     (("/wp-login.php", "GET"), ("/wp-", "DELETE"), ("/wp", "GET"), ("/x/wp-", "GET"), ("/x?/wp-", "GET")))
+
+    with Daemon() as daemon, Server(daemon.worker_path) as server:
+        equal(statuses(server), (404,) * 5)
+        with Attached(daemon, 0, "block_bots"):
+            equal(statuses(server), (403, 403, 404, 404, 404))
+        equal(statuses(server), (404,) * 5)
+
+
+@case
+def choose_variant_reads_the_cookie():
+    def variants(server):
+        return "".join(server.ask("/", **headers)[1] for headers in
+                       ({}, {"Cookie": "variant=1"}, {"Cookie": "a=b; variant=7; c=d"}, {"Cookie": "covariant=3"},
+                        {"Cookie": "variant=x"}, {"X_Cookie": "variant=3"}))
+
+    with Daemon() as daemon, Server(daemon.worker_path) as server:
+        equal(variants(server), "000000")
+        with Attached(daemon, 1, "choose_variant"):
+            equal(variants(server), "017000")
+        equal(variants(server), "000000")
+
+
+@case
+def set_status_retires_an_interface():
+    def statuses(server):
+        return tuple(server.status(path, method) for path, method in
+                     (("/api/v1", "GET"), ("/api/v1/x", "DELETE"), ("/api/v1?x", "GET"), ("/api/v10", "GET"),
+                      ("/api/v2", "GET"), ("/api", "GET")))
+
+    with Daemon() as daemon, Server(daemon.worker_path) as server:
+        equal(statuses(server), (200,) * 6)
+        with Attached(daemon, 2, "set_status"):
+            equal(statuses(server), (410, 410, 410, 200, 200, 200))
+        equal(statuses(server), (200,) * 6)
+
+
+@case
+def joins_a_daemon_that_comes_later():
+    with Daemon(start=False) as daemon, Server(daemon.worker_path) as server:
+        equal(server.status("/api/v1"), 200)
+        daemon.start()
+        wait_until(lambda: len(daemon.list("workers")) == PROCESSES + 1, "all processes have joined")
+        with Attached(daemon, 2, "set_status"):
+            wait_until(lambda: not [worker for worker in daemon.list("workers") if worker["state"] != "current"],
+                       "all processes run this generation")
+            equal(server.status("/api/v1"), 410)
+        equal(server.status("/api/v1"), 200)
+
+
+run()

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""Every way in which the daemon cannot start: its exit code, and one line that says what to do."""
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+
+from harness import DISPATCHD, Connection, Daemon, wait_until
+from tap import case, equal, run
+
+
+def start(*arguments, environment=None, wrapper=(), directory=None, preexec=None):
+    """Run a daemon that is to fail; (exit code, what it said)."""
+    directory = directory or tempfile.mkdtemp()
+    command = [*wrapper, DISPATCHD, *arguments]
+    if not any(a.startswith("--runtime") or a == "--user" for a in arguments):
+        command += ["--runtime-dir", f"{directory}/run"]
+    if not any(a.startswith("--state") or a == "--user" for a in arguments):
+        command += ["--state-dir", f"{directory}/state"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, preexec_fn=preexec)
+    return done.returncode, done.stdout + done.stderr
+
+
+def expect(result, code, *words):
+    equal(result[0], code, f"exit code ({result[1].strip()})")
+    for word in words:
+        assert word in result[1], f"{word!r} is not in {result[1]!r}"
+    equal(len(result[1].strip().splitlines()) <= 2, True, "short")
+
+
+@case
+def help_and_version():
+    equal(start("--help")[0], 0)
+    equal(start("--version")[0], 0)
+
+
+@case
+def usage():
+    expect(start("--nonsense"), 2, "--help")
+    expect(start("nonsense"), 2, "nonsense", "--help")
+    expect(start("--text-size", "0"), 2, "--text-size", "1 to 1024")
+    expect(start("--text-size", "5x"), 2, "--text-size")
+    expect(start("--user", environment={"PATH": os.environ["PATH"]}), 2, "XDG_RUNTIME_DIR", "--runtime-dir")
+
+
+@case
+def socket_in_use():
+    with Daemon() as daemon:
+        expect(start("--runtime-dir", f"{daemon.directory}/run"), 3, "another dispatchd serves", "--runtime-dir")
+
+
+@case
+def stale_socket_is_replaced():
+    with Daemon() as daemon:
+        daemon.kill(signal.SIGKILL)
+        assert os.path.exists(daemon.control_path)
+        daemon.start()
+        daemon.call("Info")
+
+
+@case
+def path_of_socket_too_long():
+    with tempfile.TemporaryDirectory() as directory:
+        name = f"{directory}/{'x' * 100}"
+        os.mkdir(name)
+        expect(start("--runtime-dir", name), 3, "--runtime-dir")
+
+
+@case
+def database_in_use():
+    with Daemon() as daemon:
+        expect(start("--state-dir", f"{daemon.directory}/state"), 5, "dispatchd.db", "--state-dir")
+
+
+@case
+def newer_database_is_refused_and_left_alone():
+    with Daemon() as daemon:
+        path = f"{daemon.directory}/state/dispatchd.db"
+        daemon.stop()
+        database = sqlite3.connect(path)
+        database.execute("PRAGMA user_version = 99")
+        database.commit()
+        database.close()
+        with open(path, "rb") as file:
+            before = file.read()
+        expect(start("--state-dir", f"{daemon.directory}/state"), 4, "version 99", "newer")
+        with open(path, "rb") as file:
+            equal(file.read() == before, True, "unchanged database")
+
+
+@case
+def no_database():
+    with tempfile.TemporaryDirectory() as directory:
+        with open(f"{directory}/dispatchd.db", "wb") as file:
+            file.write(b"this is not a database, whatever its name says " * 100)
+        expect(start("--state-dir", directory), 5, "not a database")
+
+
+@case
+def foreign_database_is_left_alone():
+    with tempfile.TemporaryDirectory() as directory:
+        database = sqlite3.connect(f"{directory}/dispatchd.db")
+        database.execute("CREATE TABLE precious (x)")
+        database.commit()
+        database.close()
+        expect(start("--state-dir", directory), 5, "not a database of dispatchd")
+
+
+@case
+def no_permission():
+    if os.getuid() != 0:
+        expect(start("--state-dir", "/proc/nothing"), 6)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        drop = lambda: os.setresuid(65534, 65534, 65534)
+        os.mkdir(f"{directory}/run")
+        os.chmod(f"{directory}/run", 0o777)
+        expect(start("--state-dir", f"{directory}/state", "--runtime-dir", f"{directory}/run", preexec=drop), 6, "state")
+        expect(start("--runtime-dir", f"{directory}/closed", "--state-dir", f"{directory}/run/s", preexec=drop), 6, "closed")
+
+
+@case
+def no_executable_memory_files():
+    # vm.memfd_noexec belongs to the pid namespace, so a new one may be spoiled.
+    wrapper = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c",
+               "echo 2 > /proc/sys/vm/memfd_noexec || exit 77; exec \"$@\"", "sh"]
+    code, text = start(wrapper=wrapper)
+    if code in (1, 77) and "memfd_noexec" not in text.replace("/proc/sys/vm/memfd_noexec", ""):
+        print(f"# not tried: {text.strip()}")
+        return
+    expect((code, text), 7, "vm.memfd_noexec", "SELinux")
+
+
+@case
+def damaged_row_is_named_and_kept():
+    with Daemon() as daemon:
+        path = f"{daemon.directory}/state/dispatchd.db"
+        daemon.stop()
+        database = sqlite3.connect(path)
+        database.execute("INSERT INTO contexts VALUES ('c', 8)")
+        database.execute("INSERT INTO programs VALUES ('broken', 'c', x'00', x'7f454c46')")
+        database.commit()
+        database.close()
+        expect(start("--state-dir", f"{daemon.directory}/state"), 9, "program \"broken\"")
+        database = sqlite3.connect(path)
+        equal(database.execute("SELECT name FROM programs").fetchall(), [("broken",)])
+        database.close()
+
+
+@case
+def user_mode():
+    with tempfile.TemporaryDirectory() as directory:
+        environment = dict(os.environ, XDG_RUNTIME_DIR=f"{directory}/runtime", HOME=f"{directory}/home")
+        environment.pop("XDG_STATE_HOME", None)
+        os.mkdir(f"{directory}/runtime")
+        os.mkdir(f"{directory}/home")
+        process = subprocess.Popen([DISPATCHD, "--user"], env=environment, stderr=subprocess.DEVNULL)
+        path = f"{directory}/runtime/dispatchd/control"
+
+        def answers():
+            try:
+                return Connection(path).call("io.dispatchd.Control.Info")
+            except OSError:
+                return None
+        wait_until(answers, "the user's daemon answers")
+        assert os.path.exists(f"{directory}/home/.local/state/dispatchd/dispatchd.db")
+        # Its writable mapping of the image is kept from the user's other processes.
+        equal(os.stat(f"/proc/{process.pid}/mem").st_uid, 0, "owner of a process that is not dumpable")
+        process.terminate()
+        equal(process.wait(60), 0, "exit code")
+
+
+@case
+def sockets_from_systemd():
+    with tempfile.TemporaryDirectory() as directory:
+        listening = []
+        for name in ("control", "worker"):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(f"{directory}/{name}")
+            listener.listen()
+            listening.append(listener)
+
+        def pass_descriptors():
+            descriptors = [os.dup(listener.fileno()) for listener in listening]
+            for number, descriptor in enumerate(descriptors, 3):
+                os.dup2(descriptor, number)
+        shell = ["sh", "-c", "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=$0 exec \"$@\""]
+        arguments = [DISPATCHD, "--runtime-dir", "/nonexistent", "--state-dir", f"{directory}/state"]
+        done = subprocess.run([*shell, "one:two", *arguments], preexec_fn=pass_descriptors, pass_fds=(3, 4),
+                              capture_output=True, text=True, timeout=60)
+        expect((done.returncode, done.stderr), 3, "FileDescriptorName=")
+        process = subprocess.Popen([*shell, "control:worker", *arguments], preexec_fn=pass_descriptors,
+                                   pass_fds=(3, 4), stderr=subprocess.DEVNULL)
+        Connection(f"{directory}/control").call("io.dispatchd.Control.Info")
+        process.terminate()
+        equal(process.wait(60), 0, "exit code")
+
+
+run()

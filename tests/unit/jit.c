@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of jitcore share. */
+#include "jit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../programs/packet.h"
+
+uint8_t jit_size_bits(unsigned size)
+{
+    return size == 4 ? 0x00 : size == 2 ? 0x08 : size == 1 ? 0x10 : 0x18;
+}
+
+struct object *jit_object(const struct instruction *instructions, uint32_t count, const uint32_t *counts)
+{
+    const uint32_t one[] = { count, 0 };
+    struct object *object = calloc(1, sizeof(*object));
+    uint32_t first = 0;
+
+    assert_non_null(object);
+    counts = counts ? counts : one;
+    while (counts[object->functions])
+        object->functions++;
+    strcpy(object->context, "packet");
+    object->instructions = count;
+    object->instruction = calloc(count, sizeof(*instructions));
+    object->function = calloc(object->functions, sizeof(*object->function));
+    assert_true(object->instruction && object->function);
+    memcpy(object->instruction, instructions, count * sizeof(*instructions));
+    for (uint32_t i = 0; i < object->functions; first += counts[i++]) {
+        snprintf(object->function[i].name, sizeof(object->function[i].name), "f%u", i);
+        object->function[i].first = first;
+        object->function[i].count = counts[i];
+    }
+    assert_int_equal(first, count);
+    return object;
+}
+
+#define FIELD(member, rights) { #member, offsetof(struct packet, member), sizeof(((struct packet *)0)->member), rights }
+
+struct context *jit_packet_context(void)
+{
+    static const struct context_field fields[] = {
+        FIELD(data, CONTEXT_DATA),
+        FIELD(data_end, CONTEXT_DATA_END),
+        FIELD(offset, CONTEXT_READ),
+        FIELD(size, CONTEXT_READ),
+        FIELD(status, CONTEXT_WRITE),
+        FIELD(value, CONTEXT_WRITE),
+        FIELD(small, CONTEXT_WRITE),
+        FIELD(tiny, CONTEXT_WRITE),
+    };
+    struct context *context;
+
+    assert_int_equal(context_new("packet", sizeof(struct packet), fields, sizeof(fields) / sizeof(fields[0]), &context, NULL), 0);
+    return context;
+}
+
+/* ---- machine code ---- */
+
+#define TEXT_SIZE (64u << 20)
+
+static void *map_text(int descriptor, int protection)
+{
+    void *text = mmap(NULL, TEXT_SIZE, protection, MAP_SHARED, descriptor, 0);
+
+    assert_true(text != MAP_FAILED);
+    return text;
+}
+
+/* Bytes are installed behind each other and never overwritten, so no stale instruction can be fetched. */
+jit_function *jit_install(const void *bytes, size_t size)
+{
+    static uint8_t *write, *run;
+    static size_t used;
+    size_t at = (used + 15) & ~(size_t)15;
+
+    if (!write) {
+        int descriptor = memfd_create("text", MFD_CLOEXEC);
+
+        assert_true(descriptor >= 0);
+        assert_int_equal(ftruncate(descriptor, TEXT_SIZE), 0);
+        write = map_text(descriptor, PROT_READ | PROT_WRITE);
+        run = map_text(descriptor, PROT_READ | PROT_EXEC);
+        close(descriptor);
+    }
+    assert_true(size <= TEXT_SIZE - at);
+    memcpy(write + at, bytes, size);
+    used = at + size;
+    return (jit_function *)(uintptr_t)(run + at);
+}
+
+jit_function *jit_install_unchecked(const struct object *object)
+{
+    struct checked_program program = { .object = object };
+    struct emitter emitter;
+    static uint8_t bytes[8u << 20];
+
+    program.mark = malloc(object->instructions);
+    program.stack = calloc(object->functions, sizeof(*program.stack));
+    assert_true(program.mark && program.stack);
+    memset(program.mark, MARK_REACHED, object->instructions);
+    for (uint32_t i = 0; i < object->functions; i++)
+        program.stack[i] = INSTRUCTION_STACK_SIZE;
+    emitter_init(&emitter, bytes, sizeof(bytes), 0);
+    architecture_native()->emit_program(&emitter, &program);
+    assert_int_equal(emitter.error, 0);
+    checked_program_clear(&program);
+    return jit_install(bytes, emitter.size);
+}
+
+/* uint64_t jit_call_guarded(jit_function *, void *context, uint64_t key, uint64_t *kept): *kept = registers that differ */
+uint64_t jit_call_guarded(jit_function *function, void *context, uint64_t key, uint64_t *kept);
+__asm__(".text\n"
+        ".type jit_call_guarded, @function\n"
+        "jit_call_guarded:\n"
+        "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rcx\n"
+        "mov %rdi, %rax; mov %rsi, %rdi; mov %rdx, %rsi\n"
+        "mov $0x1111, %rbx; mov $0x2222, %r12; mov $0x3333, %r13; mov $0x4444, %r14; mov $0x5555, %r15\n"
+        "mov %rsp, %rbp\n"
+        "call *%rax\n"
+        "xor %edx, %edx\n"
+        "cmp %rsp, %rbp; jne 1f\n"
+        "cmp $0x1111, %rbx; jne 1f\n"
+        "cmp $0x2222, %r12; jne 1f\n"
+        "cmp $0x3333, %r13; jne 1f\n"
+        "cmp $0x4444, %r14; jne 1f\n"
+        "cmp $0x5555, %r15; jne 1f\n"
+        "inc %edx\n"
+        "1: pop %rcx\n"
+        "mov %rdx, (%rcx)\n"
+        "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+        "ret\n"
+        ".size jit_call_guarded, .-jit_call_guarded\n");
+
+uint64_t jit_call(jit_function *function, void *context, uint64_t key)
+{
+    uint64_t kept = 0, result = jit_call_guarded(function, context, key, &kept);
+
+    assert_true(kept);
+    return result;
+}
+
+/* ---- files ---- */
+
+void *jit_read_file(const char *directory, const char *path, size_t *ret_size)
+{
+    const char *prefix = getenv(directory);
+    char full[4096];
+    FILE *file;
+    char *bytes;
+    size_t size;
+
+    snprintf(full, sizeof(full), "%s/%s", prefix ? prefix : ".", path);
+    file = fopen(full, "rb");
+    if (!file)
+        return NULL;
+    fseek(file, 0, SEEK_END);
+    size = (size_t)ftell(file);
+    rewind(file);
+    bytes = malloc(size + 1);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, size, file), size);
+    bytes[size] = '\0';
+    fclose(file);
+    if (ret_size)
+        *ret_size = size;
+    return bytes;
+}

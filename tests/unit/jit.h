@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of jitcore share: programs from arrays of instructions, and running machine code. */
+#ifndef TESTS_UNIT_JIT_H
+#define TESTS_UNIT_JIT_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "checker.h"
+#include "compiler.h"
+#include "object.h"
+
+/* ---- instructions ---- */
+
+#define INSN(code, dst, src, off, imm) ((struct instruction){ code, (uint8_t)((dst) | (src) << 4), off, imm })
+#define MOV64_IMM(dst, imm) INSN(0xb7, dst, 0, 0, imm)
+#define MOV64_REG(dst, src) INSN(0xbf, dst, src, 0, 0)
+#define ADD64_IMM(dst, imm) INSN(0x07, dst, 0, 0, imm)
+#define ADD64_REG(dst, src) INSN(0x0f, dst, src, 0, 0)
+#define LDX(size, dst, src, off) INSN(0x61 | jit_size_bits(size), dst, src, off, 0)
+#define STX(size, dst, src, off) INSN(0x63 | jit_size_bits(size), dst, src, off, 0)
+#define ST(size, dst, off, imm) INSN(0x62 | jit_size_bits(size), dst, 0, off, imm)
+#define JA(off) INSN(0x05, 0, 0, off, 0)
+#define JEQ_IMM(dst, imm, off) INSN(0x15, dst, 0, off, imm)
+#define CALL(function) INSN(0x85, 0, CALL_LOCAL, 0, function)
+#define EXIT() INSN(0x95, 0, 0, 0, 0)
+
+/* Bits 3-4 of a load or store of so many bytes. */
+uint8_t jit_size_bits(unsigned size);
+
+/*
+ * An object of functions: `counts` has the number of instructions of each, ending with 0; NULL: one function.  Named
+ * f0, f1, ..., for context "packet".  To be freed with object_free().
+ */
+struct object *jit_object(const struct instruction *instructions, uint32_t count, const uint32_t *counts);
+
+/* The context of tests/programs/packet.h. */
+struct context *jit_packet_context(void);
+
+/* ---- machine code ---- */
+
+/* Code that can be called: written through one mapping of a memfd, run through another; never both in one. */
+typedef uint64_t jit_function(void *context, uint64_t key);
+jit_function *jit_install(const void *bytes, size_t size);
+
+/* Compile without the checker: all code counts as reached, all accesses as proven.  Asserts success. */
+jit_function *jit_install_unchecked(const struct object *object);
+
+/* Call it, and assert that it keeps what System V says a function keeps: RBX, RBP, RSP, R12 to R15. */
+uint64_t jit_call(jit_function *function, void *context, uint64_t key);
+
+/* ---- files ---- */
+
+/* The whole of $DIRECTORY/path (an environment variable; "." if unset).  NULL if it is not there.  To be freed. */
+void *jit_read_file(const char *directory, const char *path, size_t *ret_size);
+
+#endif
