@@ -13,6 +13,10 @@
  * All cases see the same keys and call targets from the same C source.  Key k has target k % 64, so beyond 64 keys several
  * keys share a target, in all cases alike.  Each round measures every case once, in rotating order; the figure is the median
  * of the rounds.  Every sum of verdicts is checked.
+ *
+ * A branch that has led to one target only is predicted faster than one that has led to several, and whether it still counts
+ * as such depends on chance (a context switch may clear the predictor).  So each measurement begins with a pass over mixed
+ * keys: the table is in use, and then one key becomes hot.
  */
 #define _LGPL_SOURCE            /* liburcu's read lock inline, as its fastest users have it */
 #define RCU_MEMBARRIER
@@ -33,6 +37,7 @@
 #define KEYS (1u << 16)         /* length of the sequence of keys */
 #define REPEATS 16              /* passes over it, in one measurement */
 #define KEY_MAX 4096
+#define GOAL_COUNT 64           /* targets up to which the goal for a hot key holds */
 
 DD_TABLE(bench_dispatch, struct bench_context, TARGET_DEFAULT, DD_READ(value))
 
@@ -178,35 +183,38 @@ static uint64_t sum_expected(unsigned one, const uint32_t *keys)
     return sum;
 }
 
+struct sequence {
+    uint32_t keys[KEYS];        /* what is measured */
+    uint32_t mixed[KEYS];       /* all keys, to begin with */
+};
+
 /* Nanoseconds a call. */
-static double measure(unsigned one, const uint32_t *keys, uint64_t expected)
+static double measure(unsigned one, const struct sequence *sequence)
 {
     struct bench_context context = { 0 };
-    uint64_t sum = 0, started = now_ns(), took;
+    uint64_t expected = sum_expected(one, sequence->keys) * REPEATS, sum = 0, started, took;
 
+    cases[one].run(sequence->mixed, &context);
+    cases[one].run(sequence->keys, &context);
+    started = now_ns();
     for (unsigned i = 0; i < REPEATS; i++)
-        sum += cases[one].run(keys, &context);
+        sum += cases[one].run(sequence->keys, &context);
     took = now_ns() - started;
-    if (sum != expected * REPEATS)
+    if (sum != expected)
         die("%s: the verdicts are wrong (sum %llu, expected %llu)", cases[one].name, (unsigned long long)sum,
-            (unsigned long long)expected * REPEATS);
+            (unsigned long long)expected);
     return (double)took / ((double)REPEATS * KEYS);
 }
 
-static void measure_all(const uint32_t *keys, double ret_ns[CASES])
+static void measure_all(const struct sequence *sequence, double ret_ns[CASES])
 {
     double ns[CASES][ROUNDS];
-    uint64_t expected[CASES];
 
-    for (unsigned one = 0; one < CASES; one++) {
-        expected[one] = sum_expected(one, keys);
-        measure(one, keys, expected[one]);      /* warms caches and predictors */
-    }
     for (unsigned round = 0; round < ROUNDS; round++)
         for (unsigned i = 0; i < CASES; i++) {
             unsigned one = (round + i) % CASES;
 
-            ns[one][round] = measure(one, keys, expected[one]);
+            ns[one][round] = measure(one, sequence);
         }
     for (unsigned one = 0; one < CASES; one++)
         ret_ns[one] = median(ns[one], ROUNDS);
@@ -268,33 +276,50 @@ static void pin(void)
     sched_setaffinity(0, sizeof(set), &set);
 }
 
+/* All distributions of keys with n targets.  Returns how many times rcu_fnptr dispatchd takes for the hot key. */
+static double bench_count(bool json, uint32_t n)
+{
+    static struct sequence sequence;
+    double hot = 0;
+
+    keys_uniform(n, sequence.mixed);
+    for (size_t i = 0; i < ARRAY_LENGTH(distributions); i++) {
+        double ns[CASES];
+
+        distributions[i].fill(n, sequence.keys);
+        measure_all(&sequence, ns);
+        result_print(json, n, distributions[i].name, ns);
+        if (i == 0)
+            hot = ns[DISPATCHD] / ns[RCU_FNPTR];
+    }
+    return hot;
+}
+
 static void bench(bool json)
 {
     static const uint32_t counts[] = { 1, 4, 16, 64, 256, 1024, KEY_MAX };
-    static uint32_t keys[KEYS];
-    uint32_t attached = 0;
+    uint32_t attached = 0, unsettled = 0;
     double worst = 0;
 
     title_print(json);
     for (size_t i = 0; i < ARRAY_LENGTH(counts); i++) {
+        double hot;
+
         native_set(counts[i]);
         session_attach("bench_dispatch", attached, counts[i]);
-        session_settle("bench_dispatch");
         attached = counts[i];
-        for (size_t d = 0; d < ARRAY_LENGTH(distributions); d++) {
-            double ns[CASES];
-
-            distributions[d].fill(counts[i], keys);
-            measure_all(keys, ns);
-            result_print(json, counts[i], distributions[d].name, ns);
-            if (d == 0 && counts[i] <= 64 && ns[DISPATCHD] / ns[RCU_FNPTR] > worst)
-                worst = ns[DISPATCHD] / ns[RCU_FNPTR];
-        }
+        if (!session_settle("bench_dispatch") && !unsettled)
+            unsettled = attached;
+        hot = bench_count(json, attached);
+        if (attached <= GOAL_COUNT && hot > worst)
+            worst = hot;
     }
     if (json)
         puts("]");
     else
-        printf("one hot key, n up to 64: dispatchd is at most %.2f times rcu_fnptr (the goal is 1.10)\n", worst);
+        printf("one hot key, n up to %d: dispatchd is at most %.2f times rcu_fnptr (the goal is 1.10)\n", GOAL_COUNT, worst);
+    if (!json && unsettled)
+        printf("from n = %u on the table's code did not settle (it is larger than its home): one more jump a call\n", unsettled);
 }
 
 int main(int argc, char **argv)

@@ -39,8 +39,8 @@ void session_attach(const char *table, uint32_t first, uint32_t end);
 /* Detach all links of a table, in few transactions. */
 void session_detach(const char *table);
 
-/* Wait until the table's code has its final place. */
-void session_settle(const char *table);
+/* Wait until the table's code has its final place.  False: it has none yet after a second (it may be too large for one). */
+bool session_settle(const char *table);
 
 /* Write "bench: " and a sentence to standard error and end with 1. */
 __attribute__((noreturn, format(printf, 1, 2)))

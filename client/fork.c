@@ -90,11 +90,9 @@ static void prepare(void)
     int saved_errno = errno;
 
     library_lock();                                                             /* 1 */
-    if (lines_current() && lines_prepare_fork(&forking.lines) == 0) {           /* 2 */
-        forking.live = library.open && membership_is_live(&library.membership);
-        if (forking.live)
-            announce();                                                         /* 3 */
-    }
+    forking.live = library.open && membership_is_live(&library.membership);
+    if (lines_current() && lines_prepare_fork(&forking.lines) == 0 && forking.live)      /* 2 */
+        announce();                                                             /* 3 */
     errno = saved_errno;
 }
 

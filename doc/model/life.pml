@@ -131,8 +131,10 @@ inline do_fork(p)
 proctype Main(byte p)
 {
     {
-        owner[p] = HELD;                                        /* fork 5; for process 0, its join */
-        if :: inside[p] != NOWHERE -> goto in_guard :: else fi;
+        atomic {
+            owner[p] = HELD;                                    /* fork 5; for process 0, its join */
+            if :: inside[p] != NOWHERE -> goto in_guard :: else fi
+        };
         do
         :: line[p] = epoch;
            inside[p] = slot;
@@ -179,32 +181,24 @@ stays:  skip
 #endif
 
 /*
- * The end of a process, at any step: its threads stop and their mutexes are marked; later come end of file and, if it
- * was no exec, the pidfd (only process 0's is known to the daemon, so only there the two ends differ).
+ * The end of a process, at any step: its threads stop and their mutexes are marked; later comes end of file.  That is
+ * a kill or an exec.  The third possibility is a kill after the process damaged its robust list: nothing is marked,
+ * but its pidfd ends, if the daemon has one (that of process 0).
  */
 proctype Kernel(byte p)
 {
-    bit is_kill;
+    bit unmarked;
 
     atomic {
         if
-        :: is_kill = (p == 0)
-        :: p == 0                                               /* exec */
+        :: mark(p)
+        :: p == 0 -> unmarked = 1
         :: MAY_STOP -> goto lives
         fi;
-        state[p] = ENDED;
-        if
-        :: mark(p)
-        :: is_kill                                              /* its robust list was damaged */
-        fi;
-        inside[p] = NOWHERE; forked[p] = 0;
+        state[p] = ENDED; inside[p] = NOWHERE; forked[p] = 0;
         if :: p == 0 -> inside[HELPER] = NOWHERE :: else fi
     };
-    atomic {
-        close_all(p);
-        pidfd_ended[p] = is_kill;
-        is_kill = 0
-    };
+    atomic { close_all(p); pidfd_ended[p] = unmarked; unmarked = 0 };
 lives:
     skip
 }
@@ -216,10 +210,16 @@ inline poke_and_bump() { atomic { slot = NEW_CODE; epoch = 2 } }
 
 #define QUIESCENT(l) (line[l] == 0 || line[l] == epoch)
 
-/* Each alternative is one observation, enough by itself; the daemon looks again until one of them is made. */
+/*
+ * Each alternative is one observation, enough by itself; the daemon looks again until one of them is made.
+ *
+ * End of file: the socket showed it, and then the line still had no owner.  So the child never was, or died before it
+ * took the line.  (A thread of a running process that takes a line later starts after the poke.)
+ */
 inline poll_line(l, p)
 {
     if
+    :: handover[p] != RECEIVED                                  /* not known */
     :: QUIESCENT(l)
 #ifndef NO_OWNER_RULE
     :: owner[l] == DIED
@@ -232,8 +232,6 @@ inline poll_line(l, p)
 #elif defined(OWNER_THEN_END_OF_FILE)
     :: owner[l] == NONE -> if :: holders[p] == 0 :: QUIESCENT(l) fi
 #elif !defined(NO_END_OF_FILE_RULE)
-    /* The socket showed end of file, and then the line still had no owner: the child never was, or died before it
-     * took the line.  (A thread that takes a line of its own process later starts after the poke.) */
     :: holders[p] == 0 -> if :: owner[l] == NONE :: QUIESCENT(l) :: owner[l] == DIED :: pidfd_ended[p] fi
 #endif
     fi
@@ -242,19 +240,31 @@ inline poll_line(l, p)
 inline poll()
 {
     poll_line(0, 0);
+#if HELPERS
     poll_line(HELPER, 0);
-    if :: handover[1] == RECEIVED -> poll_line(1, 1) :: else fi;
-    if :: handover[2] == RECEIVED -> poll_line(2, 2) :: else fi
+#endif
+    poll_line(1, 1);
+#if FORKS == 2
+    poll_line(2, 2)
+#endif
 }
 
-/* A worker's socket is read only once the worker is known; a process is received once. */
+/* Only what was sent by a known worker, or came by the listening socket, can be received. */
+#ifdef DRAIN_WITHOUT_LISTENER
+#define ARRIVED(c) (handover[c] == ON_SOCKET && handover[c - 1] == RECEIVED)
+#else
+#define ARRIVED(c) (handover[c] == ON_SOCKET && handover[c - 1] == RECEIVED || handover[c] == ON_LISTENER)
+#endif
+inline receive(c)
+{
+    if :: atomic { ARRIVED(c) -> handover[c] = RECEIVED; found = 1 } :: !ARRIVED(c) fi
+}
+
 inline drain()
 {
-    if :: handover[1] == ON_SOCKET -> handover[1] = RECEIVED; found = 1 :: else fi;
-    if :: handover[1] == RECEIVED && handover[2] == ON_SOCKET -> handover[2] = RECEIVED; found = 1 :: else fi;
-#ifndef DRAIN_WITHOUT_LISTENER
-    if :: handover[1] == ON_LISTENER -> handover[1] = RECEIVED; found = 1 :: else fi;
-    if :: handover[2] == ON_LISTENER -> handover[2] = RECEIVED; found = 1 :: else fi
+    receive(1);
+#if FORKS == 2
+    receive(2)
 #endif
 }
 
@@ -275,8 +285,9 @@ proctype Daemon()
 #else
     poke_and_bump();
     do
-    :: found = 0; poll(); drain();
-       if :: !found -> break :: else fi
+    :: poll();
+       drain();
+       if :: !found -> break :: else -> found = 0 fi
     od;
 #endif
     atomic {                                                    /* free the old code */

@@ -16,10 +16,11 @@
 /* ---- the tree ------------------------------------------------------------------------------------------ */
 
 /*
- * So many keys are compared one after another at each leaf.  A branch not taken costs less than the jump that
- * would avoid it; from four on the longer way to the last key shows.
+ * So many keys are compared one after another at each leaf.  Measured from 1 to 6: alike for one hot key, and 4 is the
+ * first where keys that arrive in no order cost less (10.4 ns instead of 11.2 among 8 keys, 18.7 instead of 20.5 among
+ * 64) and the tree is small (759 bytes for 64 keys instead of 935 and 1303); beyond it nothing is gained.
  */
-#define LEAF_CASES 3
+#define LEAF_CASES 4
 
 /* cmp esi, key */
 static void emit_compare(struct emitter *emitter, uint32_t key)

@@ -4,27 +4,9 @@ import os
 import subprocess
 import tempfile
 
+from fake_worker import FIELDS, TABLE, lines
 from harness import CONTEXT, Connection, Daemon, Refused, compile_program, verdict
 from tap import BUILD_DIR, case, equal, run
-
-FIELDS = [
-    {"name": "data", "offset": 0, "size": 8, "rights": "data"},
-    {"name": "data_end", "offset": 8, "size": 8, "rights": "data_end"},
-    {"name": "method", "offset": 16, "size": 4, "rights": "read"},
-    {"name": "status", "offset": 20, "size": 4, "rights": "write"},
-]
-TABLE = {"name": "on_test", "context": "test", "context_size": 24, "default_verdict": 0, "fields": FIELDS}
-
-
-def lines():
-    """A descriptor of reader lines as a worker sends it."""
-    import fcntl
-    descriptor = os.memfd_create("lines", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
-    os.ftruncate(descriptor, 1 << 20)
-    os.pwrite(descriptor, (0x64646c31).to_bytes(4, "little") + (1).to_bytes(4, "little"), 0)
-    fcntl.fcntl(descriptor, 1033, 1 | 2 | 4)
-    return descriptor
-
 
 def join(daemon, table=None, descriptor=None, **parameters):
     connection = Connection(daemon.worker_path)

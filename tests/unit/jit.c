@@ -64,6 +64,10 @@ struct context *jit_packet_context(void)
 
 #define TEXT_SIZE (64u << 20)
 
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
 static void *map_text(int descriptor, int protection)
 {
     void *text = mmap(NULL, TEXT_SIZE, protection, MAP_SHARED, descriptor, 0);
@@ -80,8 +84,10 @@ jit_function *jit_install(const void *bytes, size_t size)
     size_t at = (used + 15) & ~(size_t)15;
 
     if (!write) {
-        int descriptor = memfd_create("text", MFD_CLOEXEC);
+        int descriptor = memfd_create("text", MFD_CLOEXEC | MFD_EXEC);
 
+        if (descriptor < 0)     /* Linux before 6.3 does not know MFD_EXEC */
+            descriptor = memfd_create("text", MFD_CLOEXEC);
         assert_true(descriptor >= 0);
         assert_int_equal(ftruncate(descriptor, TEXT_SIZE), 0);
         write = map_text(descriptor, PROT_READ | PROT_WRITE);

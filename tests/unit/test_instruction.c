@@ -178,7 +178,8 @@ static void test_conformance(void **state)
         if (r == 0) {
             run_row(field[0], field[3], code, count, strtoull(field[5], NULL, 16));
             ran++;
-        } else if (r != -EOPNOTSUPP || !(strstr(error.text, "atomic") || strstr(error.text, "helper 5"))) {
+        } else if (r != -EOPNOTSUPP || !(strstr(error.text, "atomic") || strstr(error.text, "callx") ||
+                                          strstr(error.text, "helper 5"))) {
             fail_msg("%s: %s", field[0], error.text);
         }
     }
@@ -203,8 +204,8 @@ static void test_conformance_rejections(void **state)
         assert_int_equal(split(line, field, 3), 3);
         count = from_hex(field[2], (uint8_t *)code, sizeof(code)) / 8;
         rows++;
-        if (check_all(code, count, &error) != -EINVAL || !strstr(error.text, "is not used and must be 0"))
-            fail_msg("%s is not refused for its unused field", field[0]);
+        if (check_all(code, count, &error) != -EINVAL || !strstr(error.text, "field ("))
+            fail_msg("%s is not refused for its field that is not used", field[0]);
     }
     assert_true(rows >= 45);
     free(text);

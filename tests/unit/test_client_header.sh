@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# dispatchd.h: compiles in C and C++ at every level without a warning, says no to fields that no program could have, and
+# the compilers keep the order of the guard's steps.  Each check is shown to fail where it should.
+set -u
+source_dir=${SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+number=0 failed=0
+
+result() { # what, status
+    number=$((number + 1))
+    [ "$2" -eq 0 ] && echo "ok $number - $1" && return
+    echo "not ok $number - $1"
+    failed=1
+}
+
+compile() { # compiler, language, standard, options... < source
+    "$1" -x "$2" -std="$3" -Wall -Wextra -Wshadow -Werror -I"$headers" -I"$source_dir/proto" "${@:4}" -c -o "$directory/out.o" - 2> "$directory/errors"
+}
+
+headers=$source_dir/client
+cat > "$directory/use.c" <<'END'
+#include <dispatchd.h>
+struct request { const void *data, *data_end; uint32_t method, status; uint64_t long_one; uint8_t byte; };
+DD_TABLE(one_field, struct request, 3, DD_READ(byte))
+DD_TABLE(all_kinds, struct request, 0, DD_PACKET(data, data_end), DD_READ(method), DD_WRITE(status), DD_READ(long_one))
+DD_TABLE_DECLARE(elsewhere, struct request)
+uint32_t use(uint32_t key, struct request *request);
+uint32_t use(uint32_t key, struct request *request)
+{
+    uint32_t verdict = all_kinds(key, request) + one_field(key, request) + elsewhere(key, request);
+
+    DD_GUARDED {
+        if (key == 7)
+            return verdict;
+        verdict += all_kinds(key, request);
+        DD_GUARDED {
+            verdict += one_field(key, request);
+        }
+    }
+    return verdict + dd_table_call(&all_kinds_table, key, request);
+}
+END
+
+compilers=(cc)
+type clang > /dev/null 2>&1 && compilers+=(clang)
+for compiler in "${compilers[@]}"; do
+    for level in -O0 -O1 -O2 -O3 -Os; do
+        compile "$compiler" c gnu17 $level < "$directory/use.c"
+        result "$compiler, C, $level" $? || cat "$directory/errors"
+        compile "$compiler" c++ gnu++17 $level < "$directory/use.c"
+        result "$compiler, C++, $level" $? || cat "$directory/errors"
+    done
+done
+
+refuses() { # what, table
+    printf '%s\n' '#include <dispatchd.h>' 'struct s { char array[16]; char odd[3]; uint32_t word; };' "$2" |
+        compile cc c gnu17 -O0
+    [ $? -ne 0 ]
+    result "$1" $?
+}
+refuses "a field of 16 bytes" 'DD_TABLE(t, struct s, 0, DD_READ(array))'
+refuses "a field of 3 bytes" 'DD_TABLE(t, struct s, 0, DD_READ(odd))'
+refuses "a field that is not there" 'DD_TABLE(t, struct s, 0, DD_READ(nothing))'
+printf '%s\n' '#include <dispatchd.h>' 'struct s { uint32_t word; };' 'DD_TABLE(t, struct s, 0, DD_READ(word))' |
+    compile cc c gnu17 -O0
+result "what they refuse is the field" $?
+
+# The guard alone, not position independent, so that the accesses are plain to see:
+#   store of the line's word, load of the base, load of the epoch, compare, call through the entry.
+cat > "$directory/order.c" <<'END'
+#include <dispatchd.h>
+extern struct dd_table table;
+uint32_t order(uint32_t key, void *context);
+uint32_t order(uint32_t key, void *context) { return dd_table_call_inline(&table, key, context); }
+END
+steps_in_order() { # compiler, level
+    compile "$1" c gnu17 "$2" -fno-pic -fno-stack-protector < "$directory/order.c" || return 2
+    objdump -dr --no-show-raw-insn "$directory/out.o" | awk '
+        /dd_window_base/ && !base { base = NR; next }
+        # the first store of a register to [register], no displacement: the word is the first member
+        /mov +%r[a-z0-9]+,(0x0)?\(%r[a-z0-9]+\)/ && !store { store = NR }
+        /0x1000\(%r/ && !epoch { epoch = NR }
+        /(call|jmp) +\*/ && !call { call = NR }
+        END { exit !(store && base && epoch && call && store < base && base <= epoch + 1 && epoch < call) }'
+}
+for compiler in "${compilers[@]}"; do
+    for level in -O1 -O2 -O3 -Os; do
+        steps_in_order "$compiler" $level
+        result "$compiler $level keeps the order" $?
+    done
+done
+
+# Negative control: the base is loaded before the line is stored.
+headers=$directory/mutated
+mkdir "$headers"
+sed -e 's|    struct dd_guard guard = { dd_thread_self.line, 0 };|&\n    char *early_ = *(char *volatile *)\&dd_window_base;|' \
+    -e 's|\*ret_base = __atomic_load_n(&dd_window_base, __ATOMIC_RELAXED);|*ret_base = early_;|' \
+    "$source_dir/client/dispatchd.h" > "$headers/dispatchd.h"
+! cmp -s "$headers/dispatchd.h" "$source_dir/client/dispatchd.h" && ! steps_in_order cc -O2
+result "a base that is loaded too early is seen" $?
+
+echo "1..$number"
+exit $failed

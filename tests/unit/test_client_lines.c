@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/* Reader lines: handed out once, given back at exit or death, replaced under running guards, carried over a fork. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dispatchd.h"
+#include "fork.h"
+#include "lines.h"
+#include "serialise.h"
+#include "signals.h"
+
+#define THREADS 200
+
+/* A set of its own for each test. */
+static struct lines *fresh_lines(void)
+{
+    struct lines *lines = NULL;
+
+    assert_int_equal(barrier_register(), 0);
+    assert_int_equal(lines_new(&lines), 0);
+    assert_int_equal(lines_replace(lines), 0);
+    return lines;
+}
+
+static struct dd_line *claim(void)
+{
+    sigset_t saved = signals_block();
+    struct dd_line *line = lines_claim();
+
+    signals_restore(&saved);
+    return line;
+}
+
+static void release(struct dd_line *line)
+{
+    sigset_t saved = signals_block();
+
+    lines_release(line);
+    signals_restore(&saved);
+}
+
+/* ---- handing out --------------------------------------------------------------------------------------- */
+
+static pthread_barrier_t all_have_one;
+
+static void *enter_once(void *ret)
+{
+    struct dd_guard guard = dd_guard_enter();
+
+    *(struct dd_line **)ret = guard.line;
+    pthread_barrier_wait(&all_have_one);
+    dd_guard_leave(&guard);
+    return NULL;
+}
+
+static int compare_pointers(const void *a, const void *b)
+{
+    const char *first = *(char *const *)a, *second = *(char *const *)b;
+
+    return (first > second) - (first < second);
+}
+
+static void run_threads(struct dd_line *line[THREADS])
+{
+    pthread_t thread[THREADS];
+
+    pthread_barrier_init(&all_have_one, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, enter_once, &line[i]), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(thread[i], NULL);
+    pthread_barrier_destroy(&all_have_one);
+}
+
+static void test_each_thread_has_its_own(void **state)
+{
+    struct lines *lines = fresh_lines();
+    struct dd_line *line[THREADS];
+
+    for (int round = 0; round < 3; round++) {
+        run_threads(line);
+        qsort(line, THREADS, sizeof *line, compare_pointers);
+        for (int i = 0; i < THREADS; i++) {
+            assert_non_null(line[i]);
+            assert_true(lines_is_current(line[i]));
+            assert_true(i == 0 || line[i] != line[i - 1]);
+        }
+        assert_int_equal(lines->map->used, THREADS);    /* given back at exit: the next round uses no more */
+    }
+}
+
+static void *claim_and_die(void *ret)
+{
+    struct dd_line *line = claim();
+
+    line->word = 99;                    /* as if inside a guard */
+    *(struct dd_line **)ret = line;
+    return NULL;                        /* not released: there is no exit key for what was claimed by hand */
+}
+
+static void test_dead_owner(void **state)
+{
+    struct lines *lines = fresh_lines();
+    struct dd_line *line;
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, claim_and_die, &line), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(line->word, 99);
+    assert_true(lines_are_past(5));     /* the kernel has marked the owner dead */
+    assert_ptr_equal(claim(), line);
+    assert_int_equal(line->word, 0);
+    assert_int_equal(line->last, DD_LINE_UNSEEN);
+    assert_int_equal(lines->map->used, 1);
+    release(line);
+}
+
+static void test_memfd_is_sealed(void **state)
+{
+    struct lines *lines = fresh_lines();
+    struct stat status;
+
+    assert_int_equal(fcntl(lines->memfd.number, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    assert_int_equal(fstat(lines->memfd.number, &status), 0);
+    assert_int_equal(status.st_size, DD_LINES_SIZE);
+    assert_int_equal(fcntl(lines->memfd.number, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(lines->map->magic, DD_LINES_MAGIC);
+    assert_int_equal(lines->map->layout_version, DD_LAYOUT_VERSION);
+}
+
+/* ---- what the mover asks ------------------------------------------------------------------------------- */
+
+static void test_past(void **state)
+{
+    struct dd_line *line;
+
+    fresh_lines();
+    line = claim();
+    assert_true(lines_are_past(5));
+    line->word = DD_EPOCH(5, 3);
+    assert_true(lines_are_past(5));
+    assert_false(lines_are_past(6));
+    assert_false(lines_are_past(4));
+    line->word = DD_LINE_UNSEEN;
+    assert_false(lines_are_past(5));
+    assert_false(lines_are_past(0));
+    line->word = 0;
+    release(line);
+}
+
+static void test_past_looks_at_older_sets(void **state)
+{
+    struct dd_line *line;
+
+    fresh_lines();
+    line = claim();
+    line->word = DD_EPOCH(5, 3);
+    fresh_lines();
+    assert_false(lines_are_past(6));
+    line->word = 0;
+    assert_true(lines_are_past(6));
+    release(line);
+}
+
+/* ---- replacing ----------------------------------------------------------------------------------------- */
+
+static void *go_over(void *unused)
+{
+    struct dd_guard outer, nested;
+    struct dd_line *old;
+
+    outer = dd_guard_enter();
+    old = outer.line;
+    fresh_lines();
+    assert_true(old->word != 0);
+    nested = dd_guard_enter();                          /* a nested guard takes a line of the new set, as its outermost */
+    assert_true(nested.line != old && lines_is_current(nested.line));
+    assert_int_equal(nested.outer, 0);
+    assert_true(nested.line->word != 0 && old->word != 0);
+    dd_guard_leave(&nested);
+    assert_int_equal(nested.line->word, 0);
+    assert_true(old->word != 0);                        /* the outer guard still stands where it began */
+    dd_guard_leave(&outer);
+    assert_int_equal(old->word, 0);
+    assert_int_equal(old->last, 0);
+    outer = dd_guard_enter();
+    assert_ptr_equal(outer.line, nested.line);
+    dd_guard_leave(&outer);
+    return NULL;
+}
+
+static void test_replaced_inside_a_guard(void **state)
+{
+    pthread_t thread;
+
+    fresh_lines();
+    assert_int_equal(pthread_create(&thread, NULL, go_over, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
+/*
+ * The one that is easy to get wrong: a signal handler takes the thread over to a newer line between the load of
+ * the thread's pointer and the store to the line.  Here the interrupted half is written out.
+ */
+static void *interrupted_enter(void *unused)
+{
+    struct dd_guard guard = dd_guard_enter(), handler;
+    uint64_t epoch;
+
+    dd_guard_leave(&guard);
+    guard = (struct dd_guard){ dd_thread_self.line, dd_thread_self.line->word };        /* has loaded both ... */
+    fresh_lines();
+    handler = dd_guard_enter();                                                         /* ... a handler runs ... */
+    dd_guard_leave(&handler);
+    __atomic_store_n(&guard.line->word, guard.line->last, __ATOMIC_RELAXED);            /* ... and it goes on */
+    assert_int_equal(guard.line->word, 0);
+    epoch = *(volatile uint64_t *)(dd_window_base + DD_WINDOW_CONTROL);
+    assert_true(epoch != guard.line->last);                                             /* so it must ask */
+    guard = dd_thread_renew(guard, epoch);
+    assert_true(lines_is_current(guard.line));
+    assert_int_equal(guard.outer, 0);
+    assert_true(guard.line->word != 0);
+    assert_int_equal(guard.line->last, epoch);
+    dd_guard_leave(&guard);
+    assert_int_equal(guard.line->word, 0);
+    return NULL;
+}
+
+static void test_replaced_by_a_handler(void **state)
+{
+    pthread_t thread;
+
+    fresh_lines();
+    assert_int_equal(pthread_create(&thread, NULL, interrupted_enter, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
+static int stop;
+
+static void *call_until_stopped(void *unused)
+{
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
+        DD_GUARDED {
+            if (dd_thread_self.line->word == 0)
+                abort();
+        }
+    return NULL;
+}
+
+static void handle_signal(int number)
+{
+    DD_GUARDED {
+        DD_GUARDED {
+        }
+    }
+}
+
+/* Sets replaced under threads that enter all the time, and signals: all words are 0 in the end. */
+static void test_replaced_under_load(void **state)
+{
+    pthread_t thread[2];
+
+    fresh_lines();
+    signal(SIGUSR1, handle_signal);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, call_until_stopped, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        for (int n = 0; n < 20; n++)
+            pthread_kill(thread[n % 2], SIGUSR1);
+        fresh_lines();
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+    for (const struct lines *lines = lines_current(); lines; lines = lines->older)
+        for (uint32_t i = 0; i < lines->map->used; i++)
+            assert_int_equal(lines->map->line[i].word, 0);
+}
+
+/* ---- fork ---------------------------------------------------------------------------------------------- */
+
+/* 0, or which check failed. */
+static int check_child(const struct dd_guard *guard, struct dd_line *line, uint64_t word, pid_t parent)
+{
+    struct stat status;
+
+    if (dd_thread_self.line != line || guard->line != line)
+        return 1;
+    if (line->word != word || (*(uint32_t *)(void *)&line->owner & 0x3fffffff) != (uint32_t)getpid())
+        return 2;
+    if (!lines_in_guard() || lines_are_past(77))
+        return 3;
+    if (fstat(lines_current()->memfd.number, &status) < 0 || status.st_size != DD_LINES_SIZE)
+        return 4;
+    if (lines_current()->map->used != (uint32_t)(line - lines_current()->map->line) + 1)
+        return 5;
+    return getppid() == parent ? 0 : 6;
+}
+
+static void test_fork_inside_a_guard(void **state)
+{
+    struct dd_line *others[3];
+    struct dd_guard guard;
+    struct dd_line *line;
+    pid_t child, parent = getpid();
+    uint64_t word;
+    int status;
+
+    fresh_lines();
+    dd_thread_self.line = NULL;
+    for (int i = 0; i < 3; i++)
+        others[i] = claim();                            /* so that ours is not the first */
+    guard = dd_guard_enter();
+    line = guard.line;
+    word = line->word;
+    child = fork();
+    if (child == 0) {
+        int r = check_child(&guard, line, word, parent);
+
+        dd_guard_leave(&guard);
+        _exit(r != 0 ? r : line->word != 0 || lines_in_guard() ? 7 : 0);
+    }
+    assert_int_equal(line->word, word);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(line->word, word);                 /* the child left its own */
+    dd_guard_leave(&guard);
+    for (int i = 0; i < 3; i++)
+        release(others[i]);
+}
+
+/* No descriptor to be had: the child has no lines that a daemon could see, and goes on with defaults. */
+static void test_fork_without_descriptors(void **state)
+{
+    struct rlimit limit, none;
+    struct dd_guard guard;
+    pid_t child;
+    int status;
+
+    fresh_lines();
+    guard = dd_guard_enter();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){ 0, limit.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    child = fork();
+    if (child == 0) {
+        if (lines_current())
+            _exit(1);
+        dd_guard_leave(&guard);
+        for (int i = 0; i < 10; i++)
+            DD_GUARDED {
+            }
+        _exit(dd_thread_self.line->word == 0 ? 0 : 2);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    dd_guard_leave(&guard);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_thread_has_its_own),
+        cmocka_unit_test(test_dead_owner),
+        cmocka_unit_test(test_memfd_is_sealed),
+        cmocka_unit_test(test_past),
+        cmocka_unit_test(test_past_looks_at_older_sets),
+        cmocka_unit_test(test_replaced_inside_a_guard),
+        cmocka_unit_test(test_replaced_by_a_handler),
+        cmocka_unit_test(test_replaced_under_load),
+        cmocka_unit_test(test_fork_inside_a_guard),
+        cmocka_unit_test(test_fork_without_descriptors),
+    };
+
+    if (fork_prepare() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
