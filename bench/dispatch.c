@@ -11,12 +11,16 @@
  *      dispatchd   the hook
  *
  * All cases see the same keys and call targets from the same C source.  Key k has target k % 64, so beyond 64 keys several
- * keys share a target, in all cases alike.  Each round measures every case once, in rotating order; the figure is the median
- * of the rounds.  Every sum of verdicts is checked.
+ * keys share a target, in all cases alike.  For each N every case has a call site, and dispatchd a table, of its own.
+ *
+ * A round measures everything once, in rotating order, and the figure is the median of the rounds: so the samples of one
+ * figure lie far apart, and a neighbour that is busy for a while disturbs a few of each and not all of some.
  *
  * A branch that has led to one target only is predicted faster than one that has led to several, and whether it still counts
- * as such depends on chance (a context switch may clear the predictor).  So each measurement begins with a pass over mixed
- * keys: the table is in use, and then one key becomes hot.
+ * as such depends on chance (a context switch may clear the predictor).  So each measurement begins with a pass over keys
+ * without order: the table is in use, and then one key becomes hot.
+ *
+ * Every sum of verdicts is checked.
  */
 #define _LGPL_SOURCE            /* liburcu's read lock inline, as its fastest users have it */
 #define RCU_MEMBARRIER
@@ -34,12 +38,11 @@
 #include "util.h"
 
 #define ROUNDS 9
-#define KEYS (1u << 16)         /* length of the sequence of keys */
-#define REPEATS 16              /* passes over it, in one measurement */
+#define KEYS (1u << 16)         /* length of a sequence of keys */
+#define REPEATS 8               /* passes over it, in one measurement */
 #define KEY_MAX 4096
 #define GOAL_COUNT 64           /* targets up to which the goal for a hot key holds */
-
-DD_TABLE(bench_dispatch, struct bench_context, TARGET_DEFAULT, DD_READ(value))
+#define GOAL 1.10               /* times rcu_fnptr */
 
 struct rcu_table {
     uint32_t size;
@@ -49,14 +52,16 @@ struct rcu_table {
 static dd_entry *fnptr_table[KEY_MAX];
 static struct rcu_table *rcu_table;
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* ---- cases --------------------------------------------------------------------------------------------- */
 
-static inline uint32_t call_fnptr(uint32_t key, void *context)
+ALWAYS_INLINE uint32_t call_fnptr(uint32_t key, void *context)
 {
     return fnptr_table[key](context, key);
 }
 
-static inline uint32_t call_rcu_fnptr(uint32_t key, void *context)
+ALWAYS_INLINE uint32_t call_rcu_fnptr(uint32_t key, void *context)
 {
     uint32_t verdict = TARGET_DEFAULT;
     const struct rcu_table *table;
@@ -69,44 +74,59 @@ static inline uint32_t call_rcu_fnptr(uint32_t key, void *context)
     return verdict;
 }
 
-static inline uint32_t call_retpoline(uint32_t key, void *context)
+ALWAYS_INLINE uint32_t call_retpoline(uint32_t key, void *context)
 {
     return native_retpoline(context, key, fnptr_table[key]);
 }
 
-static inline uint32_t call_direct(uint32_t key, void *context)
+ALWAYS_INLINE uint32_t call_direct(uint32_t key, void *context)
 {
     return native_00(context, key);
 }
 
-/* The same loop for each case, aligned alike, so that only the call differs. */
-#define DEFINE_CASE(name, call)                                                                             \
-    __attribute__((noinline, aligned(64))) static uint64_t run_##name(const uint32_t *keys, void *context)  \
-    {                                                                                                       \
-        uint64_t sum = 0;                                                                                   \
-                                                                                                            \
-        for (unsigned i = 0; i < KEYS; i++)                                                                 \
-            sum += call(keys[i], context);                                                                  \
-        return sum;                                                                                         \
-    }
-DEFINE_CASE(direct, call_direct)
-DEFINE_CASE(fnptr, call_fnptr)
-DEFINE_CASE(rcu_fnptr, call_rcu_fnptr)
-DEFINE_CASE(retpoline, call_retpoline)
-DEFINE_CASE(dispatchd, bench_dispatch)
-
 enum { DIRECT, FNPTR, RCU_FNPTR, RETPOLINE, DISPATCHD, CASES };
 
-static const struct bench_case {
-    const char *name;
-    uint64_t (*run)(const uint32_t *keys, void *context);
-} cases[CASES] = {
-    [DIRECT] = { "direct", run_direct },
-    [FNPTR] = { "fnptr", run_fnptr },
-    [RCU_FNPTR] = { "rcu_fnptr", run_rcu_fnptr },
-    [RETPOLINE] = { "retpoline", run_retpoline },
-    [DISPATCHD] = { "dispatchd", run_dispatchd },
-};
+static const char *const case_name[CASES] = { "direct", "fnptr", "rcu_fnptr", "retpoline", "dispatchd" };
+
+/* The same loop for each case, aligned alike, so that only the call differs.  The asm makes the loops of two N different
+ * functions, which the compiler would merge otherwise. */
+#define DEFINE_RUN(name, n, call)                                                                                     \
+    __attribute__((noinline, aligned(64))) static uint64_t run_##name##_##n(const uint32_t *sequence, void *context)  \
+    {                                                                                                                 \
+        uint64_t sum = 0;                                                                                             \
+                                                                                                                      \
+        __asm__ volatile("" : : "i"(n));                                                                              \
+        for (unsigned i = 0; i < KEYS; i++)                                                                           \
+            sum += call(sequence[i], context);                                                                        \
+        return sum;                                                                                                   \
+    }
+
+/* Table bench_N, and the call sites for N targets. */
+#define DEFINE_COUNT(n)                                                                     \
+    DD_TABLE(bench_##n, struct bench_context, TARGET_DEFAULT, DD_READ(value))               \
+    DEFINE_RUN(direct, n, call_direct)                                                     \
+    DEFINE_RUN(fnptr, n, call_fnptr)                                                       \
+    DEFINE_RUN(rcu_fnptr, n, call_rcu_fnptr)                                               \
+    DEFINE_RUN(retpoline, n, call_retpoline)                                               \
+    DEFINE_RUN(dispatchd, n, bench_##n)
+#define COUNT(n) \
+    { n, "bench_" #n, { run_direct_##n, run_fnptr_##n, run_rcu_fnptr_##n, run_retpoline_##n, run_dispatchd_##n } }
+
+DEFINE_COUNT(1)
+DEFINE_COUNT(4)
+DEFINE_COUNT(16)
+DEFINE_COUNT(64)
+DEFINE_COUNT(256)
+DEFINE_COUNT(1024)
+DEFINE_COUNT(4096)
+
+static const struct count {
+    uint32_t targets;
+    const char *table;
+    uint64_t (*run[CASES])(const uint32_t *keys, void *context);
+} counts[] = { COUNT(1), COUNT(4), COUNT(16), COUNT(64), COUNT(256), COUNT(1024), COUNT(4096) };
+
+#define COUNTS ARRAY_LENGTH(counts)
 
 /* ---- keys ---------------------------------------------------------------------------------------------- */
 
@@ -121,20 +141,20 @@ static uint64_t random_next(void)
 }
 
 /* Always the key in the middle. */
-static void keys_hot(uint32_t n, uint32_t *keys)
+static void keys_hot(uint32_t n, uint32_t *ret_keys)
 {
     for (unsigned i = 0; i < KEYS; i++)
-        keys[i] = n / 2;
+        ret_keys[i] = n / 2;
 }
 
-static void keys_uniform(uint32_t n, uint32_t *keys)
+static void keys_uniform(uint32_t n, uint32_t *ret_keys)
 {
     for (unsigned i = 0; i < KEYS; i++)
-        keys[i] = (uint32_t)(random_next() % n);
+        ret_keys[i] = (uint32_t)(random_next() % n);
 }
 
 /* Zipf's law with exponent 1.2; which key has which rank is random. */
-static void keys_zipf(uint32_t n, uint32_t *keys)
+static void keys_zipf(uint32_t n, uint32_t *ret_keys)
 {
     static double sum[KEY_MAX];
     static uint32_t key_of_rank[KEY_MAX];
@@ -159,109 +179,111 @@ static void keys_zipf(uint32_t n, uint32_t *keys)
             else
                 high = middle;
         }
-        keys[i] = key_of_rank[low];
+        ret_keys[i] = key_of_rank[low];
     }
 }
 
+enum { HOT, ZIPF, UNIFORM, DISTRIBUTIONS };
+
 static const struct distribution {
     const char *name;
-    void (*fill)(uint32_t n, uint32_t *keys);
-} distributions[] = {
-    { "hot", keys_hot },
-    { "zipf", keys_zipf },
-    { "uniform", keys_uniform },
+    void (*fill)(uint32_t n, uint32_t *ret_keys);
+} distributions[DISTRIBUTIONS] = {
+    [HOT] = { "hot", keys_hot },
+    [ZIPF] = { "zipf", keys_zipf },
+    [UNIFORM] = { "uniform", keys_uniform },
 };
+
+static uint32_t keys[COUNTS][DISTRIBUTIONS][KEYS];
+
+static void keys_fill(void)
+{
+    for (size_t n = 0; n < COUNTS; n++)
+        for (size_t d = 0; d < DISTRIBUTIONS; d++)
+            distributions[d].fill(counts[n].targets, keys[n][d]);
+}
 
 /* ---- measuring ----------------------------------------------------------------------------------------- */
 
-static uint64_t sum_expected(unsigned one, const uint32_t *keys)
+/* Nanoseconds a call, by round. */
+static double samples[COUNTS][DISTRIBUTIONS][CASES][ROUNDS];
+
+static uint64_t sum_expected(unsigned one, const uint32_t *sequence)
 {
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < KEYS; i++)
-        sum += TARGET_VERDICT(one == DIRECT ? 0 : keys[i] % TARGETS);
+        sum += TARGET_VERDICT(one == DIRECT ? 0 : sequence[i] % TARGETS);
     return sum;
 }
 
-struct sequence {
-    uint32_t keys[KEYS];        /* what is measured */
-    uint32_t mixed[KEYS];       /* all keys, to begin with */
-};
-
-/* Nanoseconds a call. */
-static double measure(unsigned one, const struct sequence *sequence)
+static double measure(size_t n, size_t distribution, unsigned one)
 {
+    const uint32_t *sequence = keys[n][distribution];
+    uint64_t expected = sum_expected(one, sequence) * REPEATS, sum = 0, started, took;
     struct bench_context context = { 0 };
-    uint64_t expected = sum_expected(one, sequence->keys) * REPEATS, sum = 0, started, took;
 
-    cases[one].run(sequence->mixed, &context);
-    cases[one].run(sequence->keys, &context);
+    counts[n].run[one](keys[n][UNIFORM], &context);
+    counts[n].run[one](sequence, &context);
     started = now_ns();
     for (unsigned i = 0; i < REPEATS; i++)
-        sum += cases[one].run(sequence->keys, &context);
+        sum += counts[n].run[one](sequence, &context);
     took = now_ns() - started;
     if (sum != expected)
-        die("%s: the verdicts are wrong (sum %llu, expected %llu)", cases[one].name, (unsigned long long)sum,
-            (unsigned long long)expected);
+        die("%s, n = %u: the verdicts are wrong (sum %llu, expected %llu)", case_name[one], counts[n].targets,
+            (unsigned long long)sum, (unsigned long long)expected);
     return (double)took / ((double)REPEATS * KEYS);
 }
 
-static void measure_all(const struct sequence *sequence, double ret_ns[CASES])
+static void measure_round(unsigned round)
 {
-    double ns[CASES][ROUNDS];
+    for (size_t n = 0; n < COUNTS; n++)
+        for (size_t d = 0; d < DISTRIBUTIONS; d++)
+            for (unsigned i = 0; i < CASES; i++) {
+                unsigned one = (round + i) % CASES;
 
-    for (unsigned round = 0; round < ROUNDS; round++)
-        for (unsigned i = 0; i < CASES; i++) {
-            unsigned one = (round + i) % CASES;
-
-            ns[one][round] = measure(one, sequence);
-        }
-    for (unsigned one = 0; one < CASES; one++)
-        ret_ns[one] = median(ns[one], ROUNDS);
-}
-
-/* The native tables with n targets. */
-static void native_set(uint32_t n)
-{
-    struct rcu_table *table = malloc(sizeof(*table) + n * sizeof(table->entry[0])), *old = rcu_table;
-
-    if (!table)
-        die("out of memory");
-    table->size = n;
-    for (uint32_t key = 0; key < n; key++)
-        table->entry[key] = fnptr_table[key] = native_targets[key % TARGETS];
-    rcu_assign_pointer(rcu_table, table);
-    synchronize_rcu();
-    free(old);
+                samples[n][d][one][round] = measure(n, d, one);
+            }
 }
 
 /* ---- output -------------------------------------------------------------------------------------------- */
 
-static void title_print(bool json)
+static void print_json(double ns[COUNTS][DISTRIBUTIONS][CASES])
 {
-    if (json)
-        return;
-    printf("ns per call (times rcu_fnptr), median of %d rounds\n%5s  %-7s", ROUNDS, "n", "keys");
-    for (unsigned one = 0; one < CASES; one++)
-        printf("  %14s", cases[one].name);
-    putchar('\n');
+    const char *separator = "[";
+
+    for (size_t n = 0; n < COUNTS; n++)
+        for (size_t d = 0; d < DISTRIBUTIONS; d++)
+            for (unsigned one = 0; one < CASES; one++) {
+                printf("%s{\"n\":%u,\"keys\":\"%s\",\"case\":\"%s\",\"ns\":%.3f}", separator, counts[n].targets,
+                       distributions[d].name, case_name[one], ns[n][d][one]);
+                separator = ",\n ";
+            }
+    puts("]");
 }
 
-static void result_print(bool json, uint32_t n, const char *keys, const double ns[CASES])
+static void print_table(double ns[COUNTS][DISTRIBUTIONS][CASES])
 {
-    static const char *separator = "[";
-
-    if (!json)
-        printf("%5u  %-7s", n, keys);
+    printf("ns per call (times rcu_fnptr), median of %d rounds\n%5s  %-7s", ROUNDS, "n", "keys");
     for (unsigned one = 0; one < CASES; one++)
-        if (json) {
-            printf("%s{\"n\":%u,\"keys\":\"%s\",\"case\":\"%s\",\"ns\":%.3f}", separator, n, keys, cases[one].name, ns[one]);
-            separator = ",\n ";
-        } else
-            printf("  %7.2f (%4.2f)", ns[one], ns[one] / ns[RCU_FNPTR]);
-    if (!json)
-        putchar('\n');
-    fflush(stdout);
+        printf("  %14s", case_name[one]);
+    putchar('\n');
+    for (size_t n = 0; n < COUNTS; n++)
+        for (size_t d = 0; d < DISTRIBUTIONS; d++) {
+            printf("%5u  %-7s", counts[n].targets, distributions[d].name);
+            for (unsigned one = 0; one < CASES; one++)
+                printf("  %7.2f (%4.2f)", ns[n][d][one], ns[n][d][one] / ns[n][d][RCU_FNPTR]);
+            putchar('\n');
+        }
+}
+
+static void print_goal(double ns[COUNTS][DISTRIBUTIONS][CASES])
+{
+    double worst = 0;
+
+    for (size_t n = 0; n < COUNTS && counts[n].targets <= GOAL_COUNT; n++)
+        worst = fmax(worst, ns[n][HOT][DISPATCHD] / ns[n][HOT][RCU_FNPTR]);
+    printf("one hot key, n up to %d: dispatchd is at most %.2f times rcu_fnptr (the goal is %.2f)\n", GOAL_COUNT, worst, GOAL);
 }
 
 /* ---- main ---------------------------------------------------------------------------------------------- */
@@ -276,50 +298,53 @@ static void pin(void)
     sched_setaffinity(0, sizeof(set), &set);
 }
 
-/* All distributions of keys with n targets.  Returns how many times rcu_fnptr dispatchd takes for the hot key. */
-static double bench_count(bool json, uint32_t n)
+/* The native tables hold all targets: how many are called depends on the keys alone. */
+static void native_fill(void)
 {
-    static struct sequence sequence;
-    double hot = 0;
+    struct rcu_table *table = malloc(sizeof(*table) + KEY_MAX * sizeof(table->entry[0]));
 
-    keys_uniform(n, sequence.mixed);
-    for (size_t i = 0; i < ARRAY_LENGTH(distributions); i++) {
-        double ns[CASES];
+    if (!table)
+        die("out of memory");
+    table->size = KEY_MAX;
+    for (uint32_t key = 0; key < KEY_MAX; key++)
+        table->entry[key] = fnptr_table[key] = native_targets[key % TARGETS];
+    rcu_assign_pointer(rcu_table, table);
+}
 
-        distributions[i].fill(n, sequence.keys);
-        measure_all(&sequence, ns);
-        result_print(json, n, distributions[i].name, ns);
-        if (i == 0)
-            hot = ns[DISPATCHD] / ns[RCU_FNPTR];
+static void tables_attach(bool json)
+{
+    session_load(TARGETS);
+    for (size_t n = 0; n < COUNTS; n++) {
+        session_attach(counts[n].table, 0, counts[n].targets);
+        if (!session_settle(counts[n].table) && !json)
+            printf("n = %u: the table's code did not settle (it is larger than its home): one more jump a call\n",
+                   counts[n].targets);
     }
-    return hot;
+}
+
+static void tables_detach(void)
+{
+    for (size_t n = 0; n < COUNTS; n++)
+        session_detach(counts[n].table);
+    session_unload(TARGETS);
 }
 
 static void bench(bool json)
 {
-    static const uint32_t counts[] = { 1, 4, 16, 64, 256, 1024, KEY_MAX };
-    uint32_t attached = 0, unsettled = 0;
-    double worst = 0;
+    double ns[COUNTS][DISTRIBUTIONS][CASES];
 
-    title_print(json);
-    for (size_t i = 0; i < ARRAY_LENGTH(counts); i++) {
-        double hot;
-
-        native_set(counts[i]);
-        session_attach("bench_dispatch", attached, counts[i]);
-        attached = counts[i];
-        if (!session_settle("bench_dispatch") && !unsettled)
-            unsettled = attached;
-        hot = bench_count(json, attached);
-        if (attached <= GOAL_COUNT && hot > worst)
-            worst = hot;
+    for (unsigned round = 0; round < ROUNDS; round++)
+        measure_round(round);
+    for (size_t n = 0; n < COUNTS; n++)
+        for (size_t d = 0; d < DISTRIBUTIONS; d++)
+            for (unsigned one = 0; one < CASES; one++)
+                ns[n][d][one] = median(samples[n][d][one], ROUNDS);
+    if (json) {
+        print_json(ns);
+        return;
     }
-    if (json)
-        puts("]");
-    else
-        printf("one hot key, n up to %d: dispatchd is at most %.2f times rcu_fnptr (the goal is 1.10)\n", GOAL_COUNT, worst);
-    if (!json && unsettled)
-        printf("from n = %u on the table's code did not settle (it is larger than its home): one more jump a call\n", unsettled);
+    print_table(ns);
+    print_goal(ns);
 }
 
 int main(int argc, char **argv)
@@ -359,12 +384,13 @@ int main(int argc, char **argv)
             return 1;
         }
     session_open(&options);
-    session_load(TARGETS);
+    native_fill();
+    keys_fill();
+    tables_attach(json);
     pin();
     rcu_register_thread();
     bench(json);
     rcu_unregister_thread();
-    session_detach("bench_dispatch");
-    session_unload(TARGETS);
+    tables_detach();
     return 0;
 }

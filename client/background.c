@@ -18,6 +18,7 @@
 static void *run(void *unused)
 {
     (void)unused;
+    pthread_setname_np(pthread_self(), "dispatchd");
     library_lock();
     while (!library.thread_stop) {
         int epoll = library.membership.wakeup.epoll;
@@ -59,7 +60,6 @@ int background_start(void)
     r = create(&library.thread);
     if (r < 0)
         return r;
-    pthread_setname_np(library.thread, "dispatchd");
     library.thread_running = true;
     return 0;
 }

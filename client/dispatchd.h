@@ -246,9 +246,12 @@ struct dd_guard {
 static inline struct dd_guard dd_guard_enter(void);
 static inline void dd_guard_leave(struct dd_guard *guard);
 
-#define DD_GUARDED                                                                                      \
-    for (struct dd_guard dd_guard_ __attribute__((cleanup(dd_guard_leave))) = dd_guard_enter(),         \
-                         *dd_once_ = &dd_guard_; dd_once_; dd_once_ = 0)
+#define DD_GUARDED DD_GUARDED_(DD_JOIN_(dd_guard_, __COUNTER__), DD_JOIN_(dd_once_, __COUNTER__))
+#define DD_GUARDED_(guard_, once_)                                                                      \
+    for (struct dd_guard guard_ __attribute__((cleanup(dd_guard_leave))) = dd_guard_enter(),            \
+                         *once_ = &guard_; once_; once_ = 0)
+#define DD_JOIN_(first, second) DD_JOIN_AGAIN_(first, second)
+#define DD_JOIN_AGAIN_(first, second) first##second
 
 /* ---- the fast path ------------------------------------------------------------------------------------- */
 
@@ -276,6 +279,10 @@ DD_PUBLIC void dd_thread_leaked(struct dd_line *line);
 
 /* Two guards of one function may see stack pointers that differ by arguments pushed between: that is no leak. */
 #define DD_STACK_SLACK_ 128
+
+/* Each hook has its own indirect call then, which always goes to one place and so is predicted: one call shared by several
+ * hooks would not be. */
+#define DD_ALWAYS_INLINE_ static inline __attribute__((always_inline))
 
 #define DD_LIKELY_(condition) __builtin_expect(!!(condition), 1)
 #define DD_COMPILER_BARRIER_() __asm__ volatile("" ::: "memory")
@@ -305,7 +312,7 @@ static inline uint64_t dd_stack_pointer_(void)
  * and step 1 and moves the thread to a newer set of lines, it leaves 0 in the old line's `last`, which makes step 1 a
  * store of nothing and step 3 find the new line.
  */
-static inline struct dd_guard dd_guard_enter_window(char **ret_base)
+DD_ALWAYS_INLINE_ struct dd_guard dd_guard_enter_window(char **ret_base)
 {
     struct dd_guard guard = { dd_thread_self.line, 0 };
     uint64_t epoch;
@@ -350,7 +357,7 @@ static inline void dd_guard_leave(struct dd_guard *guard)
         __atomic_store_n(&guard->line->word, guard->outer, __ATOMIC_RELEASE);
 }
 
-static inline uint32_t dd_table_call_inline(struct dd_table *table, uint32_t key, void *context)
+DD_ALWAYS_INLINE_ uint32_t dd_table_call_inline(struct dd_table *table, uint32_t key, void *context)
 {
     char *base;
     struct dd_guard guard = dd_guard_enter_window(&base);

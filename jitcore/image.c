@@ -19,7 +19,7 @@ _Static_assert(PAGE_GRANULES == 64, "one bit of a uint64_t for each granule of a
 #define COLOURS 8
 
 /* So many freed bytes are worth a grace period that makes them fresh, however large the stock is. */
-#define REFRESH_SIZE (256 * 1024)
+#define REFRESH_GRANULES (256 * 1024 / IMAGE_GRANULE)
 
 /* Bit i of each word stands for granule i of the page. */
 struct page {
@@ -31,12 +31,16 @@ struct page {
     bool populated;
 };
 
+/* Free granules: fresh, not fresh, both. */
+enum pool { POOL_FRESH, POOL_EXECUTED, POOL_FREE };
+
 struct image {
     uint8_t *write;
     size_t granules;
     const struct architecture *architecture;
     image_populate *populate;
     void *userdata;
+    size_t stock[2];            /* free granules, by POOL_FRESH and POOL_EXECUTED */
     bool refreshing, frozen;
     uint8_t colour[COLOURS];    /* of the latest reservations; colour[next_colour] is the oldest */
     unsigned next_colour;
@@ -62,6 +66,7 @@ int image_new(void *write, size_t size, const struct architecture *architecture,
     image->architecture = architecture;
     image->populate = populate;
     image->userdata = userdata;
+    image->stock[POOL_FRESH] = image->granules;
     memset(image->colour, UINT8_MAX, sizeof(image->colour));
     for (size_t i = 0; i < image_pages(image); i++)
         image->page[i].free = UINT64_MAX;
@@ -76,8 +81,6 @@ struct image *image_free_all(struct image *image)
 }
 
 /* ---- searching ----------------------------------------------------------------------------------------- */
-
-enum pool { POOL_FRESH, POOL_EXECUTED, POOL_FREE };
 
 static uint64_t pool_bits(const struct page *page, enum pool pool)
 {
@@ -140,6 +143,11 @@ static struct page *page_of(struct image *image, size_t granule, uint64_t *ret_b
     return &image->page[granule / PAGE_GRANULES];
 }
 
+static enum pool pool_of(const struct page *page, uint64_t bit)
+{
+    return page->executed & bit ? POOL_EXECUTED : POOL_FRESH;
+}
+
 /* Number of granules of the reservation that begins at `offset`. Any other offset is a mistake of ours. */
 static size_t reservation(struct image *image, uint64_t offset, bool committed)
 {
@@ -167,6 +175,7 @@ static void take(struct image *image, size_t start, size_t count)
         page = page_of(image, i, &bit);
         page->free &= ~bit;
         page->resting &= ~bit;
+        image->stock[pool_of(page, bit)]--;
     }
     page = page_of(image, start + count - 1, &bit);
     page->last |= bit;
@@ -187,6 +196,7 @@ static void give_back(struct image *image, uint64_t offset, size_t count)
         page->free |= bit;
         page->last &= ~bit;
         page->final &= ~bit;
+        image->stock[pool_of(page, bit)]++;
     }
 }
 
@@ -261,21 +271,12 @@ void image_release(struct image *image, uint64_t offset)
 
 /* ---- the stock of fresh bytes -------------------------------------------------------------------------- */
 
-static size_t pool_size(const struct image *image, enum pool pool)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < image_pages(image); i++)
-        count += (size_t)__builtin_popcountll(pool_bits(&image->page[i], pool));
-    return count * IMAGE_GRANULE;
-}
-
 bool image_refresh_begin(struct image *image)
 {
-    size_t gain = pool_size(image, POOL_EXECUTED);
+    size_t gain = image->stock[POOL_EXECUTED];
 
     assert(!image->refreshing);
-    if (gain < REFRESH_SIZE && gain <= pool_size(image, POOL_FRESH))
+    if (gain < REFRESH_GRANULES && gain <= image->stock[POOL_FRESH])
         return false;
     for (size_t i = 0; i < image_pages(image); i++)
         image->page[i].resting = pool_bits(&image->page[i], POOL_EXECUTED);
@@ -287,6 +288,10 @@ void image_refresh_end(struct image *image)
 {
     assert(image->refreshing);
     for (size_t i = 0; i < image_pages(image); i++) {
+        size_t count = (size_t)__builtin_popcountll(image->page[i].resting);
+
+        image->stock[POOL_EXECUTED] -= count;
+        image->stock[POOL_FRESH] += count;
         image->page[i].executed &= ~image->page[i].resting;
         image->page[i].resting = 0;
     }
@@ -304,8 +309,8 @@ void image_usage(const struct image *image, struct image_usage *ret)
             largest = end - start;
     }
     ret->size = image->granules * IMAGE_GRANULE;
-    ret->used = ret->size - pool_size(image, POOL_FREE);
-    ret->fresh = pool_size(image, POOL_FRESH);
+    ret->used = ret->size - (image->stock[POOL_FRESH] + image->stock[POOL_EXECUTED]) * IMAGE_GRANULE;
+    ret->fresh = image->stock[POOL_FRESH] * IMAGE_GRANULE;
     ret->largest = largest * IMAGE_GRANULE;
 }
 

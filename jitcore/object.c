@@ -189,6 +189,8 @@ static int find_sections(struct reader *reader)
 
     if (elf_getshdrnum(reader->elf, &sections) < 0)
         return elf_error(reader, "the object's table of sections is damaged");
+    if (sections == 0)          /* what libelf says of a table outside the file, too */
+        return jit_error_set(reader->error, -EINVAL, "elf", "the object has no sections, or is cut off");
     if (sections > OBJECT_SECTIONS_MAX)
         return jit_error_set(reader->error, -EINVAL, "limit", "the object has %zu sections; the limit is %d", sections,
                              OBJECT_SECTIONS_MAX);

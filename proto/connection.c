@@ -314,12 +314,8 @@ static int connection_open(struct connection *connection, int descriptor)
     int r;
 
     r = stream_new(descriptor, &options->limits, options->queue_bytes, &connection->stream);
-    if (r < 0) {
-        close(descriptor);
+    if (r < 0)
         return r;
-    }
-    if (options->pass_credentials && setsockopt(descriptor, SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int)) < 0)
-        return -errno;
     r = stream_peer(connection->stream, &connection->peer);
     if (r < 0)
         return r;
@@ -332,31 +328,35 @@ static int connection_open(struct connection *connection, int descriptor)
     return event_add(connection->readable, NULL) < 0 ? -ENOMEM : 0;
 }
 
+/* It came to nothing: the socket goes back to whoever brought it. */
+static int connection_abandon(struct connection *connection, int r)
+{
+    if (connection->stream)
+        stream_release(connection->stream);
+    connection_clear(connection);
+    return r;
+}
+
 int connection_new(struct listener *listener, int descriptor, void *userdata, struct connection **ret)
 {
     _held_ struct connection *connection = calloc(1, sizeof *connection);
     int r;
 
-    if (!connection) {
-        close(descriptor);
+    if (!connection)
         return -ENOMEM;
-    }
     connection->references = 1;
     connection->listener = listener;
     connection->userdata = userdata;
     r = connection_open(connection, descriptor);
-    if (r < 0) {
-        connection_clear(connection);
-        return r;
-    }
+    if (r < 0)
+        return connection_abandon(connection, r);
     LIST_INSERT_HEAD(&listener->connections, connection, entry);
     listener->n_connections++;
     r = listener->options.opened ? listener->options.opened(connection, listener->options.userdata) : 0;
     if (r < 0) {
         LIST_REMOVE(connection, entry);
         listener->n_connections--;
-        connection_clear(connection);
-        return r;
+        return connection_abandon(connection, r);
     }
     *ret = TAKE_POINTER(connection);
     return 0;
@@ -371,10 +371,8 @@ int connection_adopt(struct listener *listener, int descriptor, void *userdata, 
 
     /* What is no socket at all is refused, with its errno, by connection_new. */
     if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-        listener_is_full(listener, peer.uid, &limit, &maximum)) {
-        close(descriptor);
+        listener_is_full(listener, peer.uid, &limit, &maximum))
         return -EUSERS;
-    }
     return connection_new(listener, descriptor, userdata, ret);
 }
 

@@ -14,10 +14,10 @@ struct listener;
 
 /*
  * Add a connected socket (that of a forked child, sent by its parent) as if it had come through the listener: same
- * interfaces, limits, callbacks.  `opened` is called with `userdata` in place already.  Takes the descriptor over,
- * also on failure.  Messages that wait in it are dispatched by the loop or by connection_drain.
+ * interfaces, limits, callbacks.  `opened` is called with `userdata` in place already.  Takes the descriptor over
+ * if it succeeds.  Messages that wait in it are dispatched by the loop or by connection_drain.
  * -EUSERS: the limit on connections is reached; what `opened` returned; else as stream_new.
- * The sender of a message is known only if one end had SO_PASSCRED when it was sent: stream_pair sees to that.
+ * The sender of a message is known only if both ends had SO_PASSCRED from the beginning: stream_pair sees to that.
  */
 int connection_adopt(struct listener *listener, int descriptor, void *userdata, struct connection **ret);
 

@@ -102,6 +102,8 @@ static void listener_admit(struct listener *listener, int descriptor)
         return;
     }
     r = connection_new(listener, descriptor, NULL, &connection);
+    if (r < 0)
+        close(descriptor);
     if (r < 0 && r != -ENOTCONN)        /* -ENOTCONN: it went away before we looked */
         server_log(listener->server, LOG_WARNING, "%s socket: pid %d, uid %u turned away: %s", listener->options.name,
                    (int)peer.pid, (unsigned)peer.uid, message_error_text(r));

@@ -197,11 +197,8 @@ int reader_next(struct reader *reader, struct message *ret)
     const size_t length = reader->scanned - reader->start;
     int r;
 
-    if (length > reader->limits.bytes)
-        return -EMSGSIZE;
     if (!reader->ready)
         return 0;
-
     r = reader_take_descriptors(reader, reader->consumed + length + 1, &message.descriptors, &message.n_descriptors);
     if (r < 0)
         return r;

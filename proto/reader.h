@@ -38,8 +38,7 @@ int reader_commit(struct reader *reader, size_t length, const int *descriptors, 
 
 /*
  * The next complete message.  1: *ret is the caller's, who ends it with message_done; 0: more bytes are needed;
- * negative: one of the errors of message.h; that message and its descriptors are gone.  Only after -EMSGSIZE is
- * the reader of no use (its message has no end yet); after the others the next message can be read.
+ * negative: one of the errors of message.h; that message and its descriptors are gone, the next can be read.
  */
 int reader_next(struct reader *reader, struct message *ret);
 

@@ -82,7 +82,7 @@ struct connection {
     void *userdata;
 };
 
-/* A connection on a socket, which is taken over also on failure.  Errors: as connection_adopt. */
+/* A connection on a socket, which is taken over if it succeeds.  Errors: as connection_adopt. */
 int connection_new(struct listener *listener, int descriptor, void *userdata, struct connection **ret);
 
 struct connection *connection_get(struct connection *connection);

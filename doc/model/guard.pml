@@ -9,7 +9,7 @@
  * calls nor the changes.
  *
  * Memory of the readers.  x86-TSO: each thread's line stores pass through a FIFO store buffer (two stores deep: a
- * leave and the next enter) that empties at any moment.  Loads are steps of their own.
+ * leave and the next enter, tso.pml) that empties at any moment.  Loads are steps of their own.
  *
  * Instructions.  Per reader and code location, the SET of contents that a fetch may still return: everything that
  * the location has held since the reader last serialised, in any order (weaker than any cache: nothing orders two
@@ -63,10 +63,11 @@ byte copy = POISON;
 byte retired;                   /* versions that a wait has declared quiescent */
 byte line[READERS];
 
+#define TO_MEMORY(r, x) line[r] = x
+#include "tso.pml"
+
 /* Thread state. */
 byte last[READERS];             /* the epoch at which the thread last serialised */
-byte pending[READERS];          /* stores in the buffer, 0 to 2 */
-byte first[READERS], second[READERS];
 bit  in_handler[READERS];       /* the handler runs, so the thread itself does not */
 byte may_lead[READERS];         /* places to which a fetch of the slot may lead */
 byte home_may_hold[READERS], copy_may_hold[READERS];
@@ -89,30 +90,6 @@ byte entry[CONTEXTS];
 
 /* A thread sees its own stores at once. */
 #define OWN_LINE(r) (pending[r] == 2 -> second[r] : (pending[r] == 1 -> first[r] : line[r]))
-
-inline store_line(r, v)         /* needs pending[r] < 2 */
-{
-    if
-    :: pending[r] == 0 -> first[r] = v
-    :: else -> second[r] = v
-    fi;
-    pending[r]++
-}
-
-inline retire_store(r)          /* needs pending[r] > 0 */
-{
-    line[r] = first[r]; first[r] = second[r]; second[r] = 0; pending[r]--
-}
-
-inline empty_buffer(r) { d_step { do :: pending[r] > 0 -> retire_store(r) :: else -> break od } }
-
-inline membarrier()
-{
-    empty_buffer(0);
-#if READERS == 2
-    empty_buffer(1);
-#endif
-}
 
 inline serialise(r)
 {
@@ -186,7 +163,7 @@ inline hook_call(r, c, runs)
     atomic { runs -> entry[c] = slot };         /* where the slot leads is read here, and used in step 5 */
 #endif
     if
-    :: outer[c] == 0 -> atomic { runs && pending[r] < 2 -> store_line(r, value[c]); value[c] = 0 }
+    :: outer[c] == 0 -> atomic { runs && MAY_STORE(r) -> store(r, value[c]); value[c] = 0 }
     :: else -> value[c] = 0
     fi;
 #ifndef SERIALISE_BEFORE_LINE
@@ -208,14 +185,14 @@ checked:
     od;
 #endif
     atomic {
-        runs && pending[r] < 2 ->
+        runs && MAY_STORE(r) ->
         inside[c] = 0;
 #ifdef LEAVE_STORES_ZERO
-        store_line(r, 0);
+        store(r, 0);
 #elif defined(LEAVE_STORES_NOTHING)
         skip;
 #else
-        store_line(r, outer[c]);
+        store(r, outer[c]);
 #endif
         outer[c] = 0;
         if :: c >= READERS -> in_handler[r] = 0 :: else fi      /* the handler returns */
@@ -237,17 +214,6 @@ proctype Handler()
     :: atomic { !in_handler[0] -> in_handler[0] = 1 };
        hook_call(0, READERS, true)
     :: break
-    od
-}
-
-proctype StoreBuffers()
-{
-end:
-    do
-    :: atomic { pending[0] > 0 -> retire_store(0) }
-#if READERS == 2
-    :: atomic { pending[1] > 0 -> retire_store(1) }
-#endif
     od
 }
 

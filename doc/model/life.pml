@@ -20,7 +20,7 @@
 #define FORKS 2                 /* how deep the tree of processes grows, 1 or 2 */
 #endif
 #ifndef HELPERS
-#define HELPERS 1               /* threads, one after the other, that hold the second line of process 0 */
+#define HELPERS 1               /* 1: process 0 has a second line, held by one thread after the other */
 #endif
 #ifndef MAY_STOP
 #define MAY_STOP 0              /* 1: a thread may stop calling for ever; then a wait that does not end is found */
@@ -151,32 +151,26 @@ in_guard:  do
 }
 
 #if HELPERS
-/* A thread that takes a line, calls, and may end anywhere; `successors` more take the line over after it. */
-proctype Helper(byte successors)
+/* One thread after the other takes the line, calls, and may end anywhere. */
+proctype Helper()
 {
-    {
-        owner[HELPER] = HELD;
-        line[HELPER] = 0;       /* its dead owner may have left a value, which would look like an outer guard */
-        do
-        :: line[HELPER] = epoch;
-           inside[HELPER] = slot;
+    do
+    :: owner[HELPER] != HELD ->                                 /* a new thread takes the line */
+       owner[HELPER] = HELD;
+       line[HELPER] = 0         /* its dead owner may have left a value, which would look like an outer guard */
+    :: owner[HELPER] == HELD ->
+       line[HELPER] = epoch;
+       inside[HELPER] = slot;
 #ifdef OTHER_THREAD_CLOSES
-           if :: close_all(0) :: skip fi;
+       if :: close_all(0) :: skip fi;
 #endif
-           if
-           :: atomic { inside[HELPER] = NOWHERE; line[HELPER] = 0 }
-           :: goto thread_ends
-           fi
-        :: goto thread_ends
-        :: MAY_STOP -> goto stays                               /* it runs on, but calls no more */
-        od;
-thread_ends:
-        atomic {
-            inside[HELPER] = NOWHERE; owner[HELPER] = DIED;
-            if :: successors > 0 -> run Helper(successors - 1) :: else fi
-        };
-stays:  skip
-    } unless { state[0] == ENDED || done }
+       if
+       :: atomic { inside[HELPER] = NOWHERE; line[HELPER] = 0 }
+       :: atomic { inside[HELPER] = NOWHERE; owner[HELPER] = DIED }
+       fi
+    :: owner[HELPER] == HELD -> owner[HELPER] = DIED
+    :: MAY_STOP -> break                                        /* it runs on, but calls no more */
+    od unless { state[0] == ENDED || done }
 }
 #endif
 
@@ -216,23 +210,28 @@ inline poke_and_bump() { atomic { slot = NEW_CODE; epoch = 2 } }
  * End of file: the socket showed it, and then the line still had no owner.  So the child never was, or died before it
  * took the line.  (A thread of a running process that takes a line later starts after the poke.)
  */
+#ifdef NO_OWNER_RULE
+#define MARKED(l) false
+#else
+#define MARKED(l) (owner[l] == DIED)
+#endif
+#ifdef NO_PIDFD_RULE
+#define OVER(p) false
+#else
+#define OVER(p) pidfd_ended[p]
+#endif
+#define UNKNOWN(p) (handover[p] != RECEIVED)
+
 inline poll_line(l, p)
 {
     if
-    :: handover[p] != RECEIVED                                  /* not known */
-    :: QUIESCENT(l)
-#ifndef NO_OWNER_RULE
-    :: owner[l] == DIED
-#endif
-#ifndef NO_PIDFD_RULE
-    :: pidfd_ended[p]
-#endif
+    :: UNKNOWN(p) || QUIESCENT(l) || MARKED(l) || OVER(p)
 #ifdef END_OF_FILE_IS_DEATH
     :: holders[p] == 0
 #elif defined(OWNER_THEN_END_OF_FILE)
-    :: owner[l] == NONE -> if :: holders[p] == 0 :: QUIESCENT(l) fi
+    :: owner[l] == NONE -> (holders[p] == 0 || QUIESCENT(l))
 #elif !defined(NO_END_OF_FILE_RULE)
-    :: holders[p] == 0 -> if :: owner[l] == NONE :: QUIESCENT(l) :: owner[l] == DIED :: pidfd_ended[p] fi
+    :: holders[p] == 0 -> (owner[l] == NONE || QUIESCENT(l) || MARKED(l) || OVER(p))
 #endif
     fi
 }
@@ -302,7 +301,7 @@ init {
         state[0] = RUNNING; has_socket[0] = 1; holders[0] = 1; handover[0] = RECEIVED;
         run Main(0); run Kernel(0); run Daemon();
 #if HELPERS
-        run Helper(HELPERS - 1)
+        run Helper()
 #endif
     }
 }

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The life contract: whatever a worker does to itself, under continuous change, it never runs freed code.
 
-A thread of this test replaces the program at on_test's key 1 all the time, by programs of other lengths that return 7 or
-8; freed code is poisoned at once, so a worker that the daemon does not wait for crashes or returns something else.
+A thread of this test replaces the program at on_test's key 1 all the time by a new one, and unloads the one before, whose
+code is poisoned as soon as it is freed: a worker that the daemon does not wait for crashes.  They return 7 and 8 in turn;
+those that return 8 take about a millisecond, so that every change away from one finds threads in it.
 """
 import os
 import signal
@@ -21,17 +22,31 @@ def slow_verdict(value, length):
 
 
 class Change:
-    """Replaces the program at key 1 until told to stop; counts how often."""
+    """Replaces the program at key 1 until told to stop, each time by a newly loaded one; counts how often."""
 
     def __init__(self, daemon):
         self.daemon = daemon
         self.changes = 0
         self.error = None
-        daemon.load("seven", slow_verdict(7, 20))
-        daemon.load("eight", slow_verdict(8, 200))
-        self.link = daemon.attach("on_test", 1, "seven")
+        self.objects = [open(slow_verdict(7, 20), "rb"), open(slow_verdict(8, 300000), "rb")]
+        self.link = None
+        self.change(daemon.connect())
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.run)
+
+    def change(self, connection):
+        """One transaction: load the next program, attach it in place of the one before, unload that one."""
+        new, old = f"p{self.changes}", f"p{self.changes - 1}"
+        operations = [{"operation": "load", "program": new, "descriptor": 0, "allow_unverified": True}]
+        if self.link is not None:
+            operations.append({"operation": "detach", "link": self.link})
+        operations.append({"operation": "attach", "table": "on_test", "key": 1, "program": new})
+        if self.link is not None:
+            operations.append({"operation": "unload", "program": old})
+        reply = connection.call("io.dispatchd.Control.Apply", [self.objects[self.changes % 2].fileno()],
+                                operations=operations)
+        [self.link] = [outcome["link"] for outcome in reply["outcomes"] if "link" in outcome]
+        self.changes += 1
 
     def __enter__(self):
         self.thread.start()
@@ -47,12 +62,7 @@ class Change:
         try:
             connection = self.daemon.connect()
             while not self.stopping.is_set():
-                name = "eight" if self.changes % 2 == 0 else "seven"
-                reply = connection.call("io.dispatchd.Control.Apply", operations=[
-                    {"operation": "detach", "link": self.link},
-                    {"operation": "attach", "table": "on_test", "key": 1, "program": name}])
-                self.link = reply["outcomes"][1]["link"]
-                self.changes += 1
+                self.change(connection)
         except Exception as error:
             self.error = error
 
@@ -122,6 +132,9 @@ def nested_guards_and_a_held_one(daemon, worker, change):
     worker.do("hold")
     change.some(20)
     wait_until(lambda: daemon.list("workers")[0]["holding"], "the worker is named as holding old code")
+    for _ in range(10):
+        change.some(1)
+        assert daemon.list("workers")[0]["holding"], "it holds no more, before it has left its guard"
     worker.do("release")
     wait_until(lambda: not daemon.list("workers")[0]["holding"], "it holds no more")
 
@@ -241,12 +254,9 @@ def closed_descriptors_and_a_new_daemon():
         daemon.restart()
         wait_until(lambda: worker.do("status").startswith("joined generation 2"), "the worker joins the next daemon")
         wait_until(lambda: [w["state"] for w in daemon.list("workers")] == ["current"], "it has moved")
-        [link] = daemon.list("links")
-        for number in range(200):
-            reply = daemon.call("Apply", operations=[
-                {"operation": "detach", "link": link["id"]},
-                {"operation": "attach", "table": "on_test", "key": 1, "program": ("seven", "eight")[number % 2]}])
-            link = {"id": reply["outcomes"][1]["link"]}
+        connection = daemon.connect()
+        for _ in range(200):
+            change.change(connection)
         equal(stats(worker.do("stop"))["wrong"], 0, "wrong verdicts")
 
 

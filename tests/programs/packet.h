@@ -20,7 +20,7 @@ struct packet {
 #ifdef __bpf__
 #define PROGRAM(name) __attribute__((section("table/packet"), used)) __u32 name
 #else                                   /* compiled for the host, to compare with */
-#define PROGRAM(name) __u32 name
+#define PROGRAM(name) static __u32 name
 #endif
 
 #define NOINLINE __attribute__((noinline))

@@ -10,11 +10,6 @@
 
 #include "../programs/packet.h"
 
-uint8_t jit_size_bits(unsigned size)
-{
-    return size == 4 ? 0x00 : size == 2 ? 0x08 : size == 1 ? 0x10 : 0x18;
-}
-
 struct object *jit_object(const struct instruction *instructions, uint32_t count, const uint32_t *counts)
 {
     const uint32_t one[] = { count, 0 };

@@ -20,16 +20,14 @@
 #define MOV64_REG(dst, src) INSN(0xbf, dst, src, 0, 0)
 #define ADD64_IMM(dst, imm) INSN(0x07, dst, 0, 0, imm)
 #define ADD64_REG(dst, src) INSN(0x0f, dst, src, 0, 0)
-#define LDX(size, dst, src, off) INSN(0x61 | jit_size_bits(size), dst, src, off, 0)
-#define STX(size, dst, src, off) INSN(0x63 | jit_size_bits(size), dst, src, off, 0)
-#define ST(size, dst, off, imm) INSN(0x62 | jit_size_bits(size), dst, 0, off, imm)
+#define SIZE_BITS(size) ((size) == 4 ? 0x00 : (size) == 2 ? 0x08 : (size) == 1 ? 0x10 : 0x18)
+#define LDX(size, dst, src, off) INSN(0x61 | SIZE_BITS(size), dst, src, off, 0)
+#define STX(size, dst, src, off) INSN(0x63 | SIZE_BITS(size), dst, src, off, 0)
+#define ST(size, dst, off, imm) INSN(0x62 | SIZE_BITS(size), dst, 0, off, imm)
 #define JA(off) INSN(0x05, 0, 0, off, 0)
 #define JEQ_IMM(dst, imm, off) INSN(0x15, dst, 0, off, imm)
 #define CALL(function) INSN(0x85, 0, CALL_LOCAL, 0, function)
 #define EXIT() INSN(0x95, 0, 0, 0, 0)
-
-/* Bits 3-4 of a load or store of so many bytes. */
-uint8_t jit_size_bits(unsigned size);
 
 /*
  * An object of functions: `counts` has the number of instructions of each, ending with 0; NULL: one function.  Named

@@ -16,7 +16,7 @@ result() { # what, status
 }
 
 compile() { # compiler, language, standard, options... < source
-    "$1" -x "$2" -std="$3" -Wall -Wextra -Wshadow -Werror -I"$headers" -I"$source_dir/proto" "${@:4}" -c -o "$directory/out.o" - 2> "$directory/errors"
+    "$1" -x "$2" -std="$3" -Wall -Wextra -Werror -I"$headers" -I"$source_dir/proto" "${@:4}" -c -o "$directory/out.o" - 2> "$directory/errors"
 }
 
 headers=$source_dir/client
@@ -47,7 +47,7 @@ compilers=(cc)
 type clang > /dev/null 2>&1 && compilers+=(clang)
 for compiler in "${compilers[@]}"; do
     for level in -O0 -O1 -O2 -O3 -Os; do
-        compile "$compiler" c gnu17 $level < "$directory/use.c"
+        compile "$compiler" c gnu17 $level -Wshadow -Wstrict-prototypes < "$directory/use.c"
         result "$compiler, C, $level" $? || cat "$directory/errors"
         compile "$compiler" c++ gnu++17 $level < "$directory/use.c"
         result "$compiler, C++, $level" $? || cat "$directory/errors"
@@ -82,7 +82,7 @@ steps_in_order() { # compiler, level
         # the first store of a register to [register], no displacement: the word is the first member
         /mov +%r[a-z0-9]+,(0x0)?\(%r[a-z0-9]+\)/ && !store { store = NR }
         /0x1000\(%r/ && !epoch { epoch = NR }
-        /(call|jmp) +\*/ && !call { call = NR }
+        /(call|jmp) +\*.*,8\)/ && !call { call = NR }
         END { exit !(store && base && epoch && call && store < base && base <= epoch + 1 && epoch < call) }'
 }
 for compiler in "${compilers[@]}"; do

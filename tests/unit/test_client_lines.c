@@ -54,13 +54,23 @@ static void release(struct dd_line *line)
     signals_restore(&saved);
 }
 
+/* A guard that has a line: there are enough. */
+static struct dd_guard enter(void)
+{
+    struct dd_guard guard = dd_guard_enter();
+
+    if (!guard.line)
+        abort();
+    return guard;
+}
+
 /* ---- handing out --------------------------------------------------------------------------------------- */
 
 static pthread_barrier_t all_have_one;
 
 static void *enter_once(void *ret)
 {
-    struct dd_guard guard = dd_guard_enter();
+    struct dd_guard guard = enter();
 
     *(struct dd_line **)ret = guard.line;
     pthread_barrier_wait(&all_have_one);
@@ -184,11 +194,11 @@ static void *go_over(void *unused)
     struct dd_guard outer, nested;
     struct dd_line *old;
 
-    outer = dd_guard_enter();
+    outer = enter();
     old = outer.line;
     fresh_lines();
     assert_true(old->word != 0);
-    nested = dd_guard_enter();                          /* a nested guard takes a line of the new set, as its outermost */
+    nested = enter();                          /* a nested guard takes a line of the new set, as its outermost */
     assert_true(nested.line != old && lines_is_current(nested.line));
     assert_int_equal(nested.outer, 0);
     assert_true(nested.line->word != 0 && old->word != 0);
@@ -198,7 +208,7 @@ static void *go_over(void *unused)
     dd_guard_leave(&outer);
     assert_int_equal(old->word, 0);
     assert_int_equal(old->last, 0);
-    outer = dd_guard_enter();
+    outer = enter();
     assert_ptr_equal(outer.line, nested.line);
     dd_guard_leave(&outer);
     return NULL;
@@ -219,13 +229,13 @@ static void test_replaced_inside_a_guard(void **state)
  */
 static void *interrupted_enter(void *unused)
 {
-    struct dd_guard guard = dd_guard_enter(), handler;
+    struct dd_guard guard = enter(), handler;
     uint64_t epoch;
 
     dd_guard_leave(&guard);
     guard = (struct dd_guard){ dd_thread_self.line, dd_thread_self.line->word };        /* has loaded both ... */
     fresh_lines();
-    handler = dd_guard_enter();                                                         /* ... a handler runs ... */
+    handler = enter();                                                         /* ... a handler runs ... */
     dd_guard_leave(&handler);
     __atomic_store_n(&guard.line->word, guard.line->last, __ATOMIC_RELAXED);            /* ... and it goes on */
     assert_int_equal(guard.line->word, 0);
@@ -256,7 +266,7 @@ static void *call_until_stopped(void *unused)
 {
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
         DD_GUARDED {
-            if (dd_thread_self.line->word == 0)
+            if (!dd_thread_self.line || dd_thread_self.line->word == 0)
                 abort();
         }
     return NULL;
@@ -312,9 +322,24 @@ static int check_child(const struct dd_guard *guard, struct dd_line *line, uint6
     return getppid() == parent ? 0 : 6;
 }
 
+/* Holds the first lines for as long as the test runs, so that ours is not the first. */
+static void *hold_lines(void *barrier)
+{
+    struct dd_line *held[3];
+
+    for (int i = 0; i < 3; i++)
+        held[i] = claim();
+    pthread_barrier_wait(barrier);
+    pthread_barrier_wait(barrier);
+    for (int i = 0; i < 3; i++)
+        release(held[i]);
+    return NULL;
+}
+
 static void test_fork_inside_a_guard(void **state)
 {
-    struct dd_line *others[3];
+    pthread_barrier_t barrier;
+    pthread_t holder;
     struct dd_guard guard;
     struct dd_line *line;
     pid_t child, parent = getpid();
@@ -323,10 +348,12 @@ static void test_fork_inside_a_guard(void **state)
 
     fresh_lines();
     dd_thread_self.line = NULL;
-    for (int i = 0; i < 3; i++)
-        others[i] = claim();                            /* so that ours is not the first */
-    guard = dd_guard_enter();
+    pthread_barrier_init(&barrier, NULL, 2);
+    assert_int_equal(pthread_create(&holder, NULL, hold_lines, &barrier), 0);
+    pthread_barrier_wait(&barrier);
+    guard = enter();
     line = guard.line;
+    assert_ptr_equal(line, &lines_current()->map->line[3]);
     word = line->word;
     child = fork();
     if (child == 0) {
@@ -340,8 +367,8 @@ static void test_fork_inside_a_guard(void **state)
     assert_int_equal(status, 0);
     assert_int_equal(line->word, word);                 /* the child left its own */
     dd_guard_leave(&guard);
-    for (int i = 0; i < 3; i++)
-        release(others[i]);
+    pthread_barrier_wait(&barrier);
+    pthread_join(holder, NULL);
 }
 
 /* No descriptor to be had: the child has no lines that a daemon could see, and goes on with defaults. */
@@ -353,7 +380,7 @@ static void test_fork_without_descriptors(void **state)
     int status;
 
     fresh_lines();
-    guard = dd_guard_enter();
+    guard = enter();
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     none = (struct rlimit){ 0, limit.rlim_max };
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
@@ -365,7 +392,7 @@ static void test_fork_without_descriptors(void **state)
         for (int i = 0; i < 10; i++)
             DD_GUARDED {
             }
-        _exit(dd_thread_self.line->word == 0 ? 0 : 2);
+        _exit(guard.line->word == 0 ? 0 : 2);
     }
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(waitpid(child, &status, 0), child);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "entry.h"
+#include "jitcore/entry.h"
 #include "text.h"
 
 #define TARGETS 64

@@ -21,8 +21,8 @@
 
 #include <cmocka.h>
 
-#include "entry.h"
-#include "poke.h"
+#include "jitcore/entry.h"
+#include "jitcore/poke.h"
 #include "text.h"
 
 #define DEFAULT_VERDICT 9999

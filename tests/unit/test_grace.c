@@ -612,13 +612,17 @@ static void test_over_may_wait_again_and_free(void **state)
 struct race {
     uint64_t over;              /* the epoch up to which waits are over */
     uint64_t guards, wrong;
+    uint64_t overlaps;          /* guards during which a wait began */
     uint32_t stop;
 };
 
 static struct race *race;
 
 #define COLD_SIZE (16 << 20)
-#define COLD_STORES 8
+#define COLD_STORES 32
+#define RACE_LOOKS 1000         /* in each guard */
+#define RACE_OVERLAPS 2000
+#define RACE_WAITS 1000000      /* give up: one processor has no store buffers to race */
 
 static void store_cold(volatile char *cold)
 {
@@ -632,10 +636,11 @@ static _Noreturn void racing_reader(struct process *process)
 {
     struct dd_line *line = &process->map->line[0];
     uint64_t last = DD_LINE_UNSEEN, epoch, over;
-    char *cold = malloc(COLD_SIZE);
+    static char cold[COLD_SIZE];
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (!cold || syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) < 0)
+    memset(cold, 1, COLD_SIZE);
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) < 0)
         _exit(1);
     pthread_mutex_lock(&line->owner);
     while (!__atomic_load_n(&race->stop, __ATOMIC_RELAXED)) {
@@ -643,13 +648,14 @@ static _Noreturn void racing_reader(struct process *process)
         __atomic_store_n(&line->word, last, __ATOMIC_RELAXED);
         __asm__ volatile("" ::: "memory");
         epoch = __atomic_load_n(&control->epoch, __ATOMIC_RELAXED);
-        for (int i = 0; i < 20; i++) {
+        for (int i = 0; i < RACE_LOOKS; i++) {
             over = __atomic_load_n(&race->over, __ATOMIC_RELAXED);
             race->wrong += over > epoch;
         }
+        race->overlaps += __atomic_load_n(&control->epoch, __ATOMIC_RELAXED) != epoch;
         last = epoch;
         __atomic_store_n(&line->word, 0, __ATOMIC_RELEASE);
-        race->guards++;
+        __atomic_store_n(&race->guards, race->guards + 1, __ATOMIC_RELAXED);
     }
     _exit(0);
 }
@@ -673,12 +679,11 @@ static void test_no_wait_is_over_inside_an_older_guard(void **state)
     assert_true(process.pid >= 0);
     if (process.pid == 0)
         racing_reader(&process);
-    while (__atomic_load_n(&race->guards, __ATOMIC_RELAXED) == 0)
-        sched_yield();
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < RACE_WAITS && __atomic_load_n(&race->overlaps, __ATOMIC_RELAXED) < RACE_OVERLAPS; i++) {
         grace_wait(grace, &waiter);
         while (grace_poll(grace))
             sched_yield();
+        for (volatile int k = rand() % 1000; k > 0; k--) {}
     }
     __atomic_store_n(&race->stop, 1, __ATOMIC_RELAXED);
     assert_int_equal(waitpid(process.pid, &status, 0), process.pid);

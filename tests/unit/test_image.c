@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "image.h"
+#include "jitcore/image.h"
 
 #define PAGES 24
 #define SIZE (PAGES * IMAGE_PAGE)
@@ -157,6 +157,23 @@ static void test_colours_differ_from_those_before(void **state)
         for (int k = i > 8 ? i - 8 : 0; k < i; k++)
             assert_int_not_equal(offset[i] % IMAGE_PAGE, offset[k] % IMAGE_PAGE);
     }
+    image_free_all(image);
+}
+
+static void test_frozen_image_is_not_written(void **state)
+{
+    struct image *image = new_image();
+    uint64_t offset = reserve(image, 100, IMAGE_FRESH);
+    struct image_usage usage;
+
+    memset(image_write(image, offset), 0x90, 100);
+    image_commit(image, offset);
+    image_freeze(image);
+    image_release(image, offset);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(memory[offset + i], 0x90);
+    image_usage(image, &usage);
+    assert_int_equal(usage.used, 0);
     image_free_all(image);
 }
 
@@ -366,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_failed_populate_changes_nothing),
         cmocka_unit_test(test_too_large_is_refused),
         cmocka_unit_test(test_colours_differ_from_those_before),
+        cmocka_unit_test(test_frozen_image_is_not_written),
         cmocka_unit_test(test_refresh_needs_something_to_gain),
         cmocka_unit_test(test_refresh_makes_fresh),
         cmocka_unit_test(test_refresh_excludes_what_was_used_meanwhile),

@@ -315,7 +315,7 @@ static void test_reader_refuses_an_endless_message(void **state)
         sent += 10;
     }
     assert_int_equal(r, -EMSGSIZE);
-    assert_int_equal(sent, 1000);
+    assert_int_equal(sent, 1010);       /* found before the next read */
     reader_free(reader);
 }
 
@@ -349,6 +349,28 @@ static void test_reader_gives_descriptors_to_their_message(void **state)
     assert_int_equal(message.n_descriptors, 2);
     assert_int_equal(inode(message.descriptors[0]), inodes[1]);
     assert_int_equal(inode(message.descriptors[1]), inodes[2]);
+    message_done(&message);
+    reader_free(reader);
+    assert_int_equal(count_descriptors(), before);
+}
+
+/* The narrowest case: the read ends behind the first byte of the message that the descriptor belongs to. */
+static void test_reader_descriptor_with_one_byte_of_its_message(void **state)
+{
+    const unsigned before = count_descriptors();
+    const int file = open_file();
+    struct reader *reader;
+    struct message message;
+
+    assert_int_equal(reader_new(NULL, &reader), 0);
+    assert_int_equal(reader_put(reader, "{\"n\":0}\0{", 9, &file, 1), 0);
+    expect_number(reader, 0, &message);
+    assert_int_equal(message.n_descriptors, 0);
+    message_done(&message);
+    assert_int_equal(reader_next(reader, &message), 0);
+    assert_int_equal(reader_put(reader, "\"n\":1}", 7, NULL, 0), 0);
+    expect_number(reader, 1, &message);
+    assert_int_equal(message.n_descriptors, 1);
     message_done(&message);
     reader_free(reader);
     assert_int_equal(count_descriptors(), before);
@@ -703,6 +725,7 @@ int main(void)
         cmocka_unit_test(test_reader_goes_on_after_a_bad_message),
         cmocka_unit_test(test_reader_refuses_an_endless_message),
         cmocka_unit_test(test_reader_gives_descriptors_to_their_message),
+        cmocka_unit_test(test_reader_descriptor_with_one_byte_of_its_message),
         cmocka_unit_test(test_reader_closes_what_nobody_takes),
         cmocka_unit_test(test_stream_keeps_descriptors_with_their_message),
         cmocka_unit_test(test_stream_flood_of_descriptors_is_closed),

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "poke.h"
+#include "jitcore/poke.h"
 #include "text.h"
 
 static void test_expected_bytes_are_compared(void **state)

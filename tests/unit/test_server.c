@@ -49,6 +49,9 @@ struct fixture {
     struct call *later;             /* the call of Later that is not answered yet */
     char log[2048], notes[1024];    /* log lines; texts of Notify, and who sent them */
     unsigned logged, opened, closed;
+    int refuse;                     /* what `opened` answers */
+    int again;                      /* where Notify sends another one; 0: nowhere */
+    int drained;                    /* what draining gave inside Notify; 1: not tried */
     struct connection *connection;  /* the last one opened */
     unsigned descriptors;           /* open at the beginning */
     int file;
@@ -80,6 +83,8 @@ static int on_opened(struct connection *connection, void *userdata)
 {
     struct fixture *fixture = userdata;
 
+    if (fixture->refuse < 0)
+        return fixture->refuse;
     fixture->opened++;
     fixture->connection = connection;
     return 0;
@@ -115,6 +120,8 @@ static void handle_later(struct call *call, void *userdata)
     fixture->later = call_get(call);
 }
 
+#define AGAIN "{\"method\":\"org.example.Test.Notify\",\"parameters\":{\"text\":\"again\"},\"oneway\":true}"
+
 static void handle_notify(struct call *call, void *userdata)
 {
     struct fixture *fixture = userdata;
@@ -123,6 +130,10 @@ static void handle_notify(struct call *call, void *userdata)
 
     snprintf(fixture->notes + length, sizeof fixture->notes - length, "%s:%d ", text,
              call_sender(call) ? (int)call_sender(call)->pid : 0);
+    if (fixture->again)
+        assert_true(send(fixture->again, AGAIN, sizeof AGAIN, 0) > 0);
+    if (fixture->drained == 1)
+        fixture->drained = connection_drain(call_connection(call));
     if (!call_is_oneway(call))
         call_reply(call, NULL);
 }
@@ -474,6 +485,7 @@ static void test_interfaces_and_handlers_must_match(void **state)
     const struct method_handler both[] = {{"A", handle_forget, 0}, {"B", handle_forget, 0}, {0}};
     struct listener_options options = {.name = "x", .interfaces = (const char *[]){"c.d", NULL}};
     struct listener *listener = NULL;
+    int idle;
 
     assert_int_equal(server_add_interface(fixture->server, text, missing, NULL), -ENOSYS);
     assert_int_equal(server_add_interface(fixture->server, text, surplus, NULL), -ENOENT);
@@ -484,6 +496,9 @@ static void test_interfaces_and_handlers_must_match(void **state)
     assert_int_equal(server_listen(fixture->server, 0, &options, &listener), -ENOENT);
     options.interfaces = test_interfaces;
     assert_int_equal(server_listen(fixture->server, fixture->file, &options, &listener), -ENOTSOCK);
+    idle = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(server_listen(fixture->server, idle, &options, &listener), -EINVAL);
+    close(idle);
     assert_null(listener);
     end(fixture);
 }
@@ -974,6 +989,37 @@ static void test_drain_says_what_it_could_not_do(void **state)
     end(fixture);
 }
 
+/* A peer that sends faster than we dispatch does not keep us: the bound is what was there at the beginning. */
+static void test_drain_is_bounded(void **state)
+{
+    struct fixture *fixture = begin((struct listener_options){0});
+    struct stream *peer = connect_peer(fixture);
+
+    fixture->again = stream_descriptor(peer);
+    say(peer, NOTIFY("a"));
+    assert_int_equal(connection_drain(fixture->connection), 0);
+    assert_string_equal(fixture->notes, "a:0 again:0 ");
+    fixture->again = 0;
+    stream_free(peer);
+    end(fixture);
+}
+
+/* A handler that drains, as one that waits for a grace period does: its own connection stays in order. */
+static void test_drain_inside_a_handler(void **state)
+{
+    struct fixture *fixture = begin((struct listener_options){0});
+    struct stream *peer = connect_peer(fixture);
+
+    fixture->drained = 1;
+    say(peer, NOTIFY("a"));
+    say(peer, NOTIFY("b"));
+    turn(fixture);
+    assert_int_equal(fixture->drained, -EBUSY);
+    assert_string_equal(fixture->notes, "a:0 b:0 ");
+    stream_free(peer);
+    end(fixture);
+}
+
 /* What was said before the end is dispatched first, and the end is seen at once. */
 static void test_drain_sees_the_end(void **state)
 {
@@ -1048,27 +1094,55 @@ static void test_accepted_connection_knows_the_sender(void **state)
     end(fixture);
 }
 
+/* What is not adopted stays the caller's. */
+static void expect_not_adopted(struct fixture *fixture, int descriptor, int r)
+{
+    struct connection *connection = NULL;
+
+    assert_int_equal(connection_adopt(fixture->listener, descriptor, NULL, &connection), r);
+    assert_null(connection);
+    assert_int_equal(close(descriptor), 0);
+}
+
 static void test_adopting_what_is_no_connection(void **state)
 {
     struct fixture *fixture = begin((struct listener_options){.connections = 1});
     struct connection *connection = NULL;
     int ends[2];
 
-    assert_int_equal(connection_adopt(fixture->listener, dup(fixture->file), NULL, &connection), -ENOTSOCK);
+    expect_not_adopted(fixture, dup(fixture->file), -ENOTSOCK);
+    expect_not_adopted(fixture, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), -ENOTCONN);
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends), 0);
-    assert_int_equal(connection_adopt(fixture->listener, ends[0], NULL, &connection), -EPROTOTYPE);
+    expect_not_adopted(fixture, ends[0], -EPROTOTYPE);
     close(ends[1]);
-    assert_int_equal(connection_adopt(fixture->listener, listening_socket("/tmp/test_server.lonely"), NULL, &connection), -ENOTCONN);
-    unlink("/tmp/test_server.lonely");
-    assert_null(connection);
     assert_int_equal(fixture->opened, 0);
 
     assert_int_equal(stream_pair(ends), 0);
     assert_int_equal(connection_adopt(fixture->listener, ends[0], NULL, &connection), 0);
     close(ends[1]);
     assert_int_equal(stream_pair(ends), 0);
-    assert_int_equal(connection_adopt(fixture->listener, ends[0], NULL, &connection), -EUSERS);
+    expect_not_adopted(fixture, ends[0], -EUSERS);
     close(ends[1]);
+    end(fixture);
+}
+
+/* The owner may refuse a connection: it is closed, without `closed`; an adopted one goes back. */
+static void test_owner_refuses_a_connection(void **state)
+{
+    struct fixture *fixture = begin((struct listener_options){0});
+    struct stream *peer;
+    int ends[2];
+
+    fixture->refuse = -EACCES;
+    peer = connect_peer(fixture);
+    hear_end(fixture, peer);
+    stream_free(peer);
+    assert_int_equal(stream_pair(ends), 0);
+    expect_not_adopted(fixture, ends[0], -EACCES);
+    close(ends[1]);
+    assert_int_equal(fixture->opened, 0);
+    assert_int_equal(fixture->closed, 0);
+    assert_int_equal(fixture->logged, 1);
     end(fixture);
 }
 
@@ -1104,11 +1178,14 @@ int main(void)
         cmocka_unit_test(test_accepting_pauses_without_descriptors),
         cmocka_unit_test(test_drain_dispatches_what_is_there),
         cmocka_unit_test(test_drain_says_what_it_could_not_do),
+        cmocka_unit_test(test_drain_is_bounded),
+        cmocka_unit_test(test_drain_inside_a_handler),
         cmocka_unit_test(test_drain_sees_the_end),
         cmocka_unit_test(test_drain_goes_on_behind_unread_answers),
         cmocka_unit_test(test_adopted_connection_knows_the_sender),
         cmocka_unit_test(test_accepted_connection_knows_the_sender),
         cmocka_unit_test(test_adopting_what_is_no_connection),
+        cmocka_unit_test(test_owner_refuses_a_connection),
     };
 
     return cmocka_run_group_tests_name("server", tests, NULL, NULL);

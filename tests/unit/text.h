@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "image.h"
+#include "jitcore/image.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
