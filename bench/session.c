@@ -153,6 +153,7 @@ static void daemon_start(const struct session_options *options)
             die("%s does not listen on %s: %s", options->daemon, session.control, daemon_log());
         sleep_ms(10);
     }
+    json_object_put(session_call("Info", NULL, -EBADF));        /* it answers when both sockets are there */
 }
 
 static void daemon_find(const struct session_options *options)

@@ -326,7 +326,8 @@ DD_ALWAYS_INLINE_ struct dd_guard dd_guard_enter_window(char **ret_base)
     if (DD_LIKELY_(guard.outer == 0)) {
         __atomic_store_n(&guard.line->word, guard.line->last, __ATOMIC_RELAXED);        /* 1 */
         guard.line->stack = (uint32_t)dd_stack_pointer_();
-    } else if ((int32_t)((uint32_t)dd_stack_pointer_() - guard.line->stack) > DD_STACK_SLACK_) {
+    } else if (guard.line->stack &&
+               (int32_t)((uint32_t)dd_stack_pointer_() - guard.line->stack) > DD_STACK_SLACK_) {
         dd_thread_leaked(guard.line);
     }
     for (;;) {
@@ -353,20 +354,38 @@ static inline struct dd_guard dd_guard_enter(void)
 /* Leave: release, so that nothing of the guard's inside moves behind it.  Its partner is the daemon's poll. */
 static inline void dd_guard_leave(struct dd_guard *guard)
 {
-    if (guard->line)
+    if (guard->line) {
+        if (guard->outer == 0)
+            guard->line->stack = 0;
         __atomic_store_n(&guard->line->word, guard->outer, __ATOMIC_RELEASE);
+    }
 }
 
+/*
+ * A table call: the steps of dd_guard_enter_window for the common case, a thread that has a line, is in no guard and knows
+ * the epoch.  All else (first guard, nested, a new epoch, a line of an older set) leaves again and goes the long way.
+ * It records no stack pointer: nothing but a signal handler's longjmp could leave it, and a store is a tenth of its cost.
+ */
 DD_ALWAYS_INLINE_ uint32_t dd_table_call_inline(struct dd_table *table, uint32_t key, void *context)
 {
-    char *base;
-    struct dd_guard guard = dd_guard_enter_window(&base);
+    struct dd_line *line = dd_thread_self.line;
     uint32_t verdict;
+    uint64_t last;
+    char *base;
 
-    if (!DD_LIKELY_(guard.line != 0))
-        return table->entry[0](context, key);
+    if (!DD_LIKELY_(line != 0) || !DD_LIKELY_(__atomic_load_n(&line->word, __ATOMIC_RELAXED) == 0))
+        return dd_table_call(table, key, context);
+    last = line->last;
+    __atomic_store_n(&line->word, last, __ATOMIC_RELAXED);                              /* 1 */
+    DD_COMPILER_BARRIER_();             /* orders 1 before 2 in program order */
+    base = __atomic_load_n(&dd_window_base, __ATOMIC_RELAXED);                          /* 2 */
+    if (!DD_LIKELY_(__atomic_load_n((uint64_t *)(void *)(base + DD_WINDOW_CONTROL), __ATOMIC_RELAXED) == last)) {
+        __atomic_store_n(&line->word, 0, __ATOMIC_RELEASE);
+        return dd_table_call(table, key, context);                                      /* 3 */
+    }
+    DD_COMPILER_BARRIER_();             /* 4: orders 2 before the load of the entry pointer */
     verdict = table->entry[((struct dd_window_head *)(void *)base)->slot](context, key);
-    __atomic_store_n(&guard.line->word, guard.outer, __ATOMIC_RELEASE);
+    __atomic_store_n(&line->word, 0, __ATOMIC_RELEASE);
     return verdict;
 }
 

@@ -109,26 +109,28 @@ static void parent(void)
 
 /* ---- the child ----------------------------------------------------------------------------------------- */
 
-static int become_child(int lines, int socket, bool live)
+/* live: as membership_after_fork() says. */
+static int become_child(int lines, int given, bool live)
 {
+    _cleanup_close_ int socket = given;
     int r;
 
     *mark = 1;
     library.busy = library.thread_running = false;
-    r = lines_after_fork(lines);                                                /* 4, 5 */
-    if (r == 0)
-        r = barrier_register();
-    if (r < 0) {
+    if (lines_after_fork(lines) < 0) {                                          /* 4, 5 */
         close_descriptor(&socket);
         socket = -EBADF;
     }
-    if (library.open)
-        membership_after_fork(&library.membership, socket, live);               /* 6 */
-    if (r < 0)
+    r = barrier_register();
+    if (!library.open)
+        return r;
+    membership_after_fork(&library.membership, TAKE_DESCRIPTOR(socket), live);  /* 6 */
+    if (r < 0) {
+        membership_end(&library.membership);
         library.open = false;
-    if (library.open && !(library.flags & DD_NO_THREAD))
-        r = background_start();                                                 /* 7 */
-    return r;
+        return r;
+    }
+    return library.flags & DD_NO_THREAD ? 0 : background_start();               /* 7 */
 }
 
 static void child(void)

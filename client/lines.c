@@ -62,6 +62,7 @@ static int populate(const void *address)
     return madvise((void *)((uintptr_t)address & ~(uintptr_t)(PAGE - 1)), PAGE, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
 }
 
+/* address: NULL, or where the set was in the parent of a fork. */
 static int map_lines(int memfd, void *address, struct dd_lines **ret)
 {
     struct dd_lines *map;
@@ -121,9 +122,7 @@ static bool contains(const struct lines *lines, const struct dd_line *line)
 
 bool lines_is_current(const struct dd_line *line)
 {
-    const struct lines *lines = lines_current();
-
-    return !lines || contains(lines, line);
+    return contains(lines_current(), line);
 }
 
 /*
@@ -339,14 +338,22 @@ int lines_prepare_fork(int *ret_memfd)
     return 0;
 }
 
+static void take_own_line(const struct lines *lines)
+{
+    if (lines->forking >= 0)
+        take_line(&lines->map->line[lines->forking]);       /* nobody else has seen it: it is free */
+}
+
 /* Private memory in the place of a set of the parent: guards that this thread is inside of can be left. */
 static void map_private(struct lines *lines)
 {
     void *map = mmap(lines->map, DD_LINES_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 
-    if (map == MAP_FAILED || lines->forking < 0)
+    lines->memfd = DESCRIPTOR_NONE;
+    if (map == MAP_FAILED)
         return;
     fill_child_lines(lines, lines->map);
+    take_own_line(lines);
 }
 
 static int map_child_lines(struct lines *lines, int memfd, bool filled)
@@ -366,8 +373,7 @@ static int map_child_lines(struct lines *lines, int memfd, bool filled)
     r = descriptor_remember(memfd, &lines->memfd);
     if (r < 0)
         return r;
-    if (lines->forking >= 0 && !take_line(&lines->map->line[lines->forking]))
-        return -ENOTRECOVERABLE;
+    take_own_line(lines);
     return 0;
 }
 
@@ -384,8 +390,10 @@ int lines_after_fork(int given)
     int r = 0;
 
     claiming = 0;
-    for (struct lines *old = lines->older; old; old = old->older)
+    for (struct lines *old = lines->older; old; old = old->older) {
+        descriptor_close(&old->memfd);
         map_private(old);
+    }
     descriptor_close(&lines->memfd);
     if (memfd < 0)
         r = make_memfd(&memfd);
@@ -393,8 +401,6 @@ int lines_after_fork(int given)
         r = map_child_lines(lines, memfd, given >= 0);
     if (r < 0) {
         map_private(lines);
-        lines->memfd = DESCRIPTOR_NONE;
-        __atomic_store_n(&current, NULL, __ATOMIC_RELEASE);     /* threads that have no line run defaults */
         return r;
     }
     TAKE_DESCRIPTOR(memfd);

@@ -73,7 +73,7 @@ int lines_prepare_fork(int *ret_memfd);
 /*
  * In the child, before anything else: put memory back where the parent's lines were.  memfd: of lines_prepare_fork(), or
  * -EBADF: that failed, the child tries again.  The calling thread owns its line again.  Takes the descriptor over.
- * Negative: private memory took its place, so that guards end well; lines are not handed out any more.
+ * Negative: private memory took its place, so that guards work, but no daemon sees them: a Join will ask for new lines.
  */
 int lines_after_fork(int memfd);
 

@@ -99,15 +99,16 @@ void grace_remove(struct grace *grace, struct lines *lines)
 /* ---- steps 1 and 2 ------------------------------------------------------------------------------------- */
 
 /*
- * 1 bump the epoch.  Release orders the pokes before it.  Its partner is the reader, which loads the epoch, serialises if it is
- *   a new one, and only then fetches the slot: who has seen this epoch executes what was poked.  Bumped before the
- *   poke, a reader could remember the epoch and still hold the old slot.
+ * 1 bump the epoch.  Release orders the pokes before it.  Its partner is the reader, which loads the epoch,
+ *   serialises if it is a new one, and only then fetches the slot: who has seen this epoch executes what was poked.
+ *   Bumped before the poke, a reader could remember the epoch and still hold the old slot.
  *
- * 2 membarrier: a full barrier in each running thread of all registered processes, and a full one here.  It orders, in each
- *   reader, the store of its line before its load of the epoch, for which the reader itself only has program order
- *   and a store buffer; and here the bump before the loads of step 3.  So of each guard at least one is true: step 3 sees its
- *   line, or it has seen this epoch.  Before the bump, or after step 3, or left out, a reader whose line is still in its store
- *   buffer, and that loaded the old epoch, would be missed, and its code reused under it.
+ * 2 membarrier: a full barrier in each running thread of all registered processes, and a full one here.  It orders,
+ *   in each reader, the store of its line before its load of the epoch, for which the reader itself only has
+ *   program order and a store buffer; and here the bump before the loads of step 3.  So of each guard at least one
+ *   is true: step 3 sees its line, or it has seen this epoch.  Before the bump, or after step 3, or left out, a
+ *   reader whose line is still in its store buffer, and that loaded the old epoch, would be missed, and its code
+ *   reused under it.
  */
 void grace_publish(struct grace *grace)
 {
@@ -136,8 +137,8 @@ void grace_wait(struct grace *grace, struct grace_waiter *waiter)
 /* ---- steps 3 and 4 ------------------------------------------------------------------------------------- */
 
 /*
- * 3 the oldest epoch that a thread is still in.  Stops early below `needed`, and looks there first next time, so that a reader
- *   which is stopped for hours costs one look at one process.
+ * 3 the oldest epoch that a thread is still in.  Stops early below `needed`, and looks there first next time, so
+ *   that a reader which is stopped for hours costs one look at one process.
  */
 static uint64_t poll_lines(struct grace *grace, uint64_t needed)
 {
@@ -159,10 +160,10 @@ static uint64_t poll_lines(struct grace *grace, uint64_t needed)
 }
 
 /*
- * The epoch up to which waits are over; 0: not even the first.  What `drain` publishes comes after the look at the lines,
- * which says nothing about it: hence the bound.
- * 4 a process that forked sent its child's lines before it forked, so whatever thread was in the old code when its line was
- *   looked at, and has gone on as a child since, has its message in a socket by now.
+ * The epoch up to which waits are over; 0: not even the first.  What `drain` publishes comes after the look at the
+ * lines, which says nothing about it: hence the bound.
+ * 4 a process that forked sent its child's lines before it forked, so whatever thread was in the old code when its
+ *   line was looked at, and has gone on as a child since, has its message in a socket by now.
  */
 static uint64_t find_over(struct grace *grace)
 {

@@ -114,9 +114,8 @@ static bool owner_is_alive(uint32_t owner)
 /*
  * The word first, and the owner only where it matters.  In between the line may have gone to another thread: then
  * that thread took it after the wait's membarrier, sees the wait's epoch in its first guard, and is none of those
- * waited for.
- * The owner is read after end of file was seen, since end_of_file is set before this is called: the other order takes a child
- * that takes its line between the two for one that never did.
+ * waited for. The owner is read after end of file was seen, since end_of_file is set before this is called: the
+ * other order takes a child that takes its line between the two for one that never did.
  */
 static uint64_t line_oldest(const struct lines *lines, const struct dd_line *line, uint64_t generation)
 {
@@ -137,8 +136,8 @@ static uint64_t line_oldest(const struct lines *lines, const struct dd_line *lin
 /* ---- all lines ----------------------------------------------------------------------------------------- */
 
 /*
- * Lines at and above `used` were never handed out.  It is raised before a thread's first guard, so a guard that began before
- * the wait's membarrier is below it; any other sees the wait's epoch.
+ * Lines at and above `used` were never handed out.  It is raised before a thread's first guard, so a guard that
+ * began before the wait's membarrier is below it; any other sees the wait's epoch.
  */
 static uint32_t lines_used(const struct lines *lines)
 {

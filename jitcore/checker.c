@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What is proven of a program before it is translated: form, control, calls; flow.c does the memory accesses. */
+/*
+ * What is proven of a program before it is translated: form, control, calls; flow.c does the memory
+ * accesses.
+ */
 
 #include "checker.h"
 
@@ -26,7 +29,10 @@ static const struct types_field *find_field(const struct object *object, const c
     return NULL;
 }
 
-/* What the hook declares and the object's struct has must be the same in both: an old header shows here. */
+/*
+ * What the hook declares and the object's struct has must be the same in both: an old header shows
+ * here.
+ */
 static int check_context(const struct checker *checker)
 {
     const struct object *object = checker->object;
@@ -34,7 +40,8 @@ static int check_context(const struct checker *checker)
 
     if (strcmp(object->context, context->name) != 0)
         return jit_error_set(checker->error, -EINVAL, "context",
-                             "the program is for context \"%s\" (its section is \"table/%s\"), the hook has context \"%s\"",
+                             "the program is for context \"%s\" (its section is \"table/%s\"), "
+                             "the hook has context \"%s\"",
                              object->context, object->context, context->name);
     for (uint32_t i = 0; i < context->fields; i++) {
         const struct context_field *declared = &context->field[i];
@@ -43,8 +50,9 @@ static int check_context(const struct checker *checker)
         if (!field || (field->offset == declared->offset && field->size == declared->size))
             continue;
         return jit_error_set(checker->error, -EINVAL, "context",
-                             "the program was compiled with another layout of \"%s\": field \"%s\" is %u bytes at offset %u "
-                             "there, and %u bytes at offset %u in the hook; compile it again with the worker's header",
+                             "the program was compiled with another layout of \"%s\": field "
+                             "\"%s\" is %u bytes at offset %u there, and %u bytes at offset %u "
+                             "in the hook; compile it again with the worker's header",
                              context->name, field->name, field->size, field->offset, declared->size,
                              declared->offset);
     }
@@ -95,10 +103,13 @@ static int check_jumps(const struct checker *checker, const struct object_functi
 struct call_graph {
     const struct checker *checker;
     uint8_t active[OBJECT_FUNCTIONS_MAX];       /* on the path from the program to here */
-    uint8_t height[OBJECT_FUNCTIONS_MAX];       /* functions on the stack at most from here on; 0: not known yet */
+    uint8_t height[OBJECT_FUNCTIONS_MAX];       /* active from here on; 0: unknown */
 };
 
-/* Depth first: a function calls itself if the way down meets it again.  The limit on depth bounds our own recursion. */
+/*
+ * Depth first: a function calls itself if the way down meets it again.  The limit on depth bounds
+ * our own recursion.
+ */
 static int visit(struct call_graph *graph, uint32_t index, unsigned depth)
 {
     const struct checker *checker = graph->checker;
@@ -113,9 +124,10 @@ static int visit(struct call_graph *graph, uint32_t index, unsigned depth)
         if (instruction[i].opcode != OPCODE_CALL)
             continue;
         if (graph->active[callee])
-            return jit_error_set_at(checker->error, -EINVAL, "recursion", function->name, i,
-                                    "call of %s, which leads back to itself: recursion is not allowed",
-                                    checker->object->function[callee].name);
+            return jit_error_set_at(
+                checker->error, -EINVAL, "recursion", function->name, i,
+                "call of %s, which leads back to itself: recursion is not allowed",
+                checker->object->function[callee].name);
         if (depth + (graph->height[callee] ? graph->height[callee] : 1) > CHECKER_DEPTH_MAX)
             return jit_error_set_at(checker->error, -EINVAL, "call-depth", function->name, i,
                                     "call of %s: more than %d functions would be active at once",
@@ -155,8 +167,8 @@ static int check(struct checker *checker)
     return r == 0 ? check_calls(checker) : r;
 }
 
-int checker_run(const struct object *object, const struct context *context, struct checked_program *ret,
-                struct jit_error *error)
+int checker_run(const struct object *object, const struct context *context,
+                struct checked_program *ret, struct jit_error *error)
 {
     struct checker checker = { .object = object, .context = context, .error = error };
     struct checked_program program = { .object = object };

@@ -8,7 +8,8 @@
 
 #include "checker.h"
 
-static int translate(const struct checked_program *program, const struct architecture *architecture, struct code *ret)
+static int translate(const struct checked_program *program, const struct architecture *architecture,
+                     struct code *ret)
 {
     struct emitter count, emitter;
     struct code code;
@@ -30,8 +31,8 @@ static int translate(const struct checked_program *program, const struct archite
     return 0;
 }
 
-int compile(const struct object *object, const struct context *context, const struct architecture *architecture,
-            struct code *ret, struct jit_error *error)
+int compile(const struct object *object, const struct context *context,
+            const struct architecture *architecture, struct code *ret, struct jit_error *error)
 {
     struct checked_program program;
     int r = checker_run(object, context, &program, error);
@@ -41,6 +42,7 @@ int compile(const struct object *object, const struct context *context, const st
     r = translate(&program, architecture, ret);
     checked_program_clear(&program);
     if (r == -ERANGE)
-        return jit_error_set(error, -E2BIG, "limit", "the program's code is larger than a branch reaches");
+        return jit_error_set(error, -E2BIG, "limit",
+                             "the program's code is larger than a branch reaches");
     return r;
 }

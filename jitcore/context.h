@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The typed description of a hook's context: per field offset, size and rights, and which pair delimits the
- * packet.  Workers declare it, the checker and the verifier work from it.  Immutable after context_new().
+ * The typed description of a hook's context: per field offset, size and rights, and which pair
+ * delimits the packet.  Workers declare it, the checker and the verifier work from it.  Immutable
+ * after context_new().
  */
 #ifndef JITCORE_CONTEXT_H
 #define JITCORE_CONTEXT_H
@@ -39,23 +40,31 @@ struct context {
 };
 
 /*
- * Make a description from fields in any order.  Owned by the caller.  -EINVAL with `error`: a name that is empty, too
- * long or has other bytes than [A-Za-z0-9_.-]; a field outside the context, misaligned or of another size; fields that
- * overlap; half a packet pair or one that is not 8 bytes; too many.  -ENOMEM.
+ * Make a description from fields in any order.  Owned by the caller.  -EINVAL with `error`: a name
+ * that is empty, too long or has other bytes than [A-Za-z0-9_.-]; a field outside the context,
+ * misaligned or of another size; fields that overlap; half a packet pair or one that is not 8
+ * bytes; too many.  -ENOMEM.
  */
 int context_new(const char *name, uint32_t size, const struct context_field *field, uint32_t fields,
                 struct context **ret, struct jit_error *error);
 
-/* May this be the name of a context or a field: 1 to CONTEXT_NAME_MAX bytes of [A-Za-z0-9_.-]?  `room`: bytes to look at. */
+/*
+ * May this be the name of a context or a field: 1 to CONTEXT_NAME_MAX bytes of [A-Za-z0-9_.-]?
+ * `room`: bytes to look at.
+ */
 bool context_name_valid(const char *name, size_t room);
 
 /* NULL is fine.  Returns NULL. */
 struct context *context_free(struct context *context);
 
-/* The same description, field by field?  On a difference fill `error` (rule "context") with the first one in words. */
+/*
+ * The same description, field by field?  On a difference fill `error` (rule "context") with the
+ * first one in words.
+ */
 bool context_equal(const struct context *a, const struct context *b, struct jit_error *error);
 
 /* The field that covers exactly [offset, offset + size) or contains it; NULL if none does. */
-const struct context_field *context_find(const struct context *context, uint32_t offset, uint32_t size);
+const struct context_field *context_find(const struct context *context, uint32_t offset,
+                                         uint32_t size);
 
 #endif

@@ -38,7 +38,8 @@ void emit_8(struct emitter *emitter, uint8_t value)
 }
 
 /* Both back ends that the design knows are little endian, and so is every host that runs them. */
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are emitted in the host's byte order");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "values are emitted in the host's byte order");
 
 void emit_32(struct emitter *emitter, uint32_t value)
 {

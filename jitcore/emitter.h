@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes of machine code under construction.  Where they are written and where they will run are different things:
- * `buffer` is the write address, `final` the image offset of its first byte, and all relative references are
- * computed from `final`.  An emitter without a buffer only counts (buffer NULL): emit twice, first to size.
- * Errors stick: emit hundreds of times, look once at the end.
+ * Bytes of machine code under construction.  Where they are written and where they will run are
+ * different things: `buffer` is the write address, `final` the image offset of its first byte, and
+ * all relative references are computed from `final`.  An emitter without a buffer only counts
+ * (buffer NULL): emit twice, first to size. Errors stick: emit hundreds of times, look once at the
+ * end.
  */
 #ifndef JITCORE_EMITTER_H
 #define JITCORE_EMITTER_H
@@ -16,7 +17,7 @@ struct emitter {
     size_t capacity;            /* bytes; ignored when buffer is NULL */
     size_t size;                /* bytes emitted so far */
     uint64_t final;             /* image offset of the first byte */
-    int error;                  /* 0, or the first negative errno: -ENOSPC, -ERANGE (branch out of range) */
+    int error;                  /* 0, or the first one: -ENOSPC, -ERANGE (branch out of range) */
 };
 
 void emitter_init(struct emitter *emitter, void *buffer, size_t capacity, uint64_t final);
@@ -33,7 +34,10 @@ uint64_t emitter_position(const struct emitter *emitter);
 void emitter_patch_8(struct emitter *emitter, size_t at, uint8_t value);
 void emitter_patch_32(struct emitter *emitter, size_t at, uint32_t value);
 
-/* The distance of a branch to image offset `to`, relative to the end of a four-byte field at the current position. */
+/*
+ * The distance of a branch to image offset `to`, relative to the end of a four-byte field at the
+ * current position.
+ */
 void emit_relative_32(struct emitter *emitter, uint64_t to);
 
 #endif

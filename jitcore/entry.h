@@ -50,19 +50,19 @@ struct entry *entry_free(struct entry *entry);
 uint64_t entry_offset(const struct entry *entry);
 
 /*
- * A change of an entry's code, prepared: all that can fail has been done.  Emits the tree for `cases` (sorted, distinct;
- * copied) into fresh bytes and reserves what commit needs.  One at a time per entry.
- * -ENOSPC image full; -ENOMEM; other errors of image_reserve.  On error nothing changed.
- * *ret is dropped with entry_change_abort() or used up by entry_change_commit().
+ * A change of an entry's code, prepared: all that can fail has been done.  Emits the tree for `cases` (sorted,
+ * distinct; copied) into fresh bytes and reserves what commit needs.  One at a time per entry. -ENOSPC image full;
+ * -ENOMEM; other errors of image_reserve.  On error nothing changed. *ret is dropped with entry_change_abort() or
+ * used up by entry_change_commit().
  */
 struct entry_change;
 int entry_prepare(struct entry *entry, const struct dispatcher_case *cases, size_t count, struct entry_change **ret);
 struct entry_change *entry_change_abort(struct entry_change *change);    /* NULL is fine; returns NULL */
 
 /*
- * Poke.  Cannot fail but for a broken invariant (-ESTALE: somebody else wrote the slot; nothing was changed, and the
- * change was dropped).  Allocates nothing.  *ret_replaced: an image range that no call enters any more, to be given to
- * image_release() after a grace period; IMAGE_NONE: none.
+ * Poke.  Cannot fail but for a broken invariant (-ESTALE: somebody else wrote the slot; nothing was changed, and
+ * the change was dropped).  Allocates nothing.  *ret_replaced: an image range that no call enters any more, to be
+ * given to image_release() after a grace period; IMAGE_NONE: none.
  */
 int entry_change_commit(struct entry_change *change, uint64_t *ret_replaced);
 
@@ -73,9 +73,9 @@ enum entry_state entry_state(const struct entry *entry);
 bool entry_unsettled(const struct entry *entry);
 
 /*
- * Take the next settling step, if there is one.  The caller states that a grace period has begun and ended since the last
- * change or step of this entry.  0: another step remains or all is settled (entry_unsettled()); -ESTALE: somebody
- * else wrote the slot, nothing was changed.  Allocates nothing.
+ * Take the next settling step, if there is one.  The caller states that a grace period has begun and ended since
+ * the last change or step of this entry.  0: another step remains or all is settled (entry_unsettled()); -ESTALE:
+ * somebody else wrote the slot, nothing was changed.  Allocates nothing.
  */
 int entry_settle(struct entry *entry);
 

@@ -32,8 +32,9 @@ int jit_error_set_at(struct jit_error *error, int result, const char *rule, cons
     if (instruction < 0)
         prefix = snprintf(error->text, sizeof(error->text), "function %s: ", error->function);
     else
-        prefix = snprintf(error->text, sizeof(error->text), "function %s, instruction %lld: ", error->function,
-                          (long long)instruction);
+        prefix =
+            snprintf(error->text, sizeof(error->text),
+                     "function %s, instruction %lld: ", error->function, (long long)instruction);
     va_start(arguments, format);
     vsnprintf(error->text + prefix, sizeof(error->text) - (size_t)prefix, format, arguments);
     va_end(arguments);

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* What a failure of jitcore tells its caller besides a negative errno: which rule, where, and in words. */
+/*
+ * What a failure of jitcore tells its caller besides a negative errno: which rule, where, and in
+ * words.
+ */
 #ifndef JITCORE_ERROR_H
 #define JITCORE_ERROR_H
 
 #include <stdint.h>
 
 /*
- * Filled on failure only.  `rule` is a stable word for programs ("stack-bounds"); `text` is one sentence for
- * people that names the place, the object, the reason and, where there is one, the next step.
+ * Filled on failure only.  `rule` is a stable word for programs ("stack-bounds"); `text` is one
+ * sentence for people that names the place, the object, the reason and, where there is one, the
+ * next step.
  */
 struct jit_error {
     const char *rule;           /* static string */
@@ -20,7 +24,10 @@ struct jit_error {
 __attribute__((format(printf, 4, 5)))
 int jit_error_set(struct jit_error *error, int result, const char *rule, const char *format, ...);
 
-/* The same for a place in the object; the text begins with it.  `instruction` -1: the whole function. */
+/*
+ * The same for a place in the object; the text begins with it.  `instruction` -1: the whole
+ * function.
+ */
 __attribute__((format(printf, 6, 7)))
 int jit_error_set_at(struct jit_error *error, int result, const char *rule, const char *function,
                      int64_t instruction, const char *format, ...);

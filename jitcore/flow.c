@@ -2,13 +2,14 @@
 /*
  * Where pointers point.
  *
- * A state says of each register and each 8-byte stack slot where its value points.  States are kept at heads (function
- * entries, jump targets, calls), joined where paths meet, and only ever get less exact, so the work list runs dry.  An error
- * seen on the way holds at the fixed point too: what is refused of a value is refused of all less exact ones.  The same
- * holds for marks, as a load from ELSEWHERE, the only kind that is marked, can otherwise only become an error.
+ * A state says of each register and each 8-byte stack slot where its value points.  States are kept
+ * at heads (function entries, jump targets, calls), joined where paths meet, and only ever get less
+ * exact, so the work list runs dry.  An error seen on the way holds at the fixed point too: what is
+ * refused of a value is refused of all less exact ones.  The same holds for marks, as a load from
+ * ELSEWHERE, the only kind that is marked, can otherwise only become an error.
  *
- * Memory safety does not hang on precision: a pointer that is lost track of counts as ELSEWHERE, and loads from there are
- * checked when they run.
+ * Memory safety does not hang on precision: a pointer that is lost track of counts as ELSEWHERE,
+ * and loads from there are checked when they run.
  */
 
 #include "flow.h"
@@ -28,7 +29,9 @@
 #define STEPS_MIN 10000
 #define STEPS_PER_INSTRUCTION 64
 
-/* From exact to inexact: the join of two different values is the greater of the two, made inexact. */
+/*
+ * From exact to inexact: the join of two different values is the greater of the two, made inexact.
+ */
 enum where {
     ELSEWHERE,                  /* a number, or memory that is neither the context nor a stack */
     CONTEXT_AT,                 /* at `offset` of the context */
@@ -54,7 +57,7 @@ struct flow {
     const struct context *context;
     struct jit_error *error;
     uint8_t *is_head;           /* per instruction */
-    struct state **head;        /* per instruction: what holds before it; NULL: not reached or no head */
+    struct state **head;        /* per instruction: what holds before it; NULL: not reached */
     uint32_t *queue;            /* heads whose state changed since they were run */
     uint8_t *queued;            /* per instruction: it is in the queue */
     uint32_t queue_length;
@@ -177,14 +180,18 @@ static int access_stack(struct cursor *cursor, const struct access *access)
     uint32_t *used = &cursor->flow->program->stack[cursor->function];
 
     if (access->offset < -INSTRUCTION_STACK_SIZE || access->offset + (int32_t)access->size > 0)
-        return refuse(cursor, "stack-bounds", "%u bytes at R10%+d are outside the stack, which is the %d bytes below R10",
+        return refuse(cursor, "stack-bounds",
+                      "%u bytes at R10%+d are outside the stack, which is the %d bytes below R10",
                       access->size, access->offset, INSTRUCTION_STACK_SIZE);
     if ((uint32_t)-access->offset > *used)
         *used = (uint32_t)-access->offset;
     return 0;
 }
 
-/* The declared fields before and behind an offset, for messages: "a" (bytes 0 to 7) and "b" (bytes 8 to 11). */
+/*
+ * The declared fields before and behind an offset, for messages: "a" (bytes 0 to 7) and "b" (bytes
+ * 8 to 11).
+ */
 static int refuse_context(const struct cursor *cursor, const struct access *access)
 {
     const struct context *context = cursor->flow->context;
@@ -201,13 +208,14 @@ static int refuse_context(const struct cursor *cursor, const struct access *acce
     if (!behind)
         behind = before;
     if (!before)
-        return refuse(cursor, "context", "%u bytes at offset %d of context \"%s\": it declares no field", access->size,
+        return refuse(cursor, "context",
+                      "%u bytes at offset %d of context \"%s\": it declares no field", access->size,
                       access->offset, context->name);
     return refuse(cursor, "context",
-                  "%u bytes at offset %d of context \"%s\" are not inside a field that the hook declares; near it are \"%s\" (%u "
-                  "bytes at %u) and \"%s\" (%u bytes at %u)",
-                  access->size, access->offset, context->name, before->name, before->size, before->offset,
-                  behind->name, behind->size, behind->offset);
+                  "%u bytes at offset %d of context \"%s\" are not inside a field that the hook "
+                  "declares; near it are \"%s\" (%u bytes at %u) and \"%s\" (%u bytes at %u)",
+                  access->size, access->offset, context->name, before->name, before->size,
+                  before->offset, behind->name, behind->size, behind->offset);
 }
 
 static int access_context(const struct cursor *cursor, const struct access *access)
@@ -220,12 +228,15 @@ static int access_context(const struct cursor *cursor, const struct access *acce
     if (!field)
         return refuse_context(cursor, access);
     if (access->store && field->rights != CONTEXT_WRITE)
-        return refuse(cursor, "context", "stores to field \"%s\" of context \"%s\", which the hook declares read-only",
-                      field->name, context->name);
-    if ((field->rights == CONTEXT_DATA || field->rights == CONTEXT_DATA_END) && access->size != field->size)
         return refuse(cursor, "context",
-                      "loads %u bytes of field \"%s\" of context \"%s\", a pointer; load all its %u bytes at once", access->size,
-                      field->name, context->name, field->size);
+                      "stores to field \"%s\" of context \"%s\", which the hook declares read-only",
+                      field->name, context->name);
+    if ((field->rights == CONTEXT_DATA || field->rights == CONTEXT_DATA_END) &&
+        access->size != field->size)
+        return refuse(cursor, "context",
+                      "loads %u bytes of field \"%s\" of context \"%s\", a pointer; load all "
+                      "its %u bytes at once",
+                      access->size, field->name, context->name, field->size);
     return 0;
 }
 
@@ -234,11 +245,13 @@ static int access_elsewhere(const struct cursor *cursor, const struct access *ac
     struct checked_program *program = cursor->flow->program;
 
     if (access->store)
-        return refuse(cursor, "packet-store",
-                      "stores to memory that is neither the stack nor the context; the packet is read-only");
+        return refuse(
+            cursor, "packet-store",
+            "stores to memory that is neither the stack nor the context; the packet is read-only");
     if (cursor->flow->context->data < 0)
         return refuse(cursor, "packet",
-                      "loads from memory that is neither the stack nor the context, and context \"%s\" has no packet",
+                      "loads from memory that is neither the stack nor the context, and context "
+                      "\"%s\" has no packet",
                       cursor->flow->context->name);
     program->mark[cursor->index] |= MARK_PACKET;
     program->packet = true;
@@ -254,17 +267,18 @@ static int check_access(struct cursor *cursor, const struct access *access)
         return access_context(cursor, access);
     case CONTEXT_SOMEWHERE:
         return refuse(cursor, "context-variable",
-                      "accesses the context, perhaps, at an offset that is not the same constant on all paths; use one "
-                      "field at a time");
+                      "accesses the context, perhaps, at an offset that is not the same "
+                      "constant on all paths; use one field at a time");
     case CALLER_STACK:
         return refuse(cursor, "stack-caller",
-                      "accesses the stack of a calling function, perhaps; not supported yet, pass values or inline this function");
+                      "accesses the stack of a calling function, perhaps; not supported yet, "
+                      "pass values or inline this function");
     case STACK_AT:
         return access_stack(cursor, access);
     case STACK_SOMEWHERE:
         return refuse(cursor, "stack-variable",
-                      "accesses the stack, perhaps, at an offset that is not the same constant on all paths; not supported "
-                      "yet, unroll the loop or use constant indices");
+                      "accesses the stack, perhaps, at an offset that is not the same constant "
+                      "on all paths; not supported yet, unroll the loop or use constant indices");
     }
     return -EINVAL;
 }
@@ -322,7 +336,8 @@ static int store(struct cursor *cursor)
 {
     struct instruction i = instruction_at(cursor);
     struct access access = make_access(cursor, instruction_destination(i), true);
-    struct value value = instruction_class(i) == CLASS_STX ? cursor->state.reg[instruction_source(i)] : elsewhere;
+    struct value value =
+        instruction_class(i) == CLASS_STX ? cursor->state.reg[instruction_source(i)] : elsewhere;
     int r = check_access(cursor, &access);
 
     if (r == 0 && access.base.where == STACK_AT)
@@ -354,8 +369,9 @@ static void arithmetic(struct cursor *cursor)
     struct instruction i = instruction_at(cursor);
     struct value *destination = &cursor->state.reg[instruction_destination(i)];
     bool binary = instruction_operation(i) != ALU_END && instruction_uses_source(i);
+    struct value source = binary ? cursor->state.reg[instruction_source(i)] : elsewhere;
 
-    *destination = compute(i, *destination, binary ? cursor->state.reg[instruction_source(i)] : elsewhere);
+    *destination = compute(i, *destination, source);
 }
 
 /* ---- calls ---- */
@@ -420,14 +436,18 @@ static void leave(struct cursor *cursor)
     if (!changed)
         return;
     for (uint32_t i = 0; i < flow->object->instructions; i++)
-        if (flow->is_head[i] && flow->head[i] && flow->object->instruction[i].opcode == OPCODE_CALL &&
+        if (flow->is_head[i] && flow->head[i] &&
+            flow->object->instruction[i].opcode == OPCODE_CALL &&
             (uint32_t)flow->object->instruction[i].immediate == cursor->function)
             enqueue(flow, i);
 }
 
 /* ---- control ---- */
 
-/* Apply one instruction.  1: go on with the next one in memory; 0: this path ends or goes on elsewhere; or an error. */
+/*
+ * Apply one instruction.  1: go on with the next one in memory; 0: this path ends or goes on
+ * elsewhere; or an error.
+ */
 static int step(struct cursor *cursor)
 {
     struct instruction i = instruction_at(cursor);
@@ -435,7 +455,8 @@ static int step(struct cursor *cursor)
 
     cursor->flow->program->mark[cursor->index] |= MARK_REACHED;
     if (instruction_is_jump(i)) {
-        r = reach(cursor->flow, cursor->index + 1 + (uint32_t)instruction_jump_distance(i), &cursor->state);
+        r = reach(cursor->flow, cursor->index + 1 + (uint32_t)instruction_jump_distance(i),
+                  &cursor->state);
         return r < 0 ? r : instruction_operation(i) != JUMP_ALWAYS;
     }
     switch (instruction_class(i)) {
@@ -473,14 +494,17 @@ static int run_block(struct cursor *cursor)
         uint32_t next;
         int r;
 
-        if (++flow->steps > STEPS_MIN + (uint64_t)STEPS_PER_INSTRUCTION * flow->object->instructions)
-            return refuse(cursor, "limit", "the program's paths are too many to analyse; make it simpler");
+        if (++flow->steps >
+            STEPS_MIN + (uint64_t)STEPS_PER_INSTRUCTION * flow->object->instructions)
+            return refuse(cursor, "limit",
+                          "the program's paths are too many to analyse; make it simpler");
         r = step(cursor);
         if (r <= 0)
             return r;
         next = cursor->index + instruction_length(instruction_at(cursor));
         if (next == function->first + function->count)
-            return refuse(cursor, "fall-through", "a path runs over the function's end; it must end in exit");
+            return refuse(cursor, "fall-through",
+                          "a path runs over the function's end; it must end in exit");
         cursor->index = next;
         if (flow->is_head[cursor->index])
             return reach(flow, cursor->index, &cursor->state);
@@ -496,7 +520,8 @@ static int refuse(const struct cursor *cursor, const char *rule, const char *for
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    return jit_error_set_at(cursor->flow->error, -EINVAL, rule, function->name, cursor->index - function->first, "%s: %s",
+    return jit_error_set_at(cursor->flow->error, -EINVAL, rule, function->name,
+                            cursor->index - function->first, "%s: %s",
                             instruction_name(instruction_at(cursor)), text);
 }
 
@@ -508,7 +533,8 @@ static void find_heads(struct flow *flow)
 
     for (uint32_t i = 0; i < object->functions; i++)
         flow->is_head[object->function[i].first] = true;
-    for (uint32_t i = 0; i < object->instructions; i += instruction_length(object->instruction[i])) {
+    for (uint32_t i = 0; i < object->instructions;
+         i += instruction_length(object->instruction[i])) {
         struct instruction instruction = object->instruction[i];
 
         if (instruction_is_jump(instruction))
@@ -537,7 +563,8 @@ static int run(struct flow *flow)
     r = reach(flow, flow->object->function[0].first, &state);
     while (r >= 0 && flow->queue_length > 0) {
         uint32_t index = flow->queue[--flow->queue_length];
-        struct cursor cursor = { flow, function_of(flow->object, index), index, *flow->head[index] };
+        struct cursor cursor = { flow, function_of(flow->object, index), index,
+                                 *flow->head[index] };
 
         flow->queued[index] = false;
         r = run_block(&cursor);
@@ -545,7 +572,8 @@ static int run(struct flow *flow)
     return r;
 }
 
-int flow_run(struct checked_program *program, const struct context *context, struct jit_error *error)
+int flow_run(struct checked_program *program, const struct context *context,
+             struct jit_error *error)
 {
     const struct object *object = program->object;
     struct flow flow = { .program = program, .object = object, .context = context, .error = error };

@@ -11,8 +11,9 @@
  * (7.2 ns a call instead of 2.75 when measured).  Where there is room, a reservation begins at another multiple of
  * 64 bytes modulo 4096 than the eight before it.
  *
- * Fresh bytes are those that a slot may be poked to as soon as they are written: no thread can have executed
- * them since it last serialised.  Others need a grace period between writing and poking.  The image knows which is which:
+ * Fresh bytes are those that a slot may be poked to as soon as they are written: no thread can have executed them
+ * since it last serialised.  Others need a grace period between writing and poking.  The image knows which is
+ * which:
  *
  *      never handed out               fresh
  *      committed                      executed, from here on
@@ -59,8 +60,8 @@ enum image_bytes {
 };
 
 /*
- * Reserve `size` bytes, more than 0.  *ret_offset is 64-byte aligned; the bytes hold poison.
- * -ENOSPC: no contiguous room of that kind (`image_usage` tells); or the error of populate.  On error nothing changed.
+ * Reserve `size` bytes, more than 0.  *ret_offset is 64-byte aligned; the bytes hold poison. -ENOSPC: no contiguous
+ * room of that kind (`image_usage` tells); or the error of populate.  On error nothing changed.
  */
 int image_reserve(struct image *image, size_t size, enum image_bytes kind, uint64_t *ret_offset);
 
@@ -77,9 +78,10 @@ void image_abort(struct image *image, uint64_t offset);
 void image_release(struct image *image, uint64_t offset);
 
 /*
- * Keep the stock of fresh bytes: what was released before image_refresh_begin() and is still free at image_refresh_end()
- * is fresh again.  The caller states that a grace period has begun after the one and ended before the other.
- * Begin returns false, and has begun nothing, while there is too little to gain to be worth a grace period.
+ * Keep the stock of fresh bytes: what was released before image_refresh_begin() and is still free at
+ * image_refresh_end() is fresh again.  The caller states that a grace period has begun after the one and ended
+ * before the other. Begin returns false, and has begun nothing, while there is too little to gain to be worth a
+ * grace period.
  */
 bool image_refresh_begin(struct image *image);
 void image_refresh_end(struct image *image);

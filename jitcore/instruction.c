@@ -14,7 +14,7 @@ enum operand {
     READ,                       /* a register */
     WRITTEN,                    /* a register that the instruction changes: not R10 */
     CALLEE,                     /* source register of a call: enum instruction_call */
-    WIDE_KIND,                  /* source register of lddw: 0 is a plain number, 1 to 6 stand for maps and the like */
+    WIDE_KIND,                  /* source register of lddw: 0 a number, 1 to 6 a map or the like */
     SIGNEDNESS,                 /* offset of division: 0 unsigned, 1 signed */
     EXTENSION_32,               /* offset of a move: 0, or sign-extend 8, 16 bits */
     EXTENSION_64,               /* offset of a move: 0, or sign-extend 8, 16, 32 bits */
@@ -200,8 +200,9 @@ static const char *operand_rule(enum operand operand, int64_t value)
     case READ:
         return "names a register that does not exist (R0 to R10 do)";
     case WRITTEN:
-        return value == INSTRUCTION_REGISTERS - 1 ? "would change R10, which is read-only" :
-                                                     "names a register that does not exist (R0 to R10 do)";
+        return value == INSTRUCTION_REGISTERS - 1 ?
+                   "would change R10, which is read-only" :
+                   "names a register that does not exist (R0 to R10 do)";
     default:
         return "has a value that RFC 9669 does not define";
     }
@@ -214,12 +215,14 @@ struct place {
     struct jit_error *error;
 };
 
-static int check_field(const struct place *place, const char *field, enum operand operand, int64_t value)
+static int check_field(const struct place *place, const char *field, enum operand operand,
+                       int64_t value)
 {
     if (operand_allows(operand, value))
         return 0;
-    return jit_error_set_at(place->error, -EINVAL, "instruction", place->function, place->index, "%s: the %s field (%lld) %s",
-                            instruction_name(place->instruction), field, (long long)value, operand_rule(operand, value));
+    return jit_error_set_at(place->error, -EINVAL, "instruction", place->function, place->index,
+                            "%s: the %s field (%lld) %s", instruction_name(place->instruction),
+                            field, (long long)value, operand_rule(operand, value));
 }
 
 /* The second half of lddw holds the upper immediate and nothing else (RFC 9669 section 5.4). */
@@ -232,7 +235,8 @@ static int check_wide(const struct place *place, const struct instruction *next)
         return jit_error_set_at(place->error, -EINVAL, "instruction", place->function, place->index,
                                 "lddw: in its second half all fields but the immediate must be 0");
     if (instruction_source(place->instruction) != 0)
-        return jit_error_set_at(place->error, -EOPNOTSUPP, "unsupported", place->function, place->index,
+        return jit_error_set_at(place->error, -EOPNOTSUPP, "unsupported", place->function,
+                                place->index,
                                 "lddw of kind %u (a map, a variable or code) is not supported yet",
                                 instruction_source(place->instruction));
     return 0;
@@ -248,7 +252,8 @@ static int check_call(const struct place *place)
     switch (instruction_source(place->instruction)) {
     case CALL_HELPER:
         return jit_error_set_at(place->error, -EOPNOTSUPP, "helper", place->function, place->index,
-                                "call of helper %d (%s): helpers are not supported yet", number, name);
+                                "call of helper %d (%s): helpers are not supported yet", number,
+                                name);
     case CALL_KERNEL:
         return jit_error_set_at(place->error, -EOPNOTSUPP, "helper", place->function, place->index,
                                 "call of kernel function %d: there is no kernel here", number);
@@ -256,8 +261,8 @@ static int check_call(const struct place *place)
     return 0;
 }
 
-int instruction_check(struct instruction i, const struct instruction *next, const char *function, int64_t index,
-                      struct jit_error *error)
+int instruction_check(struct instruction i, const struct instruction *next, const char *function,
+                      int64_t index, struct jit_error *error)
 {
     const struct opcode *opcode = &opcodes[i.opcode];
     const struct place place = { i, function, index, error };
@@ -276,8 +281,8 @@ int instruction_check(struct instruction i, const struct instruction *next, cons
     if (r < 0)
         return r;
     if (opcode->unsupported)
-        return jit_error_set_at(error, -EOPNOTSUPP, "unsupported", function, index, "%s (opcode 0x%02x) is not supported yet",
-                                opcode->name, i.opcode);
+        return jit_error_set_at(error, -EOPNOTSUPP, "unsupported", function, index,
+                                "%s (opcode 0x%02x) is not supported yet", opcode->name, i.opcode);
     if (i.opcode == OPCODE_LOAD_64)
         return check_wide(&place, next);
     if (i.opcode == OPCODE_CALL)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One eBPF instruction, as RFC 9669 section 3.1 lays it out, little endian; and the table of all of them: what
- * each is called, which of its fields it uses, and whether it is supported.
+ * One eBPF instruction, as RFC 9669 section 3.1 lays it out, little endian; and the table of all of
+ * them: what each is called, which of its fields it uses, and whether it is supported.
  */
 #ifndef JITCORE_INSTRUCTION_H
 #define JITCORE_INSTRUCTION_H
@@ -132,12 +132,13 @@ unsigned instruction_length(struct instruction i);
 const char *instruction_name(struct instruction i);
 
 /*
- * Is this one an instruction, well formed and supported?  `next` is what follows it, NULL at the end of the function.
- * 0, or with `error`: -EINVAL rule "instruction" (unknown opcode, a register that does not exist, R10 written, a field that
- * is not used and not zero, half of a two-part instruction); -EOPNOTSUPP rule "unsupported" or "helper" (defined, but not
- * supported yet).  `function` and `index` are for the error's place.
+ * Is this one an instruction, well formed and supported?  `next` is what follows it, NULL at the
+ * end of the function. 0, or with `error`: -EINVAL rule "instruction" (unknown opcode, a register
+ * that does not exist, R10 written, a field that is not used and not zero, half of a two-part
+ * instruction); -EOPNOTSUPP rule "unsupported" or "helper" (defined, but not supported yet).
+ * `function` and `index` are for the error's place.
  */
-int instruction_check(struct instruction i, const struct instruction *next, const char *function, int64_t index,
-                      struct jit_error *error);
+int instruction_check(struct instruction i, const struct instruction *next, const char *function,
+                      int64_t index, struct jit_error *error);
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * ELF objects from `clang -target bpf`.
  *
- * The steps: open the file and check what it is; find its sections; list its functions; note which instruction
- * has which relocation; then link: start with the program, and take in each function that a call leads to.
+ * The steps: open the file and check what it is; find its sections; list its functions; note which
+ * instruction has which relocation; then link: start with the program, and take in each function
+ * that a call leads to.
  */
 
 #include "object.h"
@@ -74,20 +75,24 @@ static int open_elf(struct reader *reader, const void *bytes, size_t size)
     GElf_Ehdr header;
 
     if (size > OBJECT_SIZE_MAX)
-        return jit_error_set(reader->error, -EINVAL, "limit", "the object has %zu bytes; the limit is %u", size,
-                             OBJECT_SIZE_MAX);
+        return jit_error_set(reader->error, -EINVAL, "limit",
+                             "the object has %zu bytes; the limit is %u", size, OBJECT_SIZE_MAX);
     elf_version(EV_CURRENT);
-    reader->elf = elf_memory((char *)(uintptr_t)bytes, size);   /* reads only, though its type does not say so */
+    reader->elf = elf_memory((char *)(uintptr_t)bytes, size);   /* which only reads */
     if (!reader->elf || elf_kind(reader->elf) != ELF_K_ELF || !gelf_getehdr(reader->elf, &header))
-        return jit_error_set(reader->error, -EINVAL, "elf",
-                             "this is no ELF object; compile the program with clang -target bpf -O2 -g -c");
+        return jit_error_set(
+            reader->error, -EINVAL, "elf",
+            "this is no ELF object; compile the program with clang -target bpf -O2 -g -c");
     if (header.e_machine != EM_BPF)
         return jit_error_set(reader->error, -EINVAL, "machine",
-                             "this ELF object is for machine %u, not BPF; compile the program with clang -target bpf",
+                             "this ELF object is for machine %u, not BPF; compile the program "
+                             "with clang -target bpf",
                              header.e_machine);
-    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_type != ET_REL)
-        return jit_error_set(reader->error, -EINVAL, "elf",
-                             "this ELF file is no 64-bit little-endian object; compile with clang -target bpf -c");
+    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
+        header.e_type != ET_REL)
+        return jit_error_set(
+            reader->error, -EINVAL, "elf",
+            "this ELF file is no 64-bit little-endian object; compile with clang -target bpf -c");
     return 0;
 }
 
@@ -111,21 +116,24 @@ static Elf_Data *get_data(struct reader *reader, Elf_Scn *section)
     return NULL;
 }
 
-static int take_code(struct reader *reader, struct code_section *code, Elf_Scn *section, const char *name)
+static int take_code(struct reader *reader, struct code_section *code, Elf_Scn *section,
+                     const char *name)
 {
     Elf_Data *data;
 
     if (code->index)
         return jit_error_set(reader->error, -EINVAL, "section",
-                             "the object has several sections with code (\"%s\" and \"%s\"); one object holds one program",
+                             "the object has several sections with code (\"%s\" and \"%s\"); "
+                             "one object holds one program",
                              code->name, name);
     data = get_data(reader, section);
     if (!data)
         return -EINVAL;
     if (data->d_size % sizeof(struct instruction) != 0)
-        return jit_error_set(reader->error, -EINVAL, "instruction",
-                             "section \"%s\" has %zu bytes, which is not a multiple of 8: half an instruction", name,
-                             data->d_size);
+        return jit_error_set(
+            reader->error, -EINVAL, "instruction",
+            "section \"%s\" has %zu bytes, which is not a multiple of 8: half an instruction", name,
+            data->d_size);
     code->index = elf_ndxscn(section);
     copy_printable(code->name, name);
     code->bytes = data->d_buf;
@@ -134,13 +142,13 @@ static int take_code(struct reader *reader, struct code_section *code, Elf_Scn *
     return code->symbol ? 0 : -ENOMEM;
 }
 
-static int take_program(struct reader *reader, Elf_Scn *section, const char *name)
+static int take_program(struct reader *reader, Elf_Scn *section, const char *name,
+                        const char *context)
 {
-    const char *context = name + strlen(PROGRAM_PREFIX);
-
     if (!context_name_valid(context, CONTEXT_NAME_MAX + 1))
         return jit_error_set(reader->error, -EINVAL, "section",
-                             "section \"%s\": a context's name has 1 to %d bytes of [A-Za-z0-9_.-]", name, CONTEXT_NAME_MAX);
+                             "section \"%s\": a context's name has 1 to %d bytes of [A-Za-z0-9_.-]",
+                             name, CONTEXT_NAME_MAX);
     strcpy(reader->object->context, context);
     return take_code(reader, &reader->code[PROGRAM], section, name);
 }
@@ -174,12 +182,14 @@ static int take_section(struct reader *reader, Elf_Scn *section)
         return (reader->btf = get_data(reader, section)) ? 0 : -EINVAL;
     if (!(header.sh_flags & SHF_EXECINSTR))
         return 0;
-    if (strncmp(name, PROGRAM_PREFIX, strlen(PROGRAM_PREFIX)) == 0)
-        return take_program(reader, section, name);
+    if (strncmp(raw, PROGRAM_PREFIX, strlen(PROGRAM_PREFIX)) == 0)
+        return take_program(reader, section, name, raw + strlen(PROGRAM_PREFIX));
     if (strcmp(name, ".text") == 0)
         return take_code(reader, &reader->code[TEXT], section, name);
-    return jit_error_set(reader->error, -EINVAL, "section",
-                         "section \"%s\" is of unknown kind; a program for a table is in section \"table/CONTEXT\"", name);
+    return jit_error_set(
+        reader->error, -EINVAL, "section",
+        "section \"%s\" is of unknown kind; a program for a table is in section \"table/CONTEXT\"",
+        name);
 }
 
 static int find_sections(struct reader *reader)
@@ -190,9 +200,11 @@ static int find_sections(struct reader *reader)
     if (elf_getshdrnum(reader->elf, &sections) < 0)
         return elf_error(reader, "the object's table of sections is damaged");
     if (sections == 0)          /* what libelf says of a table outside the file, too */
-        return jit_error_set(reader->error, -EINVAL, "elf", "the object has no sections, or is cut off");
+        return jit_error_set(reader->error, -EINVAL, "elf",
+                             "the object has no sections, or is cut off");
     if (sections > OBJECT_SECTIONS_MAX)
-        return jit_error_set(reader->error, -EINVAL, "limit", "the object has %zu sections; the limit is %d", sections,
+        return jit_error_set(reader->error, -EINVAL, "limit",
+                             "the object has %zu sections; the limit is %d", sections,
                              OBJECT_SECTIONS_MAX);
     for (size_t i = 1; i < sections; i++) {
         Elf_Scn *section = elf_getscn(reader->elf, i);
@@ -204,10 +216,12 @@ static int find_sections(struct reader *reader)
             return r;
     }
     if (!reader->code[PROGRAM].index)
-        return jit_error_set(reader->error, -EINVAL, "section",
-                             "the object has no program: no section \"table/CONTEXT\" with code in it");
+        return jit_error_set(
+            reader->error, -EINVAL, "section",
+            "the object has no program: no section \"table/CONTEXT\" with code in it");
     if (!reader->symbols)
-        return jit_error_set(reader->error, -EINVAL, "elf", "the object has no symbols; do not strip it");
+        return jit_error_set(reader->error, -EINVAL, "elf",
+                             "the object has no symbols; do not strip it");
     return 0;
 }
 
@@ -216,7 +230,8 @@ static int find_sections(struct reader *reader)
 static int get_symbol(struct reader *reader, uint32_t index, GElf_Sym *ret)
 {
     if (index >= reader->symbol_count || !gelf_getsym(reader->symbols, (int)index, ret))
-        return jit_error_set(reader->error, -EINVAL, "elf", "the object refers to symbol %u, which it does not have", index);
+        return jit_error_set(reader->error, -EINVAL, "elf",
+                             "the object refers to symbol %u, which it does not have", index);
     return 0;
 }
 
@@ -244,13 +259,15 @@ static int add_candidate(struct reader *reader, const GElf_Sym *symbol)
     if (!section)
         return 0;
     copy_printable(name, symbol_name(reader, symbol));
-    if (symbol->st_size == 0 || symbol->st_size % 8 != 0 || symbol->st_value % 8 != 0 || symbol->st_value > size ||
-        symbol->st_size > size - symbol->st_value)
-        return jit_error_set(reader->error, -EINVAL, "instruction",
-                             "function %s is empty, not whole instructions or outside section \"%s\"", name, section->name);
+    if (symbol->st_size == 0 || symbol->st_size % 8 != 0 || symbol->st_value % 8 != 0 ||
+        symbol->st_value > size || symbol->st_size > size - symbol->st_value)
+        return jit_error_set(
+            reader->error, -EINVAL, "instruction",
+            "function %s is empty, not whole instructions or outside section \"%s\"", name,
+            section->name);
     if (reader->candidates == OBJECT_FUNCTIONS_MAX)
-        return jit_error_set(reader->error, -EINVAL, "limit", "the object has more than %d functions",
-                             OBJECT_FUNCTIONS_MAX);
+        return jit_error_set(reader->error, -EINVAL, "limit",
+                             "the object has more than %d functions", OBJECT_FUNCTIONS_MAX);
     reader->candidate[reader->candidates++] = (struct candidate){
         .name = symbol_name(reader, symbol),
         .section = section,
@@ -270,7 +287,10 @@ static int compare_candidates(const void *a, const void *b)
     return x->first < y->first ? -1 : x->first > y->first;
 }
 
-/* Afterwards the candidates are sorted, disjoint, and the first one is the only one in the program's section. */
+/*
+ * Afterwards the candidates are sorted, disjoint, and the first one is the only one in the
+ * program's section.
+ */
 static int check_candidates(struct reader *reader)
 {
     const struct candidate *candidate = reader->candidate;
@@ -286,12 +306,13 @@ static int check_candidates(struct reader *reader)
         copy_printable(other, candidate[i].name);
         if (candidate[i].section == &reader->code[PROGRAM])
             return jit_error_set(reader->error, -EINVAL, "section",
-                                 "section \"%s\" holds two functions, %s and %s; one object holds one program, and what it "
-                                 "calls needs no section",
+                                 "section \"%s\" holds two functions, %s and %s; one object "
+                                 "holds one program, and what it calls needs no section",
                                  reader->code[PROGRAM].name, name, other);
         if (candidate[i].section == candidate[i - 1].section &&
             candidate[i].first < candidate[i - 1].first + candidate[i - 1].count)
-            return jit_error_set(reader->error, -EINVAL, "instruction", "functions %s and %s overlap", name, other);
+            return jit_error_set(reader->error, -EINVAL, "instruction",
+                                 "functions %s and %s overlap", name, other);
     }
     return 0;
 }
@@ -315,15 +336,17 @@ static int find_functions(struct reader *reader)
 
 /* ---- relocations ---- */
 
-static int note_relocation(struct reader *reader, const struct code_section *code, const GElf_Rel *relocation)
+static int note_relocation(struct reader *reader, const struct code_section *code,
+                           const GElf_Rel *relocation)
 {
     uint64_t at = relocation->r_offset / sizeof(struct instruction);
     uint32_t symbol = (uint32_t)GELF_R_SYM(relocation->r_info);
 
-    if (relocation->r_offset % sizeof(struct instruction) != 0 || at >= code->instructions || symbol == 0 ||
-        symbol >= reader->symbol_count || code->symbol[at] != 0)
-        return jit_error_set(reader->error, -EINVAL, "elf", "a relocation of section \"%s\" at byte %llu is damaged",
-                             code->name, (unsigned long long)relocation->r_offset);
+    if (relocation->r_offset % sizeof(struct instruction) != 0 || at >= code->instructions ||
+        symbol == 0 || symbol >= reader->symbol_count || code->symbol[at] != 0)
+        return jit_error_set(reader->error, -EINVAL, "elf",
+                             "a relocation of section \"%s\" at byte %llu is damaged", code->name,
+                             (unsigned long long)relocation->r_offset);
     code->symbol[at] = symbol;
     return 0;
 }
@@ -338,8 +361,10 @@ static int note_relocations(struct reader *reader, Elf_Scn *section, const GElf_
     if (!code)                  /* of debug information */
         return 0;
     if (header->sh_type == SHT_RELA)
-        return jit_error_set(reader->error, -EINVAL, "elf",
-                             "section \"%s\" has relocations of a form (RELA) that BPF objects do not use", code->name);
+        return jit_error_set(
+            reader->error, -EINVAL, "elf",
+            "section \"%s\" has relocations of a form (RELA) that BPF objects do not use",
+            code->name);
     data = get_data(reader, section);
     if (!data)
         return -EINVAL;
@@ -369,7 +394,8 @@ static int find_relocations(struct reader *reader)
 /* ---- linking ---- */
 
 /* The function that begins at this instruction of this section. */
-static struct candidate *find_candidate(struct reader *reader, const struct code_section *section, int64_t first)
+static struct candidate *find_candidate(struct reader *reader, const struct code_section *section,
+                                        int64_t first)
 {
     for (uint32_t i = 0; i < reader->candidates; i++)
         if (reader->candidate[i].section == section && reader->candidate[i].first == first)
@@ -384,12 +410,13 @@ static int link_function(struct reader *reader, struct candidate *candidate)
     struct object_function *function = &object->function[object->functions];
 
     if (candidate->count > OBJECT_INSTRUCTIONS_MAX - object->instructions)
-        return jit_error_set(reader->error, -EINVAL, "limit", "the program has more than %d instructions",
-                             OBJECT_INSTRUCTIONS_MAX);
+        return jit_error_set(reader->error, -EINVAL, "limit",
+                             "the program has more than %d instructions", OBJECT_INSTRUCTIONS_MAX);
     copy_printable(function->name, candidate->name);
     function->first = object->instructions;
     function->count = candidate->count;
-    memcpy(&object->instruction[function->first], &candidate->section->bytes[candidate->first * sizeof(struct instruction)],
+    memcpy(&object->instruction[function->first],
+           &candidate->section->bytes[candidate->first * sizeof(struct instruction)],
            candidate->count * sizeof(struct instruction));
     object->instructions += candidate->count;
     candidate->linked = object->functions++;
@@ -425,17 +452,23 @@ static int relocation_error(struct reader *reader, const struct site *site, cons
     if (site->instruction->opcode == OPCODE_CALL)
         return jit_error_set_at(reader->error, -EINVAL, "relocation", function, site->index,
                                 "calls %s, which is no function of this object", name);
-    return jit_error_set_at(reader->error, -EINVAL, "relocation", function, site->index,
-                            "refers to \"%s\": maps, global variables and constants in memory are not supported yet; keep data "
-                            "on the stack, or make it static const and small enough to be folded into the code",
-                            name);
+    return jit_error_set_at(
+        reader->error, -EINVAL, "relocation", function, site->index,
+        "refers to \"%s\": maps, global variables and constants in memory are not supported "
+        "yet; keep data on the stack, or make it static const and small enough to be folded "
+        "into the code",
+        name);
 }
 
-/* Link the function that a call leads to: by its relocation, or else relative to the instruction (RFC 9669 section 4.3.2). */
+/*
+ * Link the function that a call leads to: by its relocation, or else relative to the instruction
+ * (RFC 9669 section 4.3.2).
+ */
 static int link_call(struct reader *reader, const struct site *site, const GElf_Sym *symbol)
 {
     const struct code_section *section = site->candidate->section;
-    int64_t first = (int64_t)site->candidate->first + site->index + site->instruction->immediate + 1;
+    int64_t first =
+        (int64_t)site->candidate->first + site->index + site->instruction->immediate + 1;
     struct candidate *callee;
     int r = 0;
 
@@ -443,14 +476,16 @@ static int link_call(struct reader *reader, const struct site *site, const GElf_
         section = find_code(reader, symbol->st_shndx);
         if (!section)
             return relocation_error(reader, site, symbol);
-        first = (int64_t)(symbol->st_value / sizeof(struct instruction)) + site->instruction->immediate + 1;
+        first = (int64_t)(symbol->st_value / sizeof(struct instruction)) +
+                site->instruction->immediate + 1;
     }
     callee = find_candidate(reader, section, first);
     if (!callee)
-        return jit_error_set_at(reader->error, -EINVAL, "instruction",
-                                reader->object->function[site->candidate->linked].name, site->index,
-                                "call leads to no function: none begins at instruction %lld of section \"%s\"",
-                                (long long)first, section->name);
+        return jit_error_set_at(
+            reader->error, -EINVAL, "instruction",
+            reader->object->function[site->candidate->linked].name, site->index,
+            "call leads to no function: none begins at instruction %lld of section \"%s\"",
+            (long long)first, section->name);
     if (callee->linked == NOT_LINKED)
         r = link_function(reader, callee);
     site->instruction->immediate = (int32_t)callee->linked;
@@ -464,7 +499,8 @@ static int link_site(struct reader *reader, const struct site *site)
 
     if (r < 0)
         return r;
-    if (site->instruction->opcode == OPCODE_CALL && instruction_source(*site->instruction) == CALL_LOCAL)
+    if (site->instruction->opcode == OPCODE_CALL &&
+        instruction_source(*site->instruction) == CALL_LOCAL)
         return link_call(reader, site, &symbol);
     return site->symbol ? relocation_error(reader, site, &symbol) : 0;
 }
@@ -501,7 +537,8 @@ static struct candidate *find_linked(struct reader *reader, uint32_t index)
 static int link_program(struct reader *reader)
 {
     struct object *object = reader->object;
-    size_t instructions = reader->code[PROGRAM].instructions + (size_t)reader->code[TEXT].instructions;
+    size_t instructions =
+        reader->code[PROGRAM].instructions + (size_t)reader->code[TEXT].instructions;
     int r;
 
     object->instruction = calloc(instructions, sizeof(*object->instruction));
@@ -520,8 +557,8 @@ static int read_types(struct reader *reader)
 
     if (!reader->btf)
         return 0;
-    return types_read(reader->btf->d_buf, reader->btf->d_size, reader->candidate[0].name, object->context, &object->field,
-                      &object->fields, reader->error);
+    return types_read(reader->btf->d_buf, reader->btf->d_size, reader->candidate[0].name,
+                      object->context, &object->field, &object->fields, reader->error);
 }
 
 static void digest(const void *bytes, size_t size, uint8_t ret[SHA256_DIGEST_SIZE])

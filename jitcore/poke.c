@@ -24,8 +24,9 @@ int poke_slot(struct image *image, uint64_t slot, uint64_t expect, uint64_t want
     if (__atomic_load_n(quadword, __ATOMIC_RELAXED) != expect)                          /* 1 */
         return -ESTALE;
     /*
-     * Release: the code that the slot leads to is in memory before the slot leads there.  Its partner is the reader's
-     * instruction fetch, which on x86 sees stores in their order.  Without it a thread could jump into bytes not yet written.
+     * Release: the code that the slot leads to is in memory before the slot leads there.  Its partner is the
+     * reader's instruction fetch, which on x86 sees stores in their order.  Without it a thread could jump into
+     * bytes not yet written.
      */
     __atomic_store_n(quadword, want, __ATOMIC_RELEASE);                                 /* 2 */
     return 0;                                                                           /* 3, 4 */

@@ -18,7 +18,7 @@ struct reader {
     const struct btf *btf;
     struct types_field *field;
     uint32_t fields;
-    uint32_t visited;           /* members looked at: hostile BTF may nest nameless structs without end */
+    uint32_t visited;           /* members seen: nameless structs may nest without end */
     struct jit_error *error;
 };
 
@@ -46,11 +46,11 @@ static void add_field(struct reader *reader, const char *name, uint32_t offset, 
     field->size = size;
 }
 
-static int read_struct(struct reader *reader, const struct btf_type *type, const char *prefix, uint32_t offset,
-                       unsigned depth);
+static int read_struct(struct reader *reader, const struct btf_type *type, const char *prefix,
+                       uint32_t offset, unsigned depth);
 
-static int read_member(struct reader *reader, const struct btf_type *type, uint32_t index, const char *prefix,
-                       uint32_t offset, unsigned depth)
+static int read_member(struct reader *reader, const struct btf_type *type, uint32_t index,
+                       const char *prefix, uint32_t offset, unsigned depth)
 {
     const struct btf_member *member = &btf_members(type)[index];
     const char *name = btf__name_by_offset(reader->btf, member->name_off);
@@ -61,9 +61,11 @@ static int read_member(struct reader *reader, const struct btf_type *type, uint3
     int length;
 
     if (!inner || !name || size < 0)
-        return jit_error_set(reader->error, -EINVAL, "btf", "the object's BTF is damaged: a member of the context has no type");
+        return jit_error_set(reader->error, -EINVAL, "btf",
+                             "the object's BTF is damaged: a member of the context has no type");
     if (++reader->visited > TYPES_FIELDS_MAX)
-        return jit_error_set(reader->error, -EINVAL, "limit", "the context has more than %d members in the object's BTF",
+        return jit_error_set(reader->error, -EINVAL, "limit",
+                             "the context has more than %d members in the object's BTF",
                              TYPES_FIELDS_MAX);
     if (btf_member_bitfield_size(type, index) != 0 || bits % 8 != 0)
         return 0;
@@ -78,8 +80,8 @@ static int read_member(struct reader *reader, const struct btf_type *type, uint3
     return 0;
 }
 
-static int read_struct(struct reader *reader, const struct btf_type *type, const char *prefix, uint32_t offset,
-                       unsigned depth)
+static int read_struct(struct reader *reader, const struct btf_type *type, const char *prefix,
+                       uint32_t offset, unsigned depth)
 {
     for (uint32_t i = 0; i < btf_vlen(type); i++) {
         int r = read_member(reader, type, i, prefix, offset, depth);
@@ -90,7 +92,10 @@ static int read_struct(struct reader *reader, const struct btf_type *type, const
     return 0;
 }
 
-/* The function's first parameter, if that is a pointer to a struct or union: its target's type id, else 0. */
+/*
+ * The function's first parameter, if that is a pointer to a struct or union: its target's type id,
+ * else 0.
+ */
 static uint32_t find_context(const struct btf *btf, const char *function)
 {
     int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC);
@@ -114,7 +119,8 @@ static bool is_called(const struct btf *btf, uint32_t id, const char *name)
 
         if (!type)
             return false;
-        if ((btf_is_composite(type) || btf_is_typedef(type)) && strcmp(name_of(btf, type), name) == 0)
+        if ((btf_is_composite(type) || btf_is_typedef(type)) &&
+            strcmp(name_of(btf, type), name) == 0)
             return true;
         if (!btf_is_mod(type) && !btf_is_typedef(type))
             return false;
@@ -132,8 +138,8 @@ static int read_context(struct reader *reader, const char *function, const char 
         return 0;
     if (!is_called(reader->btf, id, context))
         return jit_error_set(reader->error, -EINVAL, "context",
-                             "the program is in section \"table/%s\", but its first parameter does not point to a struct of that "
-                             "name; make them the same",
+                             "the program is in section \"table/%s\", but its first parameter "
+                             "does not point to a struct of that name; make them the same",
                              context);
     reader->field = calloc(TYPES_FIELDS_MAX, sizeof(*reader->field));
     if (!reader->field)
@@ -141,8 +147,8 @@ static int read_context(struct reader *reader, const char *function, const char 
     return read_struct(reader, type, "", 0, 0);
 }
 
-int types_read(const void *bytes, size_t size, const char *function, const char *context, struct types_field **ret,
-               uint32_t *ret_fields, struct jit_error *error)
+int types_read(const void *bytes, size_t size, const char *function, const char *context,
+               struct types_field **ret, uint32_t *ret_fields, struct jit_error *error)
 {
     libbpf_print_fn_t print = libbpf_set_print(NULL);   /* a library does not write to stderr */
     struct btf *btf = btf__new(bytes, (uint32_t)size);
@@ -155,7 +161,8 @@ int types_read(const void *bytes, size_t size, const char *function, const char 
     } else if (errno == ENOMEM) {
         r = -ENOMEM;
     } else {
-        r = jit_error_set(error, -EINVAL, "btf", "the object's .BTF section is damaged: %s", strerror(errno));
+        r = jit_error_set(error, -EINVAL, "btf", "the object's .BTF section is damaged: %s",
+                          strerror(errno));
     }
     btf__free(btf);
     libbpf_set_print(print);

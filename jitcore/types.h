@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an object's BTF says of the program's context: the members of the struct that it was compiled against.
- * Nothing here trusts the bytes.
+ * What an object's BTF says of the program's context: the members of the struct that it was
+ * compiled against. Nothing here trusts the bytes.
  */
 #ifndef JITCORE_TYPES_H
 #define JITCORE_TYPES_H
@@ -22,11 +22,12 @@ struct types_field {
 };
 
 /*
- * The members of the struct that `function`'s first parameter points to.  No function of that name or no pointer
- * to a struct: 0 and no fields.  *ret is the caller's (free()).
- * -EINVAL with `error`: rule "btf" (damaged), "context" (it points to another struct than `context`), "limit".  -ENOMEM.
+ * The members of the struct that `function`'s first parameter points to.  No function of that name
+ * or no pointer to a struct: 0 and no fields.  *ret is the caller's (free()).
+ * -EINVAL with `error`: rule "btf" (damaged), "context" (it points to another struct than
+ * `context`), "limit".  -ENOMEM.
  */
-int types_read(const void *btf, size_t size, const char *function, const char *context, struct types_field **ret,
-               uint32_t *ret_fields, struct jit_error *error);
+int types_read(const void *btf, size_t size, const char *function, const char *context,
+               struct types_field **ret, uint32_t *ret_fields, struct jit_error *error);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Arithmetic of eBPF in x86-64.  Results of 32-bit operations are zero-extended by the processor itself. */
+/*
+ * Arithmetic of eBPF in x86-64.  Results of 32-bit operations are zero-extended by the processor
+ * itself.
+ */
 
 #include "arithmetic.h"
 
@@ -47,15 +50,17 @@ static void move(const struct operands *o, unsigned bits)
 }
 
 /*
- * The processor masks shift counts as the RFC does (5 bits, 6 for 64-bit operands), immediates too: a count out of range is
- * accepted and masked, where Linux would refuse it.  A count in a register must be in CL.
+ * The processor masks shift counts as the RFC does (5 bits, 6 for 64-bit operands), immediates too:
+ * a count out of range is accepted and masked, where Linux would refuse it.  A count in a register
+ * must be in CL.
  */
 static void shift(const struct operands *o, enum x86_shift op)
 {
     enum x86_register to = o->to == RCX ? R11 : o->to;
 
     if (!o->has_from) {
-        x86_shift(o->emitter, o->width, op, o->to, (uint8_t)(o->number & (o->width == WIDTH_64 ? 63 : 31)));
+        x86_shift(o->emitter, o->width, op, o->to,
+                  (uint8_t)(o->number & (o->width == WIDTH_64 ? 63 : 31)));
         return;
     }
     if (o->from == RCX) {
@@ -69,9 +74,9 @@ static void shift(const struct operands *o, enum x86_shift op)
 }
 
 /*
- * The four divisions: dividend in RAX, divisor in R11, result to R11; RDX is free.  Where x86 traps, the RFC has results
- * (section 4.1): dividing by zero gives 0 and leaves the dividend as the remainder; the smallest number divided by -1
- * gives itself, remainder 0.
+ * The four divisions: dividend in RAX, divisor in R11, result to R11; RDX is free.  Where x86
+ * traps, the RFC has results (section 4.1): dividing by zero gives 0 and leaves the dividend as the
+ * remainder; the smallest number divided by -1 gives itself, remainder 0.
  */
 static void divide_unsigned(const struct operands *o)
 {
@@ -133,7 +138,10 @@ static void modulo_signed(const struct operands *o)
     x86_mov(o->emitter, o->width, R11, RDX);
 }
 
-/* Around a division: operands to where x86 wants them, and RAX and RDX kept unless they are the destination. */
+/*
+ * Around a division: operands to where x86 wants them, and RAX and RDX kept unless they are the
+ * destination.
+ */
 static void division(const struct operands *o, void (*divide)(const struct operands *o))
 {
     if (o->has_from)
@@ -208,7 +216,7 @@ void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction i)
         return x86_unary(emitter, o.width, UNARY_NEG, o.to);
     case ALU_MOV:
         return move(&o, (unsigned)i.offset);
-    case ALU_END:               /* le on this machine changes nothing but the width; be (source bit) and bswap (ALU64) do */
+    case ALU_END:               /* le keeps this machine's order; be and bswap (ALU64) do not */
         return byte_order(&o, instruction_uses_source(i) || instruction_class(i) == CLASS_ALU64);
     }
 }

@@ -2,9 +2,10 @@
 /*
  * Arithmetic of eBPF (RFC 9669 section 4) in x86-64, and where eBPF's registers live.
  *
- * R1 to R5 are System V's first argument registers, so a dispatcher jumps straight to a program; R6 to R9 are registers that
- * the convention preserves, as eBPF's does.  RSP is the stack pointer, R12 is program.c's, and R9 to R11 of x86-64
- * are free at each instruction for what one translation needs in between.
+ * R1 to R5 are System V's first argument registers, so a dispatcher jumps straight to a program; R6
+ * to R9 are registers that the convention preserves, as eBPF's does.  RSP is the stack pointer, R12
+ * is program.c's, and R9 to R11 of x86-64 are free at each instruction for what one translation
+ * needs in between.
  */
 #ifndef JITCORE_X86_64_ARITHMETIC_H
 #define JITCORE_X86_64_ARITHMETIC_H

@@ -2,8 +2,9 @@
 /*
  * What stands in an entry, on x86-64: landing pad, slot, decision tree; and what stands where nothing is.
  *
- * A hook is called as uint32_t entry(void *context, uint32_t key): context in rdi, key in esi, verdict in eax.  A program takes
- * the context in rdi too, so the way from the tree to it is one conditional jump, and it returns to the hook's caller.
+ * A hook is called as uint32_t entry(void *context, uint32_t key): context in rdi, key in esi, verdict in eax.  A
+ * program takes the context in rdi too, so the way from the tree to it is one conditional jump, and it returns to
+ * the hook's caller.
  */
 #include "x86_64.h"
 
@@ -16,9 +17,10 @@
 /* ---- the tree ------------------------------------------------------------------------------------------ */
 
 /*
- * So many keys are compared one after another at each leaf.  Measured from 1 to 6: alike for one hot key, and 4 is the
- * first where keys that arrive in no order cost less (10.4 ns instead of 11.2 among 8 keys, 18.7 instead of 20.5 among
- * 64) and the tree is small (759 bytes for 64 keys instead of 935 and 1303); beyond it nothing is gained.
+ * So many keys are compared one after another at each leaf.  Measured from 1 to 6: alike for one hot key, and 4 is
+ * the first where keys that arrive in no order cost less (10.4 ns instead of 11.2 among 8 keys, 18.7 instead of
+ * 20.5 among 64) and the tree is small (759 bytes for 64 keys instead of 935 and 1303); beyond it nothing is
+ * gained.
  */
 #define LEAF_CASES 4
 

@@ -6,8 +6,9 @@
 #include <assert.h>
 
 /*
- * A prefix REX (0100WRXB) if one is needed: W for 64 bits, R and B for registers R8 to R15 in the reg and r/m fields.  Without
- * one, byte registers 4 to 7 would be AH to BH: `byte` asks for it there.
+ * A prefix REX (0100WRXB) if one is needed: W for 64 bits, R and B for registers R8 to R15 in the
+ * reg and r/m fields.  Without one, byte registers 4 to 7 would be AH to BH: `byte` asks for it
+ * there.
  */
 static void rex(struct emitter *emitter, enum x86_width width, unsigned reg, unsigned rm, bool byte)
 {
@@ -28,10 +29,14 @@ static bool fits_8(int64_t number)
     return number == (int8_t)number;
 }
 
-/* ModRM, second operand [base + offset], with SIB where the base's number means "SIB follows" (RSP, R12). */
-static void modrm_memory(struct emitter *emitter, unsigned reg, enum x86_register base, int32_t offset)
+/*
+ * ModRM, second operand [base + offset], with SIB where the base's number means "SIB follows" (RSP,
+ * R12).
+ */
+static void modrm_memory(struct emitter *emitter, unsigned reg, enum x86_register base,
+                         int32_t offset)
 {
-    bool none = offset == 0 && (base & 7) != RBP;       /* mod 00 with RBP or R13 means RIP-relative */
+    bool none = offset == 0 && (base & 7) != RBP;       /* mod 00 there means RIP-relative */
     unsigned mod = none ? 0x00 : fits_8(offset) ? 0x40 : 0x80;
 
     emit_8(emitter, (uint8_t)(mod | (reg & 7) << 3 | (base & 7)));
@@ -44,7 +49,8 @@ static void modrm_memory(struct emitter *emitter, unsigned reg, enum x86_registe
 }
 
 /* opcode reg, rm */
-static void op_register(struct emitter *emitter, enum x86_width width, uint8_t opcode, unsigned reg, unsigned rm)
+static void op_register(struct emitter *emitter, enum x86_width width, uint8_t opcode, unsigned reg,
+                        unsigned rm)
 {
     rex(emitter, width, reg, rm, false);
     emit_8(emitter, opcode);
@@ -52,8 +58,8 @@ static void op_register(struct emitter *emitter, enum x86_width width, uint8_t o
 }
 
 /* 0f opcode reg, rm */
-static void op_register_0f(struct emitter *emitter, enum x86_width width, uint8_t opcode, unsigned reg, unsigned rm,
-                           bool byte)
+static void op_register_0f(struct emitter *emitter, enum x86_width width, uint8_t opcode,
+                           unsigned reg, unsigned rm, bool byte)
 {
     rex(emitter, width, reg, rm, byte);
     emit_8(emitter, 0x0f);
@@ -71,8 +77,8 @@ static void op_memory(struct emitter *emitter, enum x86_width width, uint8_t opc
 }
 
 /* 0f opcode reg, [base + offset] */
-static void op_memory_0f(struct emitter *emitter, enum x86_width width, uint8_t opcode, unsigned reg,
-                         enum x86_register base, int32_t offset)
+static void op_memory_0f(struct emitter *emitter, enum x86_width width, uint8_t opcode,
+                         unsigned reg, enum x86_register base, int32_t offset)
 {
     rex(emitter, width, reg, base, false);
     emit_8(emitter, 0x0f);
@@ -83,12 +89,15 @@ static void op_memory_0f(struct emitter *emitter, enum x86_width width, uint8_t 
 /* ---- registers and numbers ---- */
 
 /* mov to, from */
-void x86_mov(struct emitter *emitter, enum x86_width width, enum x86_register to, enum x86_register from)
+void x86_mov(struct emitter *emitter, enum x86_width width, enum x86_register to,
+             enum x86_register from)
 {
     op_register(emitter, width, 0x89, from, to);
 }
 
-/* xor to, to; mov to32, number; mov to, number (sign-extended); or movabs to, number: the shortest */
+/*
+ * xor to, to; mov to32, number; mov to, number (sign-extended); or movabs to, number: the shortest
+ */
 void x86_mov_number(struct emitter *emitter, enum x86_register to, uint64_t number)
 {
     if (number == 0) {
@@ -108,15 +117,15 @@ void x86_mov_number(struct emitter *emitter, enum x86_register to, uint64_t numb
 }
 
 /* add to, from */
-void x86_op(struct emitter *emitter, enum x86_width width, enum x86_operation op, enum x86_register to,
-            enum x86_register from)
+void x86_op(struct emitter *emitter, enum x86_width width, enum x86_operation op,
+            enum x86_register to, enum x86_register from)
 {
     op_register(emitter, width, (uint8_t)(op << 3 | 1), from, to);
 }
 
 /* add to, number */
-void x86_op_number(struct emitter *emitter, enum x86_width width, enum x86_operation op, enum x86_register to,
-                   int32_t number)
+void x86_op_number(struct emitter *emitter, enum x86_width width, enum x86_operation op,
+                   enum x86_register to, int32_t number)
 {
     op_register(emitter, width, fits_8(number) ? 0x83 : 0x81, op, to);
     if (fits_8(number))
@@ -126,33 +135,38 @@ void x86_op_number(struct emitter *emitter, enum x86_width width, enum x86_opera
 }
 
 /* test a, b */
-void x86_test(struct emitter *emitter, enum x86_width width, enum x86_register a, enum x86_register b)
+void x86_test(struct emitter *emitter, enum x86_width width, enum x86_register a,
+              enum x86_register b)
 {
     op_register(emitter, width, 0x85, b, a);
 }
 
 /* test a, number */
-void x86_test_number(struct emitter *emitter, enum x86_width width, enum x86_register a, int32_t number)
+void x86_test_number(struct emitter *emitter, enum x86_width width, enum x86_register a,
+                     int32_t number)
 {
     op_register(emitter, width, 0xf7, 0, a);
     emit_32(emitter, (uint32_t)number);
 }
 
 /* imul to, from */
-void x86_imul(struct emitter *emitter, enum x86_width width, enum x86_register to, enum x86_register from)
+void x86_imul(struct emitter *emitter, enum x86_width width, enum x86_register to,
+              enum x86_register from)
 {
     op_register_0f(emitter, width, 0xaf, to, from, false);
 }
 
 /* imul to, to, number */
-void x86_imul_number(struct emitter *emitter, enum x86_width width, enum x86_register to, int32_t number)
+void x86_imul_number(struct emitter *emitter, enum x86_width width, enum x86_register to,
+                     int32_t number)
 {
     op_register(emitter, width, 0x69, to, to);
     emit_32(emitter, (uint32_t)number);
 }
 
 /* neg operand; div operand (rdx:rax by it); idiv operand */
-void x86_unary(struct emitter *emitter, enum x86_width width, enum x86_unary op, enum x86_register operand)
+void x86_unary(struct emitter *emitter, enum x86_width width, enum x86_unary op,
+               enum x86_register operand)
 {
     op_register(emitter, width, 0xf7, op, operand);
 }
@@ -165,14 +179,16 @@ void x86_sign_extend_rax(struct emitter *emitter, enum x86_width width)
 }
 
 /* shl to, count */
-void x86_shift(struct emitter *emitter, enum x86_width width, enum x86_shift op, enum x86_register to, uint8_t count)
+void x86_shift(struct emitter *emitter, enum x86_width width, enum x86_shift op,
+               enum x86_register to, uint8_t count)
 {
     op_register(emitter, width, 0xc1, op, to);
     emit_8(emitter, count);
 }
 
 /* shl to, cl */
-void x86_shift_cl(struct emitter *emitter, enum x86_width width, enum x86_shift op, enum x86_register to)
+void x86_shift_cl(struct emitter *emitter, enum x86_width width, enum x86_shift op,
+                  enum x86_register to)
 {
     op_register(emitter, width, 0xd3, op, to);
 }
@@ -184,8 +200,8 @@ void x86_zero_extend_16(struct emitter *emitter, enum x86_register to, enum x86_
 }
 
 /* movsx to, from8; movsx to, from16; movsxd to, from32 */
-void x86_sign_extend(struct emitter *emitter, enum x86_width width, unsigned bits, enum x86_register to,
-                     enum x86_register from)
+void x86_sign_extend(struct emitter *emitter, enum x86_width width, unsigned bits,
+                     enum x86_register to, enum x86_register from)
 {
     if (bits == 32)
         op_register(emitter, width, 0x63, to, from);
@@ -210,7 +226,8 @@ void x86_swap(struct emitter *emitter, enum x86_width width, enum x86_register o
 }
 
 /* cmovcc to, from */
-void x86_cmov(struct emitter *emitter, enum x86_condition condition, enum x86_register to, enum x86_register from)
+void x86_cmov(struct emitter *emitter, enum x86_condition condition, enum x86_register to,
+              enum x86_register from)
 {
     op_register_0f(emitter, WIDTH_64, (uint8_t)(0x40 | condition), to, from, false);
 }
@@ -224,14 +241,15 @@ void x86_lea(struct emitter *emitter, enum x86_register to, enum x86_register ba
 }
 
 /* sub to, [base + offset] */
-void x86_op_memory(struct emitter *emitter, enum x86_operation op, enum x86_register to, enum x86_register base,
-                   int32_t offset)
+void x86_op_memory(struct emitter *emitter, enum x86_operation op, enum x86_register to,
+                   enum x86_register base, int32_t offset)
 {
     op_memory(emitter, WIDTH_64, (uint8_t)(op << 3 | 3), to, base, offset);
 }
 
 /* movzx to32, byte [base + offset]; movzx to32, word [..]; mov to32, [..]; mov to, [..] */
-void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base, int32_t offset)
+void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base,
+              int32_t offset)
 {
     if (size <= 2)
         op_memory_0f(emitter, WIDTH_32, size == 1 ? 0xb6 : 0xb7, to, base, offset);
@@ -240,8 +258,8 @@ void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, enum
 }
 
 /* movsx to, byte [base + offset]; movsx to, word [..]; movsxd to, [..] */
-void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base,
-                     int32_t offset)
+void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register to,
+                     enum x86_register base, int32_t offset)
 {
     if (size <= 2)
         op_memory_0f(emitter, WIDTH_64, size == 1 ? 0xbe : 0xbf, to, base, offset);
@@ -250,7 +268,8 @@ void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register t
 }
 
 /* What stores of all sizes have before their operands. */
-static void store_prefix(struct emitter *emitter, unsigned size, unsigned reg, enum x86_register base)
+static void store_prefix(struct emitter *emitter, unsigned size, unsigned reg,
+                         enum x86_register base)
 {
     if (size == 2)
         emit_8(emitter, 0x66);
@@ -258,7 +277,8 @@ static void store_prefix(struct emitter *emitter, unsigned size, unsigned reg, e
 }
 
 /* mov [base + offset], from */
-void x86_store(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset, enum x86_register from)
+void x86_store(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset,
+               enum x86_register from)
 {
     store_prefix(emitter, size, from, base);
     emit_8(emitter, size == 1 ? 0x88 : 0x89);
@@ -266,7 +286,8 @@ void x86_store(struct emitter *emitter, unsigned size, enum x86_register base, i
 }
 
 /* mov size [base + offset], number (sign-extended) */
-void x86_store_number(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset, int32_t number)
+void x86_store_number(struct emitter *emitter, unsigned size, enum x86_register base,
+                      int32_t offset, int32_t number)
 {
     uint32_t bytes = (uint32_t)number;
 
@@ -295,9 +316,9 @@ void x86_pop(struct emitter *emitter, enum x86_register to)
 /* jcc short to; jmp short to */
 void x86_branch_short(struct emitter *emitter, enum x86_condition condition, uint64_t to)
 {
-    int64_t distance = (int64_t)(to - (emitter_position(emitter) + X86_SHORT_BRANCH_SIZE));
+    int64_t distance = (int64_t)(to - (emitter_position(emitter) + X86_BRANCH_SHORT_SIZE));
 
-    assert(!emitter->buffer || fits_8(distance));       /* who only counts may not know all distances yet */
+    assert(!emitter->buffer || fits_8(distance));       /* who counts may not know it yet */
     emit_8(emitter, (uint8_t)(condition == CONDITION_ALWAYS ? 0xeb : 0x70 | condition));
     emit_8(emitter, (uint8_t)distance);
 }
@@ -329,7 +350,7 @@ void x86_ret(struct emitter *emitter)
 
 size_t x86_skip(struct emitter *emitter, enum x86_condition condition)
 {
-    x86_branch_short(emitter, condition, emitter_position(emitter) + X86_SHORT_BRANCH_SIZE);
+    x86_branch_short(emitter, condition, emitter_position(emitter) + X86_BRANCH_SHORT_SIZE);
     return emitter->size;
 }
 

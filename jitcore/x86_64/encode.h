@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * x86-64 instructions, one function an operand shape, in the order and with the digits of the manual (Intel SDM volume 2):
- * `op r/m, r` is opcode digit*8+1, `op r/m, imm` is 81 /digit.
+ * x86-64 instructions, one function an operand shape, in the order and with the digits of the
+ * manual (Intel SDM volume 2): `op r/m, r` is opcode digit*8+1, `op r/m, imm` is 81 /digit.
  */
 #ifndef JITCORE_X86_64_ENCODE_H
 #define JITCORE_X86_64_ENCODE_H
@@ -36,41 +36,59 @@ enum x86_condition {
 };
 
 /* ---- registers and numbers ---- */
-void x86_mov(struct emitter *emitter, enum x86_width width, enum x86_register to, enum x86_register from);
+void x86_mov(struct emitter *emitter, enum x86_width width, enum x86_register to,
+             enum x86_register from);
 void x86_mov_number(struct emitter *emitter, enum x86_register to, uint64_t number);
-void x86_op(struct emitter *emitter, enum x86_width width, enum x86_operation op, enum x86_register to,
-            enum x86_register from);
-void x86_op_number(struct emitter *emitter, enum x86_width width, enum x86_operation op, enum x86_register to,
-                   int32_t number);
-void x86_test(struct emitter *emitter, enum x86_width width, enum x86_register a, enum x86_register b);
-void x86_test_number(struct emitter *emitter, enum x86_width width, enum x86_register a, int32_t number);
-void x86_imul(struct emitter *emitter, enum x86_width width, enum x86_register to, enum x86_register from);
-void x86_imul_number(struct emitter *emitter, enum x86_width width, enum x86_register to, int32_t number);
-void x86_unary(struct emitter *emitter, enum x86_width width, enum x86_unary op, enum x86_register operand);
+void x86_op(struct emitter *emitter, enum x86_width width, enum x86_operation op,
+            enum x86_register to, enum x86_register from);
+void x86_op_number(struct emitter *emitter, enum x86_width width, enum x86_operation op,
+                   enum x86_register to, int32_t number);
+void x86_test(struct emitter *emitter, enum x86_width width, enum x86_register a,
+              enum x86_register b);
+void x86_test_number(struct emitter *emitter, enum x86_width width, enum x86_register a,
+                     int32_t number);
+void x86_imul(struct emitter *emitter, enum x86_width width, enum x86_register to,
+              enum x86_register from);
+void x86_imul_number(struct emitter *emitter, enum x86_width width, enum x86_register to,
+                     int32_t number);
+void x86_unary(struct emitter *emitter, enum x86_width width, enum x86_unary op,
+               enum x86_register operand);
 void x86_sign_extend_rax(struct emitter *emitter, enum x86_width width);
-void x86_shift(struct emitter *emitter, enum x86_width width, enum x86_shift op, enum x86_register to, uint8_t count);
-void x86_shift_cl(struct emitter *emitter, enum x86_width width, enum x86_shift op, enum x86_register to);
+void x86_shift(struct emitter *emitter, enum x86_width width, enum x86_shift op,
+               enum x86_register to, uint8_t count);
+void x86_shift_cl(struct emitter *emitter, enum x86_width width, enum x86_shift op,
+                  enum x86_register to);
 void x86_zero_extend_16(struct emitter *emitter, enum x86_register to, enum x86_register from);
-void x86_sign_extend(struct emitter *emitter, enum x86_width width, unsigned bits, enum x86_register to,
-                     enum x86_register from);
+void x86_sign_extend(struct emitter *emitter, enum x86_width width, unsigned bits,
+                     enum x86_register to, enum x86_register from);
 void x86_swap_16(struct emitter *emitter, enum x86_register operand);
 void x86_swap(struct emitter *emitter, enum x86_width width, enum x86_register operand);
-void x86_cmov(struct emitter *emitter, enum x86_condition condition, enum x86_register to, enum x86_register from);
+void x86_cmov(struct emitter *emitter, enum x86_condition condition, enum x86_register to,
+              enum x86_register from);
 
 /* ---- memory; `size` is 1, 2, 4 or 8 bytes ---- */
 void x86_lea(struct emitter *emitter, enum x86_register to, enum x86_register base, int32_t offset);
-void x86_op_memory(struct emitter *emitter, enum x86_operation op, enum x86_register to, enum x86_register base,
-                   int32_t offset);
-void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base, int32_t offset);
-void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base,
-                     int32_t offset);
-void x86_store(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset, enum x86_register from);
-void x86_store_number(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset, int32_t number);
+void x86_op_memory(struct emitter *emitter, enum x86_operation op, enum x86_register to,
+                   enum x86_register base, int32_t offset);
+void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base,
+              int32_t offset);
+void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register to,
+                     enum x86_register base, int32_t offset);
+void x86_store(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset,
+               enum x86_register from);
+void x86_store_number(struct emitter *emitter, unsigned size, enum x86_register base,
+                      int32_t offset, int32_t number);
 void x86_push(struct emitter *emitter, enum x86_register from);
 void x86_pop(struct emitter *emitter, enum x86_register to);
 
 /* ---- control; `to` is an image offset ---- */
-#define X86_SHORT_BRANCH_SIZE 2         /* bytes */
+#define X86_BRANCH_SHORT_SIZE 2         /* bytes */
+
+static inline size_t x86_branch_near_size(enum x86_condition condition)
+{
+    return condition == CONDITION_ALWAYS ? 5 : 6;
+}
+
 void x86_branch_short(struct emitter *emitter, enum x86_condition condition, uint64_t to);
 void x86_branch_near(struct emitter *emitter, enum x86_condition condition, uint64_t to);
 void x86_call(struct emitter *emitter, uint64_t to);

@@ -2,8 +2,9 @@
 /*
  * A checked program in x86-64: uint32_t program(void *context, uint32_t key), System V.
  *
- * The code refers to nothing outside itself, has no indirect branches, never writes below RSP and keeps calls and returns
- * balanced.  A function saves the preserved registers that it uses, and has a stack frame if it names R10:
+ * The code refers to nothing outside itself, has no indirect branches, never writes below RSP and
+ * keeps calls and returns balanced.  A function saves the preserved registers that it uses, and has
+ * a stack frame if it names R10:
  *
  *      return address
  *      saved registers         RBX R13 R14 R15 RBP, those that are used
@@ -12,11 +13,11 @@
  *      packet start            }
  *      eBPF stack              RBP (R10) points to its upper end
  *
- * A load that fails its check ends the program with verdict 0: the function returns with R12 zero, its caller sees that behind
- * the call and does the same, and the program's own frame returns 0.
+ * A load that fails its check ends the program with verdict 0: the function returns with R12 zero,
+ * its caller sees that behind the call and does the same, and the program's own frame returns 0.
  *
- * Branches are as short as they can be.  All begin long; each layout of the code shows which fit in a short form, and as
- * shortening only brings code closer together, what fitted once fits for good.
+ * Branches are as short as they can be.  All begin long; each layout of the code shows which fit in
+ * a short form, and as shortening only brings code closer together, what fitted once fits for good.
  */
 
 #include <errno.h>
@@ -28,7 +29,7 @@
 #include "encode.h"
 #include "x86_64.h"
 
-#define LAYOUTS_MAX 16          /* nearly all is won in three; more are for code made to need them */
+#define LAYOUTS_MAX 16          /* nearly all is won in three */
 
 /* Offsets in what R12 points to. */
 #define PACKET_START 0
@@ -39,7 +40,7 @@
 struct frame {
     uint8_t saved[6];           /* enum x86_register, in the order in which they are pushed */
     unsigned saved_count;
-    bool packet;                /* it is the program's own frame, and has the packet's start and size */
+    bool packet;                /* the program's own frame, with the packet's start and size */
     bool stack_pointer;         /* RBP is R10 */
     int32_t stack;              /* bytes below RBP, a multiple of 8 */
 };
@@ -49,7 +50,7 @@ struct translation {
     const struct checked_program *program;
     const struct object *object;
     uint8_t *wide;              /* per instruction: its branches take the long form */
-    uint8_t *misfit;            /* per instruction: in this layout a branch of it would not fit in the short form */
+    uint8_t *misfit;            /* per instruction: in this layout a branch must be long */
     uint64_t *label;            /* image offsets: of each instruction, */
     uint64_t *entry;            /* of each function's entry, */
     uint64_t *failure;          /* and of each function's failure exit */
@@ -88,7 +89,9 @@ static struct frame make_frame(const struct translation *t)
     return frame;
 }
 
-/* Push the packet's size (0 if its end is before its start) and start, and let R12 point to them. */
+/*
+ * Push the packet's size (0 if its end is before its start) and start, and let R12 point to them.
+ */
 static void emit_packet(struct translation *t)
 {
     x86_load(t->emitter, 8, R11, RDI, (int32_t)t->program->data);
@@ -111,7 +114,9 @@ static bool key_is_used(const struct translation *t)
 
 static void emit_prologue(struct translation *t)
 {
-    /* System V leaves the upper half of a 32-bit argument undefined; R2 is the key, zero-extended. */
+    /*
+     * System V leaves the upper half of a 32-bit argument undefined; R2 is the key, zero-extended.
+     */
     if (t->function == 0 && key_is_used(t))
         x86_mov(t->emitter, WIDTH_32, RSI, RSI);
     for (unsigned i = 0; i < t->frame.saved_count; i++)
@@ -139,11 +144,14 @@ static void emit_epilogue(struct translation *t)
 
 static void emit_branch(struct translation *t, enum x86_condition condition, uint64_t to)
 {
-    int64_t distance = (int64_t)(to - (emitter_position(t->emitter) + X86_SHORT_BRANCH_SIZE));
+    bool wide = t->wide[t->index];
+    uint64_t position = emitter_position(t->emitter);
+    size_t size = wide && to > position ? x86_branch_near_size(condition) : X86_BRANCH_SHORT_SIZE;
+    int64_t distance = (int64_t)(to - (position + size));       /* in the short form */
 
     if (distance != (int8_t)distance)
         t->misfit[t->index] = true;
-    if (t->wide[t->index])
+    if (wide)
         x86_branch_near(t->emitter, condition, to);
     else
         x86_branch_short(t->emitter, condition, to);
@@ -182,7 +190,8 @@ static enum x86_condition condition_of(struct instruction i)
 static void emit_comparison(struct translation *t, struct instruction i)
 {
     enum x86_width width = instruction_class(i) == CLASS_JMP ? WIDTH_64 : WIDTH_32;
-    enum x86_register a = x86_64_register(instruction_destination(i)), b = x86_64_register(instruction_source(i));
+    enum x86_register a = x86_64_register(instruction_destination(i)),
+                      b = x86_64_register(instruction_source(i));
 
     if (instruction_operation(i) == JUMP_SET && instruction_uses_source(i))
         x86_test(t->emitter, width, a, b);
@@ -198,7 +207,8 @@ static void emit_jump(struct translation *t, struct instruction i)
 {
     if (instruction_operation(i) != JUMP_ALWAYS)
         emit_comparison(t, i);
-    emit_branch(t, condition_of(i), t->label[t->index + 1 + (uint32_t)instruction_jump_distance(i)]);
+    emit_branch(t, condition_of(i),
+                t->label[t->index + 1 + (uint32_t)instruction_jump_distance(i)]);
 }
 
 /* R1 to R5 are where the callee expects them, R0 is where it leaves its result. */
@@ -224,23 +234,26 @@ static void emit_failure(struct translation *t)
 /* ---- memory ---- */
 
 /*
- * Is [base + offset, + size) in the packet?  With the distance from the packet's start as an unsigned number, that is one
- * comparison, exact for all addresses: below the start, the distance wraps around to more than any size.
+ * Is [base + offset, + size) in the packet?  With the distance from the packet's start as an
+ * unsigned number, that is one comparison, exact for all addresses: below the start, the distance
+ * wraps around to more than any size.
  */
-static void emit_bounds_check(struct translation *t, unsigned size, enum x86_register base, int32_t offset)
+static void emit_bounds_check(struct translation *t, unsigned size, enum x86_register base,
+                              int32_t offset)
 {
     x86_lea(t->emitter, R11, base, offset);
     x86_op_memory(t->emitter, OP_SUB, R11, R12, PACKET_START);
     x86_load(t->emitter, 8, R10, R12, PACKET_SIZE);
     x86_op_number(t->emitter, WIDTH_64, OP_SUB, R10, (int32_t)size);
-    emit_branch(t, CONDITION_B, t->failure[t->function]);       /* the packet is shorter than the load */
+    emit_branch(t, CONDITION_B, t->failure[t->function]);       /* shorter than the load */
     x86_op(t->emitter, WIDTH_64, OP_CMP, R11, R10);
     emit_branch(t, CONDITION_A, t->failure[t->function]);
 }
 
 static void emit_load(struct translation *t, struct instruction i)
 {
-    enum x86_register to = x86_64_register(instruction_destination(i)), base = x86_64_register(instruction_source(i));
+    enum x86_register to = x86_64_register(instruction_destination(i)),
+                      base = x86_64_register(instruction_source(i));
     unsigned size = instruction_access_size(i);
 
     if (t->program->mark[t->index] & MARK_PACKET)
@@ -320,14 +333,17 @@ static void emit_functions(struct translation *t, struct emitter *emitter)
         emit_function(t);
 }
 
-/* Lay the code out with the present forms of the branches, to learn all labels. */
-static void lay_out(struct translation *t, uint64_t final)
+/*
+ * Lay the code out with the present forms of the branches, to learn all labels.  Returns its size.
+ */
+static size_t lay_out(struct translation *t, uint64_t final)
 {
     struct emitter count;
 
     emitter_init(&count, NULL, 0, final);
     memset(t->misfit, 0, t->object->instructions);
     emit_functions(t, &count);
+    return count.size;
 }
 
 /* Give the branches that fitted in the last layout their short form; were there any? */
@@ -343,19 +359,23 @@ static bool narrow(struct translation *t)
 }
 
 /*
- * The first layout only finds labels.  In the later ones a label behind the branch is exact, and one ahead of it is at worst
- * where it was before code in between shrank: too far, never too near.  The last one follows all narrowing, so that
- * every label is exact.
+ * The first layout only finds labels.  In the later ones a label behind the branch is exact, and
+ * one ahead of it is at worst where it was before code in between shrank: too far, never too near.
+ * When a layout neither narrows a branch nor is smaller than the one before, all labels are exact;
+ * the last one is for when we stop earlier.
  */
 static void choose_branches(struct translation *t, uint64_t final)
 {
+    size_t size, before;
+
     for (size_t i = 0; i < t->object->instructions + 2 * (size_t)t->object->functions; i++)
         t->label[i] = final;
     memset(t->wide, true, t->object->instructions);
-    lay_out(t, final);
+    size = lay_out(t, final);
     for (unsigned layouts = 1; layouts < LAYOUTS_MAX; layouts++) {
-        lay_out(t, final);
-        if (!narrow(t))
+        before = size;
+        size = lay_out(t, final);
+        if (!narrow(t) && size == before)
             break;
     }
     lay_out(t, final);

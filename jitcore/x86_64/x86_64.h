@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The x86-64 back end: what the row in x86_64.c is made of. What each does is said in architecture.h. */
+/*
+ * The x86-64 back end: what the row in x86_64.c is made of. What each does is said in
+ * architecture.h.
+ */
 #ifndef JITCORE_X86_64_H
 #define JITCORE_X86_64_H
 

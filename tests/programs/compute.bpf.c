@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arithmetic, branches, loops over the packet and the stack; also compiled for the host, to compare results. */
+/* Arithmetic, branches, loops over the packet, the stack; compiled for the host too, to compare. */
 #include "packet.h"
 
 static NOINLINE __u32 crc32(const unsigned char *from, const unsigned char *end)

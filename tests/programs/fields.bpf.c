@@ -4,7 +4,8 @@
 
 PROGRAM(fields)(struct packet *packet, __u32 key)
 {
-    __u64 sum = packet->offset + packet->size + packet->status + packet->value + packet->small + packet->tiny;
+    __u64 sum = packet->offset + packet->size + packet->status + packet->value + packet->small +
+                packet->tiny;
 
     packet->status = (__u32)sum + 1;
     packet->value = sum + 2;

@@ -31,7 +31,7 @@ def wait_until(condition, what):
     """Until the condition holds; an assertion fails if it does not within a generous time."""
     end = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < end, f"waited in vain: {what}"
+        assert time.monotonic() < end, f"waited in vain: {what}\n{journal()[-2000:]}"
         time.sleep(0.02)
 
 

@@ -33,7 +33,7 @@ for boot in first second; do
     results=$((results + $(grep -cE '^(not )?ok ' "$root/var/log/container-script") + 1))
     if ((status)); then
         echo "not ok - $boot boot: status $status"
-        tail -n 20 "$root/var/log/container-boot" | sed 's/^/# /'
+        [[ -s $root/var/log/container-script ]] || sed 's/^/# /' "$root/var/log/container-boot"
     else
         echo "ok - $boot boot"
     fi

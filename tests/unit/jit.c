@@ -10,7 +10,8 @@
 
 #include "../programs/packet.h"
 
-struct object *jit_object(const struct instruction *instructions, uint32_t count, const uint32_t *counts)
+struct object *jit_object(const struct instruction *instructions, uint32_t count,
+                          const uint32_t *counts)
 {
     const uint32_t one[] = { count, 0 };
     struct object *object = calloc(1, sizeof(*object));
@@ -35,7 +36,8 @@ struct object *jit_object(const struct instruction *instructions, uint32_t count
     return object;
 }
 
-#define FIELD(member, rights) { #member, offsetof(struct packet, member), sizeof(((struct packet *)0)->member), rights }
+#define FIELD(name, rights) \
+    { #name, offsetof(struct packet, name), sizeof(((struct packet *)0)->name), rights }
 
 struct context *jit_packet_context(void)
 {
@@ -50,8 +52,10 @@ struct context *jit_packet_context(void)
         FIELD(tiny, CONTEXT_WRITE),
     };
     struct context *context;
+    uint32_t count = sizeof(fields) / sizeof(fields[0]);
+    int r = context_new("packet", sizeof(struct packet), fields, count, &context, NULL);
 
-    assert_int_equal(context_new("packet", sizeof(struct packet), fields, sizeof(fields) / sizeof(fields[0]), &context, NULL), 0);
+    assert_int_equal(r, 0);
     return context;
 }
 
@@ -71,7 +75,10 @@ static void *map_text(int descriptor, int protection)
     return text;
 }
 
-/* Bytes are installed behind each other and never overwritten, so no stale instruction can be fetched. */
+/*
+ * Bytes are installed behind each other and never overwritten, so no stale instruction can be
+ * fetched.
+ */
 jit_function *jit_install(const void *bytes, size_t size)
 {
     static uint8_t *write, *run;
@@ -114,14 +121,15 @@ jit_function *jit_install_unchecked(const struct object *object)
     return jit_install(bytes, emitter.size);
 }
 
-/* uint64_t jit_call_guarded(jit_function *, void *context, uint64_t key, uint64_t *kept): *kept = registers that differ */
+/* The result; *kept is 0 if a register has changed that must not. */
 uint64_t jit_call_guarded(jit_function *function, void *context, uint64_t key, uint64_t *kept);
 __asm__(".text\n"
         ".type jit_call_guarded, @function\n"
         "jit_call_guarded:\n"
         "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rcx\n"
         "mov %rdi, %rax; mov %rsi, %rdi; mov %rdx, %rsi\n"
-        "mov $0x1111, %rbx; mov $0x2222, %r12; mov $0x3333, %r13; mov $0x4444, %r14; mov $0x5555, %r15\n"
+        "mov $0x1111, %rbx; mov $0x2222, %r12; mov $0x3333, %r13; mov $0x4444, %r14\n"
+        "mov $0x5555, %r15\n"
         "mov %rsp, %rbp\n"
         "call *%rax\n"
         "xor %edx, %edx\n"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of jitcore share: programs from arrays of instructions, and running machine code. */
+/*
+ * What the tests of jitcore share: programs from arrays of instructions, and running machine code.
+ */
 #ifndef TESTS_UNIT_JIT_H
 #define TESTS_UNIT_JIT_H
 
@@ -15,7 +17,8 @@
 
 /* ---- instructions ---- */
 
-#define INSN(code, dst, src, off, imm) ((struct instruction){ code, (uint8_t)((dst) | (src) << 4), off, imm })
+#define INSN(code, dst, src, off, imm)                                                             \
+    ((struct instruction){ code, (uint8_t)((dst) | (src) << 4), off, imm })
 #define MOV64_IMM(dst, imm) INSN(0xb7, dst, 0, 0, imm)
 #define MOV64_REG(dst, src) INSN(0xbf, dst, src, 0, 0)
 #define ADD64_IMM(dst, imm) INSN(0x07, dst, 0, 0, imm)
@@ -30,29 +33,41 @@
 #define EXIT() INSN(0x95, 0, 0, 0, 0)
 
 /*
- * An object of functions: `counts` has the number of instructions of each, ending with 0; NULL: one function.  Named
- * f0, f1, ..., for context "packet".  To be freed with object_free().
+ * An object of functions: `counts` has the number of instructions of each, ending with 0; NULL: one
+ * function.  Named f0, f1, ..., for context "packet".  To be freed with object_free().
  */
-struct object *jit_object(const struct instruction *instructions, uint32_t count, const uint32_t *counts);
+struct object *jit_object(const struct instruction *instructions, uint32_t count,
+                          const uint32_t *counts);
 
 /* The context of tests/programs/packet.h. */
 struct context *jit_packet_context(void);
 
 /* ---- machine code ---- */
 
-/* Code that can be called: written through one mapping of a memfd, run through another; never both in one. */
+/*
+ * Code that can be called: written through one mapping of a memfd, run through another; never both
+ * in one.
+ */
 typedef uint64_t jit_function(void *context, uint64_t key);
 jit_function *jit_install(const void *bytes, size_t size);
 
-/* Compile without the checker: all code counts as reached, all accesses as proven.  Asserts success. */
+/*
+ * Compile without the checker: all code counts as reached, all accesses as proven.  Asserts
+ * success.
+ */
 jit_function *jit_install_unchecked(const struct object *object);
 
-/* Call it, and assert that it keeps what System V says a function keeps: RBX, RBP, RSP, R12 to R15. */
+/*
+ * Call it, and assert that it keeps what System V says a function keeps: RBX, RBP, RSP, R12 to R15.
+ */
 uint64_t jit_call(jit_function *function, void *context, uint64_t key);
 
 /* ---- files ---- */
 
-/* The whole of $DIRECTORY/path (an environment variable; "." if unset).  NULL if it is not there.  To be freed. */
+/*
+ * The whole of $DIRECTORY/path (an environment variable; "." if unset).  NULL if it is not there.
+ * To be freed.
+ */
 void *jit_read_file(const char *directory, const char *path, size_t *ret_size);
 
 #endif

@@ -43,6 +43,7 @@ static void assert_protection(const char *address, const char *expected)
     assert_string_equal(protection, expected);
 }
 
+/* Mappings of memfds, or those of all that are writable and executable. */
 static unsigned count_mappings(bool writable_and_executable)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
@@ -54,7 +55,7 @@ static unsigned count_mappings(bool writable_and_executable)
         char protection[5] = "";
 
         sscanf(line, "%*s %4s", protection);
-        n += !writable_and_executable || (protection[1] == 'w' && protection[2] == 'x');
+        n += writable_and_executable ? protection[1] == 'w' && protection[2] == 'x' : strstr(line, "/memfd:") != NULL;
     }
     fclose(maps);
     return n;
@@ -75,6 +76,7 @@ static int map(const struct image *image, uint64_t generation, uint64_t text_siz
 static void test_maps_what_the_layout_draws(void **state)
 {
     struct image image = image_sealed(7, 42);
+    unsigned before = count_mappings(true);     /* none, but in valgrind */
     const struct dd_window_head *head;
     struct window *window;
     char *base;
@@ -90,7 +92,7 @@ static void test_maps_what_the_layout_draws(void **state)
     assert_protection(base + DD_WINDOW_CONTROL + DD_CONTROL_SIZE, "---p");
     assert_protection(base + DD_WINDOW_CODE, "---p");
     assert_protection(base + DD_WINDOW_TEXT, "r-xs");
-    assert_int_equal(count_mappings(true), 0);
+    assert_int_equal(count_mappings(true), before);
     assert_int_equal(((dd_entry *)(void *)(base + DD_WINDOW_TEXT + IMAGE_ENTRY))(NULL, 0), 42);
     assert_ptr_equal(window_unmap(window), NULL);
     assert_protection(base, "");
@@ -110,7 +112,7 @@ static void test_cannot_be_written(void **state)
     assert_ptr_equal(mmap(NULL, IMAGE_TEXT_SIZE, PROT_WRITE, MAP_SHARED, image.text, 0), MAP_FAILED);
     assert_int_equal(pwrite(image.text, "x", 1, 0), -1);
     image.page->epoch = DD_EPOCH(7, 2);
-    assert_int_equal(*(volatile uint64_t *)(window->base + DD_WINDOW_CONTROL), DD_EPOCH(7, 2));
+    assert_int_equal(*(volatile uint64_t *)(void *)(window->base + DD_WINDOW_CONTROL), DD_EPOCH(7, 2));
     window_unmap(window);
     image_done(&image);
 }

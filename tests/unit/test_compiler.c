@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Programs in C, compiled by clang, checked, translated and run: against the same source compiled for the host where they
- * compute, and with packets between two pages that nobody may touch where they load.
+ * Programs in C, compiled by clang, checked, translated and run: against the same source compiled
+ * for the host where they compute, and with packets between two pages that nobody may touch where
+ * they load.
  */
 #include "jit.h"
 
@@ -105,7 +106,8 @@ static void test_largest(void **state)
     code[n - 1] = EXIT();
     object = jit_object(code, n, NULL);
     assert_int_equal(compile(object, context, architecture_native(), &result, NULL), 0);
-    assert_int_equal((uint32_t)jit_call(jit_install(result.bytes, result.size), &packet, 0), (n - 3) / 2 * 8);
+    assert_int_equal((uint32_t)jit_call(jit_install(result.bytes, result.size), &packet, 0),
+                     (n - 3) / 2 * 8);
     packet.data_end--;
     assert_int_equal((uint32_t)jit_call(jit_install(result.bytes, result.size), &packet, 0), 0);
     free(result.bytes);
@@ -122,8 +124,15 @@ static void test_fields(void **state)
         jit_function *function = install_program("fields", variants[v]);
         unsigned char bytes[24];
         struct packet packet = {
-            .data = bytes, .data_end = bytes + sizeof(bytes), .offset = 0x100000000, .size = 0x20000000, .status = 0x3000000,
-            .value = 0x400000, .small = 0x5000, .tiny = 0x60, .undeclared = 0x77,
+            .data = bytes,
+            .data_end = bytes + sizeof(bytes),
+            .offset = 0x100000000,
+            .size = 0x20000000,
+            .status = 0x3000000,
+            .value = 0x400000,
+            .small = 0x5000,
+            .tiny = 0x60,
+            .undeclared = 0x77,
         };
         uint64_t sum = 0x100000000 + 0x20000000 + 0x3000000 + 0x400000 + 0x5000 + 0x60;
 
@@ -154,11 +163,19 @@ static unsigned char *guarded_pages(void)
     return all + PAGE;
 }
 
-/* One load: done if and only if all its bytes are in the packet; if not, the program has ended there with verdict 0. */
-static void check_load(jit_function *function, const unsigned char *data, uint64_t length, uint32_t size, uint64_t offset)
+/*
+ * One load: done if and only if all its bytes are in the packet; if not, the program has ended
+ * there with verdict 0.
+ */
+static void check_load(jit_function *function, const unsigned char *data, uint64_t length,
+                       uint32_t size, uint64_t offset)
 {
     struct packet packet = {
-        .data = data, .data_end = data + length, .offset = offset, .size = size, .value = 0xfeedfeedfeedfeed,
+        .data = data,
+        .data_end = data + length,
+        .offset = offset,
+        .size = size,
+        .value = 0xfeedfeedfeedfeed,
     };
     bool inside = offset <= length && size <= length - offset;
     uint64_t expected = 0;
@@ -168,15 +185,16 @@ static void check_load(jit_function *function, const unsigned char *data, uint64
         memcpy(&expected, data + offset, size);
     if (verdict != (inside ? 99 : 0) || packet.status != (inside ? 2 : 1) ||
         packet.value != (inside ? expected : 0xfeedfeedfeedfeed))
-        fail_msg("load of %u bytes at %lld of %llu: verdict %u, status %u, value %#llx (not %#llx)", size, (long long)offset,
-                 (unsigned long long)length, verdict, packet.status, (unsigned long long)packet.value,
-                 (unsigned long long)expected);
+        fail_msg("load of %u bytes at %lld of %llu: verdict %u, status %u, value %#llx (not %#llx)",
+                 size, (long long)offset, (unsigned long long)length, verdict, packet.status,
+                 (unsigned long long)packet.value, (unsigned long long)expected);
 }
 
 static void test_packet_bounds(void **state)
 {
     static const uint64_t far[] = {
-        INT32_MAX, UINT32_MAX, 1ull << 32, 1ull << 47, 1ull << 63, (1ull << 63) - 1, UINT64_MAX - 4096,
+        INT32_MAX, UINT32_MAX, 1ull << 32, 1ull << 47, 1ull << 63, (1ull << 63) - 1,
+        UINT64_MAX - 4096,
     };
     unsigned char *pages = guarded_pages();
 
@@ -186,8 +204,9 @@ static void test_packet_bounds(void **state)
         for (uint32_t size = 1; size <= 8; size *= 2)
             for (uint64_t length = 0; length <= 20; length++)
                 for (int64_t offset = -20; offset <= 40; offset++) {
-                    check_load(function, pages, length, size, (uint64_t)offset);        /* guard in front */
-                    check_load(function, pages + 2 * PAGE - length, length, size, (uint64_t)offset);    /* and behind */
+                    /* with the guard in front, and behind */
+                    check_load(function, pages, length, size, (uint64_t)offset);
+                    check_load(function, pages + 2 * PAGE - length, length, size, (uint64_t)offset);
                 }
         for (uint32_t size = 1; size <= 8; size *= 2)
             for (size_t f = 0; f < COUNT(far); f++) {
@@ -204,7 +223,8 @@ static void test_packet_backwards(void **state)
 {
     jit_function *function = install_program("loads", "");
     unsigned char bytes[16] = { 1 };
-    struct packet backwards = { .data = bytes + 8, .data_end = bytes, .size = 1 }, none = { .size = 1 };
+    struct packet backwards = { .data = bytes + 8, .data_end = bytes, .size = 1 },
+                  none = { .size = 1 };
 
     for (uint64_t offset = 0; offset < 8; offset++) {
         backwards.offset = 0 - offset;
@@ -215,12 +235,17 @@ static void test_packet_backwards(void **state)
     assert_int_equal(jit_call(function, &none, 99), 0);
 }
 
-/* Every form of load, to every register from every register: the packet's last bytes, and one byte beyond. */
-static void check_load_registers(const struct context *context, const unsigned char *end, struct instruction load)
+/*
+ * Every form of load, to every register from every register: the packet's last bytes, and one byte
+ * beyond.
+ */
+static void check_load_registers(const struct context *context, const unsigned char *end,
+                                 struct instruction load)
 {
     unsigned base = instruction_source(load), size = instruction_access_size(load);
     const struct instruction code[] = {
-        LDX(8, base, 1, offsetof(struct packet, data)), load, MOV64_REG(0, instruction_destination(load)), EXIT(),
+        LDX(8, base, 1, offsetof(struct packet, data)), load,
+        MOV64_REG(0, instruction_destination(load)), EXIT(),
     };
     struct object *object = jit_object(code, COUNT(code), NULL);
     struct packet packet = { .data = end - 8, .data_end = end };
@@ -258,7 +283,10 @@ static void test_packet_registers(void **state)
     munmap(pages - PAGE, 4 * PAGE);
 }
 
-/* A load that fails in the third function ends all of them: nothing behind any of the calls happens. */
+/*
+ * A load that fails in the third function ends all of them: nothing behind any of the calls
+ * happens.
+ */
 static void test_packet_subprogram(void **state)
 {
     for (size_t v = 0; v < COUNT(variants); v++) {
@@ -266,12 +294,14 @@ static void test_packet_subprogram(void **state)
         const unsigned char bytes[12] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
 
         for (uint64_t offset = 0; offset <= 12; offset++) {
-            struct packet packet = { .data = bytes, .data_end = bytes + 12, .offset = offset, .size = 3, .value = 1000 };
+            struct packet packet = {
+                .data = bytes, .data_end = bytes + 12, .offset = offset, .size = 3, .value = 1000
+            };
             uint32_t verdict = (uint32_t)jit_call(function, &packet, 41), one, two;
 
             if (offset > 4) {
                 assert_int_equal(verdict, 0);
-                assert_int_equal(packet.status, offset > 8 ? 0 : 102);  /* the first of two loads, the second */
+                assert_int_equal(packet.status, offset > 8 ? 0 : 102);  /* first load, second */
                 assert_int_equal(packet.value, 1000);
                 continue;
             }
@@ -279,7 +309,8 @@ static void test_packet_subprogram(void **state)
             memcpy(&two, bytes + offset + 4, 4);
             assert_int_equal(verdict, 42);
             assert_int_equal(packet.status, 100);
-            assert_int_equal(packet.value, ((one + 1000ull) ^ (two + 1000ull) * 3) + offset + 3 + 1000);
+            assert_int_equal(packet.value,
+                             ((one + 1000ull) ^ (two + 1000ull) * 3) + offset + 3 + 1000);
         }
     }
 }
@@ -294,7 +325,8 @@ static void test_compute(void **state)
         jit_function *function = install_program("compute", variants[v]);
 
         for (uint32_t i = 0; i < 500; i++) {
-            struct packet ours = { .data = pages + 2 * PAGE - i % 97, .data_end = pages + 2 * PAGE }, host;
+            const unsigned char *end = pages + 2 * PAGE;
+            struct packet ours = { .data = end - i % 97, .data_end = end }, host;
             uint32_t key = i * 2654435761u;
 
             pages[2 * PAGE - 1 - i % 64] ^= (unsigned char)(i * 7 + 1);

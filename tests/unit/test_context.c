@@ -66,7 +66,12 @@ static void test_find(void **state)
 
 static void test_refusals(void **state)
 {
-    static const struct { const char *name; uint32_t size; struct context_field field[2]; const char *text; } cases[] = {
+    static const struct {
+        const char *name;
+        uint32_t size;
+        struct context_field field[2];
+        const char *text;
+    } cases[] = {
         { "", 8, { { "a", 0, 4, CONTEXT_READ } }, "the context's name" },
         { "struct request", 8, { { "a", 0, 4, CONTEXT_READ } }, "the context's name" },
         { "c", 0, { { "a", 0, 4, CONTEXT_READ } }, "0 bytes" },
@@ -81,12 +86,18 @@ static void test_refusals(void **state)
         { "c", 8, { { "a", UINT32_MAX - 7, 8, CONTEXT_READ } }, "outside" },
         { "c", 8, { { "a", 0, 4, (enum context_rights)0 } }, "unknown rights 0" },
         { "c", 8, { { "a", 0, 4, (enum context_rights)5 } }, "unknown rights 5" },
-        { "c", 8, { { "a", 0, 8, CONTEXT_READ }, { "b", 4, 4, CONTEXT_READ } }, "\"a\" and \"b\" overlap" },
-        { "c", 8, { { "a", 0, 4, CONTEXT_READ }, { "a", 4, 4, CONTEXT_READ } }, "two fields are named \"a\"" },
-        { "c", 16, { { "d", 0, 8, CONTEXT_DATA }, { "e", 8, 8, CONTEXT_DATA } }, "\"d\" and \"e\" both" },
-        { "c", 16, { { "d", 0, 8, CONTEXT_DATA } }, "\"d\" delimits a packet whose other end is missing" },
-        { "c", 16, { { "e", 0, 8, CONTEXT_DATA_END } }, "\"e\" delimits a packet whose other end is missing" },
-        { "c", 16, { { "d", 0, 4, CONTEXT_DATA }, { "e", 8, 8, CONTEXT_DATA_END } }, "pointer of 8 bytes" },
+        { "c", 8, { { "a", 0, 8, CONTEXT_READ }, { "b", 4, 4, CONTEXT_READ } },
+          "\"a\" and \"b\" overlap" },
+        { "c", 8, { { "a", 0, 4, CONTEXT_READ }, { "a", 4, 4, CONTEXT_READ } },
+          "two fields are named \"a\"" },
+        { "c", 16, { { "d", 0, 8, CONTEXT_DATA }, { "e", 8, 8, CONTEXT_DATA } },
+          "\"d\" and \"e\" both" },
+        { "c", 16, { { "d", 0, 8, CONTEXT_DATA } },
+          "\"d\" delimits a packet whose other end is missing" },
+        { "c", 16, { { "e", 0, 8, CONTEXT_DATA_END } },
+          "\"e\" delimits a packet whose other end is missing" },
+        { "c", 16, { { "d", 0, 4, CONTEXT_DATA }, { "e", 8, 8, CONTEXT_DATA_END } },
+          "pointer of 8 bytes" },
     };
     struct context_field many[CONTEXT_FIELDS_MAX + 1] = { 0 };
     struct context *context = NULL;
@@ -94,8 +105,9 @@ static void test_refusals(void **state)
 
     for (size_t i = 0; i < COUNT(cases); i++) {
         error = (struct jit_error){ 0 };
-        assert_int_equal(context_new(cases[i].name, cases[i].size, cases[i].field, cases[i].field[1].size ? 2 : 1, &context,
-                                     &error), -EINVAL);
+        assert_int_equal(context_new(cases[i].name, cases[i].size, cases[i].field,
+                                     cases[i].field[1].size ? 2 : 1, &context, &error),
+                         -EINVAL);
         assert_string_equal(error.rule, "context");
         if (!strstr(error.text, cases[i].text))
             fail_msg("\"%s\" does not say \"%s\"", error.text, cases[i].text);
@@ -124,7 +136,9 @@ static void test_equal(void **state)
     b = make(changed, COUNT(changed));
     assert_false(context_equal(a, b, &error));
     assert_string_equal(error.rule, "context");
-    assert_non_null(strstr(error.text, "\"method\" (offset 16, 2 bytes, read) here and \"method\" (offset 16, 2 bytes, write)"));
+    assert_non_null(strstr(
+        error.text,
+        "\"method\" (offset 16, 2 bytes, read) here and \"method\" (offset 16, 2 bytes, write)"));
     context_free(b);
     context_free(a);
 }

@@ -2,10 +2,10 @@
 /*
  * Entries: the states, and that no byte is written under a thread that may be executing it.
  *
- * Readers are simulated.  One enters by looking where the slot leads, and from then on executes there, at either of two
- * mappings, what it found: until it leaves, the code must answer as it did when the reader entered.  Between looking and the
- * first instruction a real thread can be stopped for as long.  A grace period has passed when no reader is left that
- * entered before it began.
+ * Readers are simulated.  One enters by looking where the slot leads, and from then on executes there, at either of
+ * two mappings, what it found: until it leaves, the code must answer as it did when the reader entered.  Between
+ * looking and the first instruction a real thread can be stopped for as long.  A grace period has passed when no
+ * reader is left that entered before it began.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -269,6 +269,28 @@ static void test_full_image_changes_nothing(void **state)
     entry_free(entry);
 }
 
+/* Settling in an image without a free byte: nothing but the entry itself may be written. */
+static void test_settling_stays_at_home(void **state)
+{
+    static uint64_t filled[TEXT_SIZE / IMAGE_GRANULE + 1];
+    static char pattern[IMAGE_GRANULE];
+    struct entry *entry = new_entry();
+    size_t count = 0;
+
+    memset(pattern, 0x90, sizeof(pattern));
+    change(entry, first);
+    while (image_reserve(text.image, IMAGE_GRANULE, IMAGE_ANY, &filled[count]) == 0)
+        memset(image_write(text.image, filled[count++]), 0x90, IMAGE_GRANULE);
+    while (entry_unsettled(entry))
+        assert_int_equal(entry_settle(entry), 0);
+    for (size_t i = 0; i < count; i++) {
+        assert_memory_equal(image_write(text.image, filled[i]), pattern, sizeof(pattern));
+        image_abort(text.image, filled[i]);
+    }
+    check_code(entry_offset(entry), first);
+    entry_free(entry);
+}
+
 /* ---- random changes and steps under simulated readers -------------------------------------------------- */
 
 #define READERS 4
@@ -430,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_large_code_stays_a_copy),
         cmocka_unit_test(test_foreign_slot_changes_nothing),
         cmocka_unit_test(test_full_image_changes_nothing),
+        cmocka_unit_test(test_settling_stays_at_home),
         cmocka_unit_test(test_random_changes_under_readers),
         cmocka_unit_test(test_readers_find_a_missing_wait),
     };

@@ -605,9 +605,9 @@ static void test_over_may_wait_again_and_free(void **state)
 /* ---- the barriers -------------------------------------------------------------------------------------- */
 
 /*
- * A reader as fast as it can: inside a guard that began in epoch e, no wait for a later one may be over.  Only the membarrier
- * makes this true.  Stores that miss the cache keep the one to the line waiting in the store buffer, so that
- * without the membarrier this test fails.
+ * A reader as fast as it can: inside a guard that began in epoch e, no wait for a later one may be over.  Only the
+ * membarrier makes this true.  Stores that miss the cache keep the one to the line waiting in the store buffer, so
+ * that without the membarrier this test fails.
  */
 struct race {
     uint64_t over;              /* the epoch up to which waits are over */

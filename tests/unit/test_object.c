@@ -103,8 +103,8 @@ static void test_fields(void **state)
 {
     struct object *object = read_object("fields");
 
-#define ASSERT_FIELD(member)                                                                            \
-    assert_int_equal(field_of(object, #member)->offset, offsetof(struct packet, member));               \
+#define ASSERT_FIELD(member)  \
+    assert_int_equal(field_of(object, #member)->offset, offsetof(struct packet, member));  \
     assert_int_equal(field_of(object, #member)->size, sizeof(((struct packet *)0)->member))
     ASSERT_FIELD(data);
     ASSERT_FIELD(data_end);
@@ -122,8 +122,8 @@ static void test_fields(void **state)
 static void test_nested_fields(void **state)
 {
     static const struct types_field expected[] = {
-        { "first", 0, 4 }, { "inner", 4, 8 }, { "inner.a", 4, 2 }, { "inner.b", 6, 2 }, { "inner.word", 8, 4 },
-        { "inner.bytes", 8, 4 }, { "pointer", 16, 8 },
+        { "first", 0, 4 }, { "inner", 4, 8 }, { "inner.a", 4, 2 }, { "inner.b", 6, 2 },
+        { "inner.word", 8, 4 }, { "inner.bytes", 8, 4 }, { "pointer", 16, 8 },
     };
     struct object *object = read_object("nested");
 
@@ -140,15 +140,16 @@ static void test_nested_fields(void **state)
 /* ---- what is refused ---- */
 
 /* Nothing is returned besides the error. */
-static void assert_refused(const char *name, const void *bytes, size_t size, const char *rule, const char *text)
+static void assert_refused(const char *name, const void *bytes, size_t size, const char *rule,
+                           const char *text)
 {
     struct object *object = NULL;
     struct jit_error error = { 0 };
     int r = object_read(bytes, size, &object, &error);
 
     if (r != -EINVAL || strcmp(error.rule, rule) != 0 || !strstr(error.text, text))
-        fail_msg("%s: %d, rule \"%s\" (not \"%s\"), \"%s\" (not \"...%s...\")", name, r, error.rule ? error.rule : "", rule,
-                 error.text, text);
+        fail_msg("%s: %d, rule \"%s\" (not \"%s\"), \"%s\" (not \"...%s...\")", name, r,
+                 error.rule ? error.rule : "", rule, error.text, text);
     assert_null(object);
 }
 
@@ -179,14 +180,15 @@ static void test_refused_programs(void **state)
 static void test_refused_files(void **state)
 {
     size_t size;
-    uint8_t *bytes = read_program("verdict", &size), *copy = malloc(size), *huge = calloc(1, OBJECT_SIZE_MAX + 1u);
+    uint8_t *bytes = read_program("verdict", &size), *copy = malloc(size),
+            *huge = calloc(1, OBJECT_SIZE_MAX + 1u);
     Elf64_Ehdr header;
 
-#define CHANGED(field, value, rule, text)                       \
-    memcpy(copy, bytes, size);                                  \
-    memcpy(&header, copy, sizeof(header));                      \
-    header.field = value;                                       \
-    memcpy(copy, &header, sizeof(header));                      \
+#define CHANGED(field, value, rule, text)  \
+    memcpy(copy, bytes, size);  \
+    memcpy(&header, copy, sizeof(header));  \
+    header.field = value;  \
+    memcpy(copy, &header, sizeof(header));  \
     assert_refused(#field, copy, size, rule, text)
     assert_refused("empty", "", 0, "elf", "no ELF object");
     assert_refused("text", "int main(void) { return 0; }\n", 30, "elf", "no ELF object");
@@ -201,14 +203,16 @@ static void test_refused_files(void **state)
     free(bytes);
 }
 
-/* A shortened object is refused, or the bytes that are missing are not needed; it is never misread. */
+/*
+ * A shortened object is refused, or the bytes that are missing are not needed; it is never misread.
+ */
 static void test_truncated(void **state)
 {
     size_t size;
     uint8_t *bytes = read_program("subprogram", &size);
 
     for (size_t length = 0; length < size; length++) {
-        uint8_t *copy = malloc(length ? length : 1);    /* exact, for the address sanitizer and valgrind */
+        uint8_t *copy = malloc(length ? length : 1);    /* exact, for sanitizers */
         struct object *object = NULL;
         struct jit_error error = { 0 };
         int r;

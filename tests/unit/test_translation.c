@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each instruction against a model in C, with every pair of registers: all registers are loaded, the instruction runs, and
- * all registers are stored, so that a register changed by mistake shows as well as a wrong result.
+ * Each instruction against a model in C, with every pair of registers: all registers are loaded,
+ * the instruction runs, and all registers are stored, so that a register changed by mistake shows
+ * as well as a wrong result.
  */
 #include "jit.h"
 
@@ -19,8 +20,9 @@ struct registers {
 #define OUT(n) (int16_t)(offsetof(struct registers, out) + 8 * (n))
 
 static const uint64_t values[] = {
-    0, 1, 2, UINT64_MAX, UINT64_MAX - 1, INT64_MIN, INT64_MAX, 0x80000000, 0x7fffffff, 0xffffffff, 0xffffffff80000000,
-    0x100000000, 0x123456789abcdef0, 0xfedcba9876543210, 31, 32, 63, 64, 0x8000, 0x80,
+    0, 1, 2, 31, 32, 63, 64, 0x80, 0x8000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
+    0xffffffff80000000, 0x123456789abcdef0, 0xfedcba9876543210, UINT64_MAX, UINT64_MAX - 1,
+    INT64_MIN, INT64_MAX,
 };
 
 static const int32_t numbers[] = {
@@ -35,7 +37,7 @@ static const int32_t numbers[] = {
 
 static uint32_t wrap(struct instruction *ret, const struct instruction *body, uint32_t count)
 {
-    static const uint8_t order[10] = { 0, 2, 3, 4, 5, 6, 7, 8, 9, 1 };  /* R1, the pointer, comes last */
+    static const uint8_t order[10] = { 0, 2, 3, 4, 5, 6, 7, 8, 9, 1 };  /* R1, the pointer, last */
     uint32_t n = 0;
 
     ret[n++] = STX(8, 10, 1, -8);
@@ -93,15 +95,17 @@ static void fill(struct registers *registers)
 }
 
 /* After a run: all registers must be what they were but `destination`, which must be `expected`. */
-static void compare(const struct registers *registers, unsigned destination, uint64_t expected, struct instruction shown)
+static void compare(const struct registers *registers, unsigned destination, uint64_t expected,
+                    struct instruction shown)
 {
     for (unsigned i = 0; i < 10; i++) {
         uint64_t want = i == destination ? expected : registers->in[i];
 
         if (registers->out[i] != want)
-            fail_msg("%s (opcode %02x, r%u, r%u, offset %d, imm %d): r%u is %#llx, not %#llx", instruction_name(shown),
-                     shown.opcode, instruction_destination(shown), instruction_source(shown), shown.offset,
-                     shown.immediate, i, (unsigned long long)registers->out[i], (unsigned long long)want);
+            fail_msg("%s (opcode %02x, r%u, r%u, offset %d, imm %d): r%u is %#llx, not %#llx",
+                     instruction_name(shown), shown.opcode, instruction_destination(shown),
+                     instruction_source(shown), shown.offset, shown.immediate, i,
+                     (unsigned long long)registers->out[i], (unsigned long long)want);
     }
 }
 
@@ -141,10 +145,13 @@ static uint64_t model_signed_division(int64_t a, int64_t b, bool modulo)
 static uint64_t model(struct instruction i, uint64_t a, uint64_t b)
 {
     unsigned bits = (i.opcode & 7) == CLASS_ALU64 ? 64 : 32, count = (unsigned)b & (bits - 1);
+    int64_t sa = sign_extended(a, bits), sb = sign_extended(b, bits);
     uint64_t value = 0;
 
+    if (i.opcode == 0xd4)
+        return low_bits(a, (unsigned)i.immediate);
     if (i.opcode >> 4 == ALU_END)
-        return i.opcode == 0xd4 ? low_bits(a, (unsigned)i.immediate) : swap_bytes(a, (unsigned)i.immediate);
+        return swap_bytes(a, (unsigned)i.immediate);
     a = low_bits(a, bits);
     b = low_bits(b, bits);
     switch (i.opcode >> 4) {
@@ -156,14 +163,14 @@ static uint64_t model(struct instruction i, uint64_t a, uint64_t b)
     case ALU_XOR: value = a ^ b; break;
     case ALU_LSH: value = a << count; break;
     case ALU_RSH: value = a >> count; break;
-    case ALU_ARSH: value = (uint64_t)(sign_extended(a, bits) >> count); break;
+    case ALU_ARSH: value = (uint64_t)(sa >> count); break;
     case ALU_NEG: value = 0 - a; break;
     case ALU_MOV: value = i.offset ? (uint64_t)sign_extended(b, (unsigned)i.offset) : b; break;
     case ALU_DIV:
-        value = i.offset ? model_signed_division(sign_extended(a, bits), sign_extended(b, bits), false) : b ? a / b : 0;
+        value = i.offset ? model_signed_division(sa, sb, false) : b ? a / b : 0;
         break;
     case ALU_MOD:
-        value = i.offset ? model_signed_division(sign_extended(a, bits), sign_extended(b, bits), true) : b ? a % b : a;
+        value = i.offset ? model_signed_division(sa, sb, true) : b ? a % b : a;
         break;
     }
     return low_bits(value, bits);
@@ -192,6 +199,14 @@ static bool model_jump(struct instruction i, uint64_t a, uint64_t b)
     return true;
 }
 
+/* What the instruction's second operand was in the last run. */
+static uint64_t second_operand(const struct registers *registers, struct instruction i, bool source)
+{
+    if (!source)
+        return (uint64_t)(int64_t)i.immediate;
+    return instruction_source(i) == 10 ? registers->out[10] : registers->in[instruction_source(i)];
+}
+
 /* ---- arithmetic ---- */
 
 static void check_arithmetic(struct instruction i)
@@ -211,7 +226,7 @@ static void check_arithmetic(struct instruction i)
             if (has_source && from < 10 && b < COUNT(values) && from != to)
                 registers.in[from] = values[b];
             jit_call(function, &registers, 0);
-            second = !has_source ? (uint64_t)(int64_t)i.immediate : from == 10 ? registers.out[10] : registers.in[from];
+            second = second_operand(&registers, i, has_source);
             compare(&registers, to, model(i, registers.in[to], second), i);
         }
 }
@@ -227,14 +242,15 @@ static void check_arithmetic_variants(struct instruction i)
         i.offset = 1;
         check_arithmetic(i);
     }
-    for (int16_t bits = 8; operation == ALU_MOV && i.opcode & 8 && bits <= (wide ? 32 : 16); bits = (int16_t)(2 * bits)) {
-        i.offset = bits;
+    if (operation != ALU_MOV || !(i.opcode & 8))
+        return;
+    for (i.offset = 8; i.offset <= (wide ? 32 : 16); i.offset = (int16_t)(2 * i.offset))
         check_arithmetic(i);
-    }
 }
 
 static const uint8_t binary[] = {
-    ALU_ADD, ALU_SUB, ALU_MUL, ALU_DIV, ALU_OR, ALU_AND, ALU_LSH, ALU_RSH, ALU_MOD, ALU_XOR, ALU_MOV, ALU_ARSH,
+    ALU_ADD, ALU_SUB, ALU_MUL, ALU_DIV, ALU_OR,  ALU_AND,
+    ALU_LSH, ALU_RSH, ALU_MOD, ALU_XOR, ALU_MOV, ALU_ARSH,
 };
 
 static void test_arithmetic_registers(void **state)
@@ -252,8 +268,10 @@ static void test_arithmetic_immediates(void **state)
     for (size_t o = 0; o < COUNT(binary); o++)
         for (uint8_t to = 0; to < 10; to++)
             for (size_t n = 0; n < COUNT(numbers); n++) {
-                check_arithmetic_variants(INSN((uint8_t)(binary[o] << 4 | 0x04), to, 0, 0, numbers[n]));
-                check_arithmetic_variants(INSN((uint8_t)(binary[o] << 4 | 0x07), to, 0, 0, numbers[n]));
+                uint8_t opcode = (uint8_t)(binary[o] << 4);
+
+                check_arithmetic_variants(INSN(opcode | 0x04, to, 0, 0, numbers[n]));
+                check_arithmetic_variants(INSN(opcode | 0x07, to, 0, 0, numbers[n]));
             }
 }
 
@@ -321,16 +339,18 @@ static void check_jump(struct instruction i)
             jit_call(function, &registers, 0);
             compare(&registers, 10, 0, i);
             x = first == 10 ? registers.out[10] : registers.in[first];
-            y = !has_source ? (uint64_t)(int64_t)i.immediate : second == 10 ? registers.out[10] : registers.in[second];
+            y = second_operand(&registers, i, has_source);
             if (registers.taken != (model_jump(i, x, y) ? 2 : 1))
-                fail_msg("%s (opcode %02x, r%u, r%u, imm %d) with %#llx and %#llx: %s", instruction_name(i), i.opcode, first, second,
-                         i.immediate, (unsigned long long)x, (unsigned long long)y,
+                fail_msg("%s (opcode %02x, r%u, r%u, imm %d) with %#llx and %#llx: %s",
+                         instruction_name(i), i.opcode, first, second, i.immediate,
+                         (unsigned long long)x, (unsigned long long)y,
                          registers.taken == 2 ? "jumped" : "did not jump");
         }
 }
 
 static const uint8_t conditions[] = {
-    JUMP_EQ, JUMP_GT, JUMP_GE, JUMP_SET, JUMP_NE, JUMP_SGT, JUMP_SGE, JUMP_LT, JUMP_LE, JUMP_SLT, JUMP_SLE,
+    JUMP_EQ,  JUMP_GT, JUMP_GE, JUMP_SET, JUMP_NE,  JUMP_SGT,
+    JUMP_SGE, JUMP_LT, JUMP_LE, JUMP_SLT, JUMP_SLE,
 };
 
 static void test_jump_registers(void **state)
@@ -357,14 +377,17 @@ static void test_jump_immediates(void **state)
 
 /* ---- loads and stores ---- */
 
-static const int16_t offsets[] = { 0, 1, -1, 8, 127, 128, -128, -129, 1000, -1000, INT16_MAX, INT16_MIN };
+static const int16_t offsets[] = {
+    0, 1, -1, 8, 127, 128, -128, -129, 1000, -1000, INT16_MAX, INT16_MIN,
+};
 
 /* Point a base register at memory such that base + offset is `memory + 100`. */
 static void point(struct registers *registers, unsigned base, int16_t offset)
 {
     for (size_t i = 0; i < sizeof(registers->memory); i++)
         registers->memory[i] = (uint8_t)random_next();
-    registers->in[base] = (uint64_t)(uintptr_t)(registers->memory + 100) - (uint64_t)(int64_t)offset;
+    registers->in[base] =
+        (uint64_t)(uintptr_t)(registers->memory + 100) - (uint64_t)(int64_t)offset;
 }
 
 static void test_loads(void **state)
@@ -431,7 +454,10 @@ static void test_stores(void **state)
 
 /* ---- calls ---- */
 
-/* R6 to R9 and R10 survive a callee that overwrites them; each function has a stack of its own; R1 to R5 arrive, R0 returns. */
+/*
+ * R6 to R9 and R10 survive a callee that overwrites them; each function has a stack of its own; R1
+ * to R5 arrive, R0 returns.
+ */
 static void test_calls(void **state)
 {
     struct instruction code[64];
@@ -482,7 +508,10 @@ static void test_key(void **state)
 
 /* ---- branch forms ---- */
 
-/* Count down from 3 over a body of `padding` instructions: one jump back and one forward, of growing distance. */
+/*
+ * Count down from 3 over a body of `padding` instructions: one jump back and one forward, of
+ * growing distance.
+ */
 static uint64_t run_loop(uint32_t padding)
 {
     struct instruction *code = calloc(padding + 8, sizeof(*code));
@@ -509,7 +538,7 @@ static uint64_t run_loop(uint32_t padding)
 
 static void test_branch_distances(void **state)
 {
-    for (uint32_t padding = 0; padding < 80; padding++)         /* 4 bytes each: the short form ends at about 30 */
+    for (uint32_t padding = 0; padding < 80; padding++)        /* the short form ends at about 30 */
         assert_int_equal(run_loop(padding), 3 * padding);
     assert_int_equal(run_loop(32000), 3 * 32000);
 }
@@ -523,7 +552,7 @@ static void test_branch_maze(void **state)
     struct object *object;
     uint32_t sum = 0;
 
-    for (uint32_t i = 0; i < STEPS; i++)        /* a random walk from step 0 that visits each step once */
+    for (uint32_t i = 0; i < STEPS; i++)       /* a walk from step 0 that visits each step once */
         walk[i] = i;
     for (uint32_t i = STEPS - 1; i > 1; i--) {
         uint32_t j = 1 + (uint32_t)(random_next() % i), other = walk[j];
@@ -546,6 +575,30 @@ static void test_branch_maze(void **state)
     object_free(object);
 }
 
+/*
+ * Each jump leads just behind the next one, so far that it fits in the short form only when that
+ * one is short: each layout shortens one jump, more of them than there are layouts.
+ */
+static void test_branch_chain(void **state)
+{
+    enum { JUMPS = 40, PADDING = 31 };          /* 31 * 4 bytes, and 5 or 2 for the next jump */
+    static struct instruction code[JUMPS * (PADDING + 1) + 2];
+    struct object *object;
+    uint32_t n = 0;
+
+    code[n++] = MOV64_IMM(0, 0);
+    for (uint32_t i = 0; i < JUMPS; i++) {
+        code[n++] = JA(i + 1 < JUMPS ? PADDING + 1 : PADDING);
+        for (uint32_t j = 0; j < PADDING; j++)
+            code[n++] = ADD64_IMM(0, 1);
+    }
+    code[n++] = EXIT();
+    assert_int_equal(n, COUNT(code));
+    object = jit_object(code, n, NULL);
+    assert_int_equal(jit_call(jit_install_unchecked(object), NULL, 0), JUMPS / 2 * PADDING);
+    object_free(object);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -561,6 +614,7 @@ int main(void)
         cmocka_unit_test(test_key),
         cmocka_unit_test(test_branch_distances),
         cmocka_unit_test(test_branch_maze),
+        cmocka_unit_test(test_branch_chain),
     };
 
     return cmocka_run_group_tests_name("translation", tests, NULL, NULL);
