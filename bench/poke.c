@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pokes between processes: one entry is changed and settled as fast as it goes, while readers in other processes
- * execute it through the library's guard as fast as they can.
+ * Pokes between processes: one entry is changed and settled as fast as it goes, while readers in
+ * other processes execute it through the library's guard as fast as they can.
  *
- * Each version of the code is a decision tree of another length, and for each key a program of another length: a
- * chain of jumps, so that readers are inside it for a while.  What a version replaced is released after a grace
- * period, poisoned at once, and reused.  A reader knows which versions it may see, so it finds old code, new code
- * and freed code.
+ * Each version of the code is a decision tree of another length, and for each key a program of
+ * another length: a chain of jumps, so that readers are inside it for a while.  What a version
+ * replaced is released after a grace period, poisoned at once, and reused.  A reader knows which
+ * versions it may see, so it finds old code, new code and freed code.
  *
- * --negative-control leaves out every wait; then readers must crash or find wrong results, or this program finds
- * nothing.
+ * --negative-control leaves out every wait; then readers must crash or find wrong results, or this
+ * program finds nothing.
  *
  * The daemon's own modules are used: memory, image, entry, grace, lines.
  */
@@ -36,9 +36,9 @@
 
 #define GENERATION 1
 #define TEXT_SIZE (16u << 20)
-#define EXTRA_CASES 480         /* keys that nobody calls: they make trees long; with so many a tree is too long for a home */
+#define EXTRA_CASES 480         /* keys that nobody calls; with so many a tree leaves its home */
 #define EXTRA_KEY 2000
-#define LINGER 2000             /* jumps of each program in the negative control: some microseconds */
+#define LINGER 2000             /* jumps of a program in the negative control: microseconds */
 #define LOOK_AFTER 256          /* changes between two looks whether the readers live */
 #define GARBAGE 64
 
@@ -100,7 +100,7 @@ static uint32_t random_below(uint32_t limit)
     return (uint32_t)(state >> 16) % limit;
 }
 
-/* ---- readers ------------------------------------------------------------------------------------------- */
+/* ---- readers ---- */
 
 static _Noreturn void exec_reader(const struct poke *poke, unsigned number, int socket)
 {
@@ -131,7 +131,9 @@ static int receive_descriptor(int socket)
 {
     char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte;
     struct iovec part = { &byte, 1 };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
     struct cmsghdr *header;
     int descriptor;
 
@@ -151,7 +153,8 @@ static void start_reader(struct poke *poke, unsigned number)
     const char *reason = "lines of a reader";
     int ends[2], descriptor;
 
-    check("socket of a reader", RETURN_ERRNO(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)));
+    check("socket of a reader",
+          RETURN_ERRNO(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)));
     reader->pid = fork();
     check("fork", RETURN_ERRNO(reader->pid));
     if (reader->pid == 0)
@@ -223,7 +226,7 @@ static uint64_t sum_wrong(const struct poke *poke)
     return sum;
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 struct waiter {
     struct grace_waiter waiter; /* first */
@@ -249,7 +252,10 @@ static void wait_for_readers(struct poke *poke)
     poke->wait_ns += now_ns() - start;
 }
 
-/* A grace period, and what it makes possible: garbage is released and poisoned, released bytes are fresh. */
+/*
+ * A grace period, and what it makes possible: garbage is released and poisoned, released bytes are
+ * fresh.
+ */
 static void pass_grace_period(struct poke *poke)
 {
     bool refreshing = image_refresh_begin(poke->image);
@@ -270,7 +276,7 @@ static void discard(struct poke *poke, uint64_t offset)
     poke->garbage[poke->garbages++] = offset;
 }
 
-/* ---- versions ------------------------------------------------------------------------------------------ */
+/* ---- versions ---- */
 
 /* A tree with one key, which leads to what follows it: one jump, on every architecture. */
 static void emit_link(const struct poke *poke, struct emitter *emitter, uint32_t key)
@@ -286,7 +292,8 @@ static void emit_link(const struct poke *poke, struct emitter *emitter, uint32_t
 }
 
 /* The programs of a version, one a key.  ret_target: where each begins. */
-static void emit_programs(const struct poke *poke, struct emitter *emitter, const unsigned *links, uint64_t *ret_target)
+static void emit_programs(const struct poke *poke, struct emitter *emitter, const unsigned *links,
+                          uint64_t *ret_target)
 {
     for (uint32_t k = 0; k < KEYS; k++) {
         ret_target[k] = emitter_position(emitter);
@@ -321,7 +328,9 @@ static size_t make_cases(struct dispatcher_case *cases, const uint64_t *target, 
     size_t count = 0;
 
     for (int k = 0; k < KEYS; k++) {
-        for (uint32_t i = 0; i < extra && poke_keys[k] > EXTRA_KEY && poke_keys[k - 1] < EXTRA_KEY; i++)
+        bool extra_is_next = k > 0 && poke_keys[k - 1] < EXTRA_KEY && poke_keys[k] > EXTRA_KEY;
+
+        for (uint32_t i = 0; extra_is_next && i < extra; i++)
             cases[count++] = (struct dispatcher_case){ EXTRA_KEY + 3 * i, target[i % KEYS] };
         cases[count++] = (struct dispatcher_case){ poke_keys[k], target[k] };
     }
@@ -334,10 +343,12 @@ static void change(struct poke *poke, uint32_t extra)
     struct dispatcher_case cases[KEYS + EXTRA_CASES];
     uint64_t target[KEYS], program, replaced;
     struct entry_change *prepared;
+    size_t count;
 
     poke->serial++;
     program = place_programs(poke, target);
-    check("prepare", entry_prepare(poke->entry, cases, make_cases(cases, target, extra), &prepared));
+    count = make_cases(cases, target, extra);
+    check("prepare", entry_prepare(poke->entry, cases, count, &prepared));
     __atomic_store_n(&poke->shared->newest, poke->serial, __ATOMIC_RELEASE);
     check("commit", entry_change_commit(prepared, &replaced));
     poke->pokes++;
@@ -360,7 +371,7 @@ static void settle(struct poke *poke)
     poke->settles++;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------------- */
+/* ---- the run ---- */
 
 static bool is_done(const struct poke *poke)
 {
@@ -376,7 +387,9 @@ static void run(struct poke *poke)
     for (uint64_t i = 1; !is_done(poke); i++) {
         bool to_settle = i % 10 == 0;
 
-        change(poke, to_settle || random_below(16) ? random_below(60) : EXTRA_CASES - random_below(100));
+        bool large = !to_settle && random_below(16) == 0;
+
+        change(poke, large ? EXTRA_CASES - random_below(100) : random_below(60));
         if (to_settle)
             settle(poke);
         else if (random_below(4) == 0 || poke->negative_control)
@@ -398,14 +411,15 @@ static void set_up(struct poke *poke)
     const char *reason = "memory";
 
     check(reason, memory_new(GENERATION, TEXT_SIZE, &poke->memory, &reason));
-    check("image", image_new(poke->memory->text, TEXT_SIZE, architecture_native(), memory_populate, poke->memory,
-                             &poke->image));
+    check("image", image_new(poke->memory->text, TEXT_SIZE, architecture_native(), memory_populate,
+                             poke->memory, &poke->image));
     check("membarrier", grace_new(poke->memory->control, no_sockets_to_drain, NULL, &poke->grace));
     check("entry", entry_new(poke->image, DEFAULT_VERDICT, &poke->entry));
     poke->program = IMAGE_NONE;
     poke->shared_descriptor = memfd_create("poke-shared", MFD_CLOEXEC);
     check("shared counts", RETURN_ERRNO(ftruncate(poke->shared_descriptor, sizeof(*poke->shared))));
-    poke->shared = mmap(NULL, sizeof(*poke->shared), PROT_READ | PROT_WRITE, MAP_SHARED, poke->shared_descriptor, 0);
+    poke->shared = mmap(NULL, sizeof(*poke->shared), PROT_READ | PROT_WRITE, MAP_SHARED,
+                        poke->shared_descriptor, 0);
     if (poke->shared == MAP_FAILED)
         fail("shared counts", -errno);
     for (unsigned i = 0; i < poke->readers; i++)
@@ -427,29 +441,32 @@ static void report(const struct poke *poke, uint64_t ns)
     uint64_t pokes_per_s = (uint64_t)((double)poke->pokes * 1e9 / (double)ns);
 
     if (poke->json) {
-        printf("[{\"pokes\":%" PRIu64 ",\"settles\":%" PRIu64 ",\"executions\":%" PRIu64 ",\"wrong\":%" PRIu64
-               ",\"crashes\":%" PRIu64 ",\"pokes_per_s\":%" PRIu64 "}]\n",
-               poke->pokes, poke->settles, sum_executions(poke), sum_wrong(poke), poke->crashes, pokes_per_s);
+        printf("[{\"pokes\":%" PRIu64 ",\"settles\":%" PRIu64 ",\"executions\":%" PRIu64
+               ",\"wrong\":%" PRIu64 ",\"crashes\":%" PRIu64 ",\"pokes_per_s\":%" PRIu64 "}]\n",
+               poke->pokes, poke->settles, sum_executions(poke), sum_wrong(poke), poke->crashes,
+               pokes_per_s);
         return;
     }
     printf("%-16s%12" PRIu64 "   %" PRIu64 " a second\n", "pokes", poke->pokes, pokes_per_s);
     printf("%-16s%12" PRIu64 "\n", "settles", poke->settles);
-    printf("%-16s%12" PRIu64 "   in %u processes\n", "executions", sum_executions(poke), poke->readers);
-    printf("%-16s%12" PRIu64 "   %" PRIu64 " ns each\n", "waits", poke->waits, poke->waits ? poke->wait_ns / poke->waits : 0);
+    printf("%-16s%12" PRIu64 "   in %u processes\n", "executions", sum_executions(poke),
+           poke->readers);
+    printf("%-16s%12" PRIu64 "   %" PRIu64 " ns each\n", "waits", poke->waits,
+           poke->waits ? poke->wait_ns / poke->waits : 0);
     printf("%-16s%12" PRIu64 "\n", "wrong", sum_wrong(poke));
     printf("%-16s%12" PRIu64 "\n", "crashes", poke->crashes);
     printf("%-16s%12.1f\n", "seconds", (double)ns / 1e9);
 }
 
-/* ---- options ------------------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 static const char help[] =
     "Usage: poke [OPTION...]\n"
     "Change and settle a table's code while other processes execute it.\n"
-    "Exit status: 0 no wrong result and no crash, 1 there was one (with --negative-control: the other way round), 2 it\n"
-    "could not be run.\n"
+    "Exit status: 0 no wrong result and no crash, 1 there was one (with --negative-control: the\n"
+    "other way round), 2 it could not be run.\n"
     "\n"
-    "  --readers N            processes that execute (default: all processors but one, at least 1, at most 16)\n"
+    "  --readers N            processes that execute, 1 to 16 (default: all processors but one)\n"
     "  --pokes N              at least so many (default 1000000)\n"
     "  --settles N            at least so many (default 100000)\n"
     "  --executions N         at least so many (default 100000000)\n"
@@ -465,7 +482,8 @@ static uint64_t parse_count(const char *option, const char *text, uint64_t low, 
     errno = 0;
     value = strtoull(text, &end, 10);
     if (errno || end == text || *end || *text == '-' || value < low || value > high) {
-        fprintf(stderr, "poke: --%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64 "\n", option, text, low, high);
+        fprintf(stderr, "poke: --%s: \"%s\" is not a number from %" PRIu64 " to %" PRIu64 "\n",
+                option, text, low, high);
         exit(2);
     }
     return value;
@@ -481,10 +499,14 @@ static unsigned default_readers(void)
 static void parse_options(struct poke *poke, int argc, char **argv)
 {
     static const struct option options[] = {
-        { "readers", required_argument, NULL, 'r' },    { "pokes", required_argument, NULL, 'p' },
-        { "settles", required_argument, NULL, 's' },    { "executions", required_argument, NULL, 'e' },
-        { "negative-control", no_argument, NULL, 'n' }, { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },             { 0 },
+        { "readers", required_argument, NULL, 'r' },
+        { "pokes", required_argument, NULL, 'p' },
+        { "settles", required_argument, NULL, 's' },
+        { "executions", required_argument, NULL, 'e' },
+        { "negative-control", no_argument, NULL, 'n' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     const uint64_t most = 200000000;    /* serial numbers have 28 bits */
 
@@ -524,7 +546,9 @@ static void parse_options(struct poke *poke, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct poke poke = { .pokes_wanted = 1000000, .settles_wanted = 100000, .executions_wanted = 100000000 };
+    static struct poke poke = {
+        .pokes_wanted = 1000000, .settles_wanted = 100000, .executions_wanted = 100000000,
+    };
     bool failed;
     uint64_t start;
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What bench/poke and its readers share: which versions of the code may be seen, what they answer, and the counts.
+ * What bench/poke and its readers share: which versions of the code may be seen, what they answer,
+ * and the counts.
  *
- * The code changes all the time, and each version has a serial number.  It answers key number c with
- * verdict_of(serial, c); one more key is never in the table and gets the default.
+ * The code changes all the time, and each version has a serial number.  It answers key number c
+ * with verdict_of(serial, c); one more key is never in the table and gets the default.
  */
 #ifndef BENCH_POKE_H
 #define BENCH_POKE_H
@@ -16,7 +17,9 @@
 #define MISSING_KEY UINT32_C(1500)
 #define DEFAULT_VERDICT UINT32_C(0xffffffff)
 
-static const uint32_t poke_keys[KEYS + 1] = { 0, 1, 100, 1000, 0x7fffffff, 0x80000000, 0xfffffffe, MISSING_KEY };
+static const uint32_t poke_keys[KEYS + 1] = {
+    0, 1, 100, 1000, 0x7fffffff, 0x80000000, 0xfffffffe, MISSING_KEY,
+};
 
 /* Serial numbers up to 2^28; 0 is the entry before the first version, which has defaults only. */
 static inline uint32_t verdict_of(uint32_t serial, uint32_t key_number)
@@ -37,9 +40,15 @@ struct poke_shared {
     struct poke_reader reader[READERS_MAX];
 };
 
-/* Descriptors that a reader inherits: a socket to send its lines on and to be started by, and three memfds. */
+/*
+ * Descriptors that a reader inherits: a socket to send its lines on and to be started by, and three
+ * memfds.
+ */
 enum { READER_SOCKET = 3, READER_CONTROL, READER_TEXT, READER_SHARED, READER_DESCRIPTORS_END };
 
-/* Arguments of the reader program: its number, the generation, the size of the text, the entry's offset. */
+/*
+ * Arguments of the reader program: its number, the generation, the size of the text, the entry's
+ * offset.
+ */
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reader of bench/poke: a worker, reduced to its guard.  Lines, window and guard are the library's own; what is
- * left out is the conversation with a daemon, which bench/poke replaces.
+ * A reader of bench/poke: a worker, reduced to its guard.  Lines, window and guard are the
+ * library's own; what is left out is the conversation with a daemon, which bench/poke replaces.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -35,7 +35,9 @@ static void announce_lines(void)
     struct lines *lines;
     char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte = 0;
     struct iovec part = { &byte, 1 };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     int r = lines_new(&lines);
 
@@ -43,7 +45,9 @@ static void announce_lines(void)
         r = lines_replace(lines);
     if (r < 0)
         fail("lines", r);
-    *header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
     memcpy(CMSG_DATA(header), &lines->memfd.number, sizeof(int));
     if (sendmsg(READER_SOCKET, &message, 0) != 1 || read(READER_SOCKET, &byte, 1) != 1)
         fail("announcing the lines", -errno);
@@ -62,7 +66,10 @@ static struct window *enter_window(uint64_t generation, uint64_t text_size, uint
     return window;
 }
 
-/* One call.  What was live before it is the oldest that it may see, what is newest after it the newest. */
+/*
+ * One call.  What was live before it is the oldest that it may see, what is newest after it the
+ * newest.
+ */
 static bool call_is_right(const struct poke_shared *shared, uint32_t key_number)
 {
     uint32_t oldest = __atomic_load_n(&shared->live, __ATOMIC_ACQUIRE);
@@ -71,7 +78,8 @@ static bool call_is_right(const struct poke_shared *shared, uint32_t key_number)
 
     if (verdict == DEFAULT_VERDICT)
         return key_number == KEYS || oldest == 0;
-    return key_number != KEYS && verdict == verdict_of(serial, key_number) && serial >= oldest && serial <= newest;
+    return key_number != KEYS && verdict == verdict_of(serial, key_number) && serial >= oldest &&
+           serial <= newest;
 }
 
 int main(int argc, char **argv)
@@ -95,7 +103,8 @@ int main(int argc, char **argv)
     if (r < 0)
         fail("membarrier", r);
     announce_lines();
-    window = enter_window(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
+    window = enter_window(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),
+                          strtoull(argv[4], NULL, 10));
     while (!__atomic_load_n(&shared->stop, __ATOMIC_RELAXED)) {
         uint64_t wrong = 0;
 

@@ -221,7 +221,7 @@ static int init_owner(pthread_mutex_t *owner)
     return -r;
 }
 
-/* Lock a line that was handed out before: its owner gave it back, or died. */
+/* Lock a line that nobody owns: it is fresh, or its thread has ended, perhaps inside a guard. */
 static bool take_line(struct dd_line *line)
 {
     int r = pthread_mutex_trylock(&line->owner);
@@ -275,14 +275,6 @@ struct dd_line *lines_claim(void)
     }
     claim_unlock();
     return line;
-}
-
-void lines_release(struct dd_line *line)
-{
-    claim_lock();
-    __atomic_store_n(&line->word, 0, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&line->owner);
-    claim_unlock();
 }
 
 /* ---- forking ------------------------------------------------------------------------------------------- */

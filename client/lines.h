@@ -3,14 +3,14 @@
  * The reader lines of this process: a memfd that the daemon maps too (layout.h: struct dd_lines).
  *
  *      sets        making one, which one is current, looking at all
- *      handing out a line to a thread and back
+ *      handing out a line to a thread, until it ends
  *      forking     the child's set, and its place in the child
  *
  * There is one set for the life of the process.  A second one is made only where the application closed the memfd and
  * a daemon asks for it that never saw it; then threads go over, each when it next enters a guard (thread.c), and
  * the first set stays mapped for good, since a guard or a signal handler may still hold a pointer into it.
  *
- * Locks: `lines_claim` and `lines_release` take a lock of their own, below all others, with all signals blocked.
+ * Locks: `lines_claim` takes a lock of its own, below all others, with all signals blocked.
  */
 #ifndef DISPATCHD_LINES_H
 #define DISPATCHD_LINES_H
@@ -58,9 +58,6 @@ bool lines_in_guard(void);
 /* A line of the current set, locked for the calling thread until it exits; NULL: none is left, or no set is there.
  * All signals are blocked by the caller. */
 struct dd_line *lines_claim(void);
-
-/* Give it back; ends a guard that the thread left behind.  All signals are blocked by the caller. */
-void lines_release(struct dd_line *line);
 
 /* ---- forking ------------------------------------------------------------------------------------------- */
 

@@ -10,7 +10,6 @@
 #include "thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 
 #include "dispatchd.h"
@@ -20,45 +19,9 @@
 
 __thread struct dd_thread dd_thread_self;
 
-/*
- * Runs `release_line` at thread exit.  Made by a constructor: so early that the key is one of those whose values
- * pthread_setspecific keeps without allocating, which a signal handler could not afford.
- */
-static pthread_key_t exit_key;
-
-/* Threads end inside a guard where pthread_exit() unwound code without cleanups: the guard ends with the line. */
-static void release_line(void *unused)
-{
-    sigset_t saved = signals_block();
-    struct dd_line *line = dd_thread_self.line;
-
-    (void)unused;
-    dd_thread_self.line = NULL;
-    if (line && lines_is_current(line))
-        lines_release(line);    /* lines of older sets, and the unlikely rest: the kernel marks the owner dead */
-    signals_restore(&saved);
-}
-
-__attribute__((constructor(101))) static void make_exit_key(void)
-{
-    pthread_key_create(&exit_key, release_line);
-}
-
 void thread_forget_line(void)
 {
     dd_thread_self.line = NULL;
-}
-
-/* A line of the current set becomes the thread's.  Signals are blocked. */
-static struct dd_line *claim(void)
-{
-    struct dd_line *line = lines_claim();
-
-    if (line) {
-        dd_thread_self.line = line;
-        pthread_setspecific(exit_key, line);
-    }
-    return line;
 }
 
 struct dd_line *dd_thread_join(void)
@@ -70,9 +33,9 @@ struct dd_line *dd_thread_join(void)
     if (!lines_current())
         return NULL;
     saved = signals_block();
-    line = dd_thread_self.line;         /* a handler may have been faster */
-    if (!line)
-        line = claim();
+    if (!dd_thread_self.line)           /* a handler may have been faster */
+        dd_thread_self.line = lines_claim();
+    line = dd_thread_self.line;
     signals_restore(&saved);
     errno = saved_errno;
     return line;
@@ -82,21 +45,26 @@ struct dd_line *dd_thread_join(void)
 
 /*
  * The thread's line is one of an older set: take one of the current set.  The old line stays locked, as outer guards may
- * still use it; its `last` becomes 0, so that no guard is entered on it any more.  false: no line is left.
+ * still use it.  false: no line is left.
  */
 static bool take_newer_line(void)
 {
     sigset_t saved = signals_block();
-    struct dd_line *old = dd_thread_self.line;
-    bool taken = lines_is_current(old) || claim();
+    struct dd_line *line = dd_thread_self.line;
 
-    if (taken && old != dd_thread_self.line)
-        __atomic_store_n(&old->last, 0, __ATOMIC_RELAXED);
+    if (!lines_is_current(line)) {      /* a handler may have been faster */
+        line = lines_claim();
+        if (line)
+            dd_thread_self.line = line;
+    }
     signals_restore(&saved);
-    return taken;
+    return line != NULL;
 }
 
-/* Enter on the thread's line, as the inline guard does, and then leave the old one: at no time is neither stored. */
+/*
+ * Enter on the thread's line, as the inline guard does, and then leave the old one: at no time is neither stored.  No
+ * guard is to pass on the old line any more: step 3 below may have undone what lines_replace() did to its `last`.
+ */
 static struct dd_guard go_over(struct dd_guard old)
 {
     struct dd_guard guard = { dd_thread_self.line, 0 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread's side of the guard, out of line: taking a reader line, going over to a newer one, giving it back at exit.
+ * A thread's side of the guard, out of line: taking a reader line, going over to a newer one.  Giving it back needs
+ * nothing: the kernel marks the line's owner dead when the thread ends, however it ends, and the next thread takes it.
  * The functions that the inline guard calls are in dispatchd.h.
  */
 #ifndef DISPATCHD_THREAD_H

@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 /*
- * A busy reader is inside a guard at nearly every moment and leaves it within nanoseconds: so a wait that has just
- * begun looks so often, and yields in between, before it leaves the rest to the caller's timer.
+ * A busy reader is inside a guard at nearly every moment and leaves it within nanoseconds: so a
+ * wait that has just begun looks so often, and yields in between, before it leaves the rest to the
+ * caller's timer.
  */
 #define LOOKS 16
 
@@ -38,7 +39,8 @@ static int membarrier(int command)
     return syscall(SYS_membarrier, command, 0, 0) < 0 ? -errno : 0;
 }
 
-int grace_new(struct dd_control *control, void (*drain)(void *userdata), void *userdata, struct grace **ret)
+int grace_new(struct dd_control *control, void (*drain)(void *userdata), void *userdata,
+              struct grace **ret)
 {
     struct grace *grace;
     int r = membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
@@ -68,7 +70,7 @@ struct grace *grace_free(struct grace *grace)
     return NULL;
 }
 
-/* ---- whose lines --------------------------------------------------------------------------------------- */
+/* ---- whose lines ---- */
 
 int grace_add(struct grace *grace, struct lines *lines)
 {
@@ -96,29 +98,36 @@ void grace_remove(struct grace *grace, struct lines *lines)
     grace->lines[i] = grace->lines[--grace->count];
 }
 
-/* ---- steps 1 and 2 ------------------------------------------------------------------------------------- */
+/* ---- steps 1 and 2 ---- */
 
 /*
- * 1 bump the epoch.  Release orders the pokes before it.  Its partner is the reader, which loads the epoch,
- *   serialises if it is a new one, and only then fetches the slot: who has seen this epoch executes what was poked.
- *   Bumped before the poke, a reader could remember the epoch and still hold the old slot.
+ * 1 bump the epoch.  Release orders the pokes before it.  Its partner is the reader, which loads
+ *   the epoch, serialises if it is a new one, and only then fetches the slot: who has seen this
+ *   epoch executes what was poked. Bumped before the poke, a reader could remember the epoch and
+ *   still hold the old slot.
  *
- * 2 membarrier: a full barrier in each running thread of all registered processes, and a full one here.  It orders,
- *   in each reader, the store of its line before its load of the epoch, for which the reader itself only has
- *   program order and a store buffer; and here the bump before the loads of step 3.  So of each guard at least one
- *   is true: step 3 sees its line, or it has seen this epoch.  Before the bump, or after step 3, or left out, a
- *   reader whose line is still in its store buffer, and that loaded the old epoch, would be missed, and its code
- *   reused under it.
+ * 2 membarrier: a full barrier in each running thread of all registered processes, and a full one
+ *   here.  It orders, in each reader, the store of its line before its load of the epoch, for which
+ *   the reader itself only has program order and a store buffer; and here the bump before the loads
+ *   of step 3.  So of each guard at least one is true: step 3 sees its line, or it has seen this
+ *   epoch.  Before the bump, or after step 3, or left out, a reader whose line is still in its
+ *   store buffer, and that loaded the old epoch, would be missed, and its code reused under it.
  */
 void grace_publish(struct grace *grace)
 {
     struct grace_waiter *waiter;
 
-    /* The next count would be another generation.  The daemon ends, and the next one begins with a new generation. */
+    /*
+     * The next count would be another generation.  The daemon ends, and the next one begins with a
+     * new generation.
+     */
     if ((uint32_t)grace->epoch == UINT32_MAX)
         abort();
     __atomic_store_n(&grace->control->epoch, ++grace->epoch, __ATOMIC_RELEASE);         /* 1 */
-    /* grace_new has seen the first one work; what may fail since is its memory, and the second, slow one needs none. */
+    /*
+     * grace_new has seen the first one work; what may fail since is its memory, and the second,
+     * slow one needs none.
+     */
     while (membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED) < 0 &&
            membarrier(MEMBARRIER_CMD_GLOBAL) < 0)                                       /* 2 */
         sched_yield();
@@ -134,11 +143,11 @@ void grace_wait(struct grace *grace, struct grace_waiter *waiter)
     STAILQ_INSERT_TAIL(&grace->asked, waiter, next);
 }
 
-/* ---- steps 3 and 4 ------------------------------------------------------------------------------------- */
+/* ---- steps 3 and 4 ---- */
 
 /*
- * 3 the oldest epoch that a thread is still in.  Stops early below `needed`, and looks there first next time, so
- *   that a reader which is stopped for hours costs one look at one process.
+ * 3 the oldest epoch that a thread is still in.  Stops early below `needed`, and looks there first
+ *   next time, so that a reader which is stopped for hours costs one look at one process.
  */
 static uint64_t poll_lines(struct grace *grace, uint64_t needed)
 {
@@ -160,10 +169,11 @@ static uint64_t poll_lines(struct grace *grace, uint64_t needed)
 }
 
 /*
- * The epoch up to which waits are over; 0: not even the first.  What `drain` publishes comes after the look at the
- * lines, which says nothing about it: hence the bound.
- * 4 a process that forked sent its child's lines before it forked, so whatever thread was in the old code when its
- *   line was looked at, and has gone on as a child since, has its message in a socket by now.
+ * The epoch up to which waits are over; 0: not even the first.  What `drain` publishes comes after
+ * the look at the lines, which says nothing about it: hence the bound.
+ * 4 a process that forked sent its child's lines before it forked, so whatever thread was in the
+ *   old code when its line was looked at, and has gone on as a child since, has its message in a
+ *   socket by now.
  */
 static uint64_t find_over(struct grace *grace)
 {

@@ -93,13 +93,14 @@ void lines_set_dead(struct lines *lines)
     lines->dead = true;
 }
 
-/* ---- one line ------------------------------------------------------------------------------------------ */
+/* ---- one line ---- */
 
 /*
- * Acquire, here and for the word: what comes after the look at a line (poison over the code that its thread has left)
- * stays after it.  For the word the partner is the release store of dd_guard_leave, for the owner the kernel's walk
- * over the robust list of a dead thread, or the unlock of one that gave the line back.  Without it the
- * code could be overwritten under the last instructions of a guard.
+ * Acquire, here and for the word: what comes after the look at a line (poison over the code that
+ * its thread has left) stays after it.  For the word the partner is the release store of
+ * dd_guard_leave, for the owner the kernel's walk over the robust list of a dead thread, or the
+ * unlock of one that gave the line back.  Without it the code could be overwritten under the last
+ * instructions of a guard.
  */
 static uint32_t owner_of(const struct dd_line *line)
 {
@@ -112,12 +113,14 @@ static bool owner_is_alive(uint32_t owner)
 }
 
 /*
- * The word first, and the owner only where it matters.  In between the line may have gone to another thread: then
- * that thread took it after the wait's membarrier, sees the wait's epoch in its first guard, and is none of those
- * waited for. The owner is read after end of file was seen, since end_of_file is set before this is called: the
+ * The word first, and the owner only where it matters.  In between the line may have gone to
+ * another thread: then that thread took it after the wait's membarrier, sees the wait's epoch in
+ * its first guard, and is none of those waited for.
+ * The owner is read after end of file was seen, since end_of_file is set before this is called: the
  * other order takes a child that takes its line between the two for one that never did.
  */
-static uint64_t line_oldest(const struct lines *lines, const struct dd_line *line, uint64_t generation)
+static uint64_t line_oldest(const struct lines *lines, const struct dd_line *line,
+                            uint64_t generation)
 {
     uint64_t word = __atomic_load_n(&line->word, __ATOMIC_ACQUIRE);
     uint32_t owner;
@@ -129,15 +132,18 @@ static uint64_t line_oldest(const struct lines *lines, const struct dd_line *lin
         return LINES_NOBODY;
     if (owner == 0 && lines->end_of_file && !lines->adopted)
         return LINES_NOBODY;
-    /* A guard of another generation may be in that generation's text or, before it has seen ours, anywhere. */
+    /*
+     * A guard of another generation may be in that generation's text or, before it has seen ours,
+     * anywhere.
+     */
     return DD_EPOCH_GENERATION(word) == generation ? word : 0;
 }
 
-/* ---- all lines ----------------------------------------------------------------------------------------- */
+/* ---- all lines ---- */
 
 /*
- * Lines at and above `used` were never handed out.  It is raised before a thread's first guard, so a guard that
- * began before the wait's membarrier is below it; any other sees the wait's epoch.
+ * Lines at and above `used` were never handed out.  It is raised before a thread's first guard, so
+ * a guard that began before the wait's membarrier is below it; any other sees the wait's epoch.
  */
 static uint32_t lines_used(const struct lines *lines)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reader lines of one process (layout.h: struct dd_lines), as the daemon sees them: mapped read-only, hostile.
- * Every word is read once, atomically, and no value from it is used as an index or a size without a bound.  A
- * worker that lies in its lines makes the daemon reuse code that it still runs, or keep code that nobody runs; both
- * harm nobody else.
+ * The reader lines of one process (layout.h: struct dd_lines), as the daemon sees them: mapped
+ * read-only, hostile. Every word is read once, atomically, and no value from it is used as an index
+ * or a size without a bound.  A worker that lies in its lines makes the daemon reuse code that it
+ * still runs, or keep code that nobody runs; both harm nobody else.
  *
  * One thread; no function is signal-safe.
  */
@@ -18,9 +18,11 @@
 struct lines;
 
 /*
- * Check and map a descriptor that a worker sent (borrowed; may be closed afterwards).  The result is the caller's.
- * -EINVAL: not a memfd of ordinary pages, wrong size, missing seals or another layout (*reterr_reason says which,
- * a static sentence); -ENOMEM and others of mmap (*reterr_reason is left alone).
+ * Check and map a descriptor that a worker sent (borrowed; may be closed afterwards).  The result
+ * is the caller's.
+ * -EINVAL: not a memfd of ordinary pages, wrong size, missing seals or another layout
+ * (*reterr_reason says which, a static sentence); -ENOMEM and others of mmap(2), and *reterr_reason
+ * is left alone.
  */
 int lines_new(int descriptor, struct lines **ret, const char **reterr_reason);
 
@@ -28,22 +30,24 @@ int lines_new(int descriptor, struct lines **ret, const char **reterr_reason);
 struct lines *lines_free(struct lines *lines);
 
 /*
- * What the owner of the process has found out.  Nothing is ever taken back.  A line's word counts unless its owner
- * is dead, or all its process is, or nobody ever came for it: a forked child's lines are made before the fork, with
- * the forking thread's guard in them, and the fork may fail, or the child die before it takes them. So before these
- * lines are taken for left, in this order: end of file on the child's socket, which nobody holds any more, and only
- * then still no owner (a child that took its lines, and then closed everything, runs on and has one).
+ * What the owner of the process has found out.  Nothing is ever taken back.  A line's word counts
+ * unless its owner is dead, or all its process is, or nobody ever came for it: a forked child's
+ * lines are made before the fork, with the forking thread's guard in them, and the fork may fail,
+ * or the child die before it takes them.
+ * So such lines no longer count after these two, in this order: end of file on the child's socket,
+ * which nobody holds any more, and only then still no owner (a child that took its lines, and then
+ * closed everything, runs on and has one).
  */
-void lines_set_adopted(struct lines *lines);            /* a process has spoken for them: the last rule is done with */
-void lines_set_end_of_file(struct lines *lines);        /* their socket has shown end of file */
-void lines_set_dead(struct lines *lines);               /* a pidfd says that their process has ended */
+void lines_set_adopted(struct lines *lines);        /* a process has spoken for them */
+void lines_set_end_of_file(struct lines *lines);    /* their socket has shown end of file */
+void lines_set_dead(struct lines *lines);           /* a pidfd says that their process has ended */
 
 #define LINES_NOBODY UINT64_MAX
 
 /*
- * The epoch in which the longest guard of this process began: LINES_NOBODY if no thread is inside one, 0 if one is
- * in an unknown epoch or another generation.  Without a membarrier after the poke the answer means nothing
- * (grace.h).
+ * The epoch in which the longest guard of this process began: LINES_NOBODY if no thread is inside
+ * one, 0 if one is in an unknown epoch or another generation.  Without a membarrier after the poke
+ * the answer means nothing (grace.h).
  */
 uint64_t lines_oldest(const struct lines *lines, uint64_t generation);
 

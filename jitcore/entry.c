@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hook's entry.  Which bytes a thread may be executing, by state (the copy is that of the current code):
+ * A hook's entry.  Which bytes a thread may be executing, by state (the copy is that of the current
+ * code):
  *
  *      state        home            copy            an older copy
  *      SETTLED      yes             there is none   released after a grace period
@@ -8,10 +9,11 @@
  *      WRITTEN      no              yes             entry_change_commit()
  *      RETURNED     yes             until a wait
  *
- * Home bytes are written in one place, write_home(), which only the step from MOVED calls: a wait has passed since
- * the slot was poked away from them.  The slot leads to them again in one place, the step from WRITTEN: another wait
- * has passed since they were written.  A change from WRITTEN leaves the new bytes at home unexecuted and goes through
- * both waits again, since MOVED does not say whether the home was ever left.
+ * Home bytes are written in one place, write_home(), which only the step from MOVED calls: a wait
+ * has passed since the slot was poked away from them.  The slot leads to them again in one place,
+ * the step from WRITTEN: another wait has passed since they were written.  A change from WRITTEN
+ * leaves the new bytes at home unexecuted and goes through both waits again, since MOVED does not
+ * say whether the home was ever left.
  */
 #include "entry.h"
 
@@ -27,7 +29,8 @@
 #define ENTRY_SIZE (ENTRY_HOME + ENTRY_HOME_SIZE)
 
 _Static_assert(ENTRY_SIZE % IMAGE_GRANULE == 0, "no byte of the last granule is lost");
-_Static_assert(ENTRY_SLOT % SLOT_SIZE == 0 && ENTRY_HOME == ENTRY_SLOT + SLOT_SIZE, "the home follows the slot");
+_Static_assert(ENTRY_SLOT % SLOT_SIZE == 0 && ENTRY_HOME == ENTRY_SLOT + SLOT_SIZE,
+               "the home follows the slot");
 
 /* A decision tree, and how many bytes it takes wherever it stands. */
 struct code {
@@ -52,20 +55,24 @@ struct entry_change {
     uint64_t copy;
 };
 
-/* ---- code ---------------------------------------------------------------------------------------------- */
+/* ---- code ---- */
 
 /* Emit at image offset `at`; `buffer` NULL only counts.  Returns the bytes emitted. */
-static size_t emit_code(const struct entry *entry, const struct code *code, void *buffer, size_t capacity, uint64_t at)
+static size_t emit_code(const struct entry *entry, const struct code *code, void *buffer,
+                        size_t capacity, uint64_t at)
 {
+    const struct architecture *architecture = image_architecture(entry->image);
     struct emitter emitter;
 
     emitter_init(&emitter, buffer, capacity, at);
-    image_architecture(entry->image)->emit_tree(&emitter, code->cases, code->count, entry->default_verdict);
-    assert(emitter.error == 0);         /* sized before, and an image is smaller than the reach of a branch */
+    architecture->emit_tree(&emitter, code->cases, code->count, entry->default_verdict);
+    /* It was sized before, and an image is smaller than the reach of a branch. */
+    assert(emitter.error == 0);
     return emitter.size;
 }
 
-static int code_new(const struct entry *entry, const struct dispatcher_case *cases, size_t count, struct code *ret)
+static int code_new(const struct entry *entry, const struct dispatcher_case *cases, size_t count,
+                    struct code *ret)
 {
     struct code code = { .count = count };
 
@@ -101,7 +108,7 @@ static void write_home(struct entry *entry)
     emit_code(entry, &entry->code, write, ENTRY_HOME_SIZE, home);
 }
 
-/* ---- the entry ----------------------------------------------------------------------------------------- */
+/* ---- the entry ---- */
 
 static uint64_t slot_value(const struct entry *entry, uint64_t copy)
 {
@@ -114,12 +121,15 @@ static uint64_t slot_value(const struct entry *entry, uint64_t copy)
 /* What the slot holds, unless somebody else wrote it. */
 static uint64_t slot_current(const struct entry *entry)
 {
-    return slot_value(entry, entry->state == ENTRY_MOVED || entry->state == ENTRY_WRITTEN ? entry->copy : IMAGE_NONE);
+    bool jumps = entry->state == ENTRY_MOVED || entry->state == ENTRY_WRITTEN;
+
+    return slot_value(entry, jumps ? entry->copy : IMAGE_NONE);
 }
 
 static int poke_entry(struct entry *entry, uint64_t copy)
 {
-    return poke_slot(entry->image, entry->offset + ENTRY_SLOT, slot_current(entry), slot_value(entry, copy));
+    return poke_slot(entry->image, entry->offset + ENTRY_SLOT, slot_current(entry),
+                     slot_value(entry, copy));
 }
 
 int entry_new(struct image *image, uint32_t default_verdict, struct entry **ret)
@@ -131,7 +141,9 @@ int entry_new(struct image *image, uint32_t default_verdict, struct entry **ret)
 
     if (!entry)
         return -ENOMEM;
-    *entry = (struct entry){ .image = image, .default_verdict = default_verdict, .copy = IMAGE_NONE };
+    entry->image = image;
+    entry->default_verdict = default_verdict;
+    entry->copy = IMAGE_NONE;
     r = image_reserve(image, ENTRY_SIZE, IMAGE_FRESH, &entry->offset);
     if (r < 0) {
         free(entry);
@@ -177,9 +189,10 @@ size_t entry_code_size(const struct entry *entry)
     return entry->code.size;
 }
 
-/* ---- changing ------------------------------------------------------------------------------------------ */
+/* ---- changing ---- */
 
-int entry_prepare(struct entry *entry, const struct dispatcher_case *cases, size_t count, struct entry_change **ret)
+int entry_prepare(struct entry *entry, const struct dispatcher_case *cases, size_t count,
+                  struct entry_change **ret)
 {
     struct entry_change *change = calloc(1, sizeof(*change));
     int r;
@@ -195,7 +208,8 @@ int entry_prepare(struct entry *entry, const struct dispatcher_case *cases, size
         free(change);
         return r;
     }
-    emit_code(entry, &change->code, image_write(entry->image, change->copy), change->code.size, change->copy);
+    emit_code(entry, &change->code, image_write(entry->image, change->copy), change->code.size,
+              change->copy);
     change->entry = entry;
     entry->preparing = true;
     *ret = change;
@@ -233,11 +247,12 @@ int entry_change_commit(struct entry_change *change, uint64_t *ret_replaced)
     return 0;
 }
 
-/* ---- settling ------------------------------------------------------------------------------------------ */
+/* ---- settling ---- */
 
 bool entry_unsettled(const struct entry *entry)
 {
-    return entry->state != ENTRY_SETTLED && (entry->state != ENTRY_MOVED || fits_home(&entry->code));
+    return entry->state != ENTRY_SETTLED &&
+           (entry->state != ENTRY_MOVED || fits_home(&entry->code));
 }
 
 int entry_settle(struct entry *entry)

@@ -6,18 +6,20 @@
  *      +8      slot: falls through to the home, or jumps to a copy elsewhere
  *      +16     home
  *
- * A change writes the new code elsewhere, into fresh bytes, and pokes the slot to it: that is all that a caller
- * waits for.  Settling then moves the code home, off the caller's path, so that the steady state has no extra
- * jump.  Settling needs waits; this module takes the steps and says when a wait is due, the daemon waits.
+ * A change writes the new code elsewhere, into fresh bytes, and pokes the slot to it: that is all
+ * that a caller waits for.  Settling then moves the code home, off the caller's path, so that the
+ * steady state has no extra jump.  Settling needs waits; this module takes the steps and says when
+ * a wait is due, the daemon waits.
  *
  *      state        slot            next step, each after a grace period has passed
  *      SETTLED      fall through    -
- *      MOVED        jump to copy    nobody is in the home: write the copy's code there          -> WRITTEN
- *      WRITTEN      jump to copy    all have serialised since: poke the slot to fall through    -> RETURNED
- *      RETURNED     fall through    nobody is in the copy: release it                           -> SETTLED
+ *      MOVED        jump to copy    nobody is in the home: write its code   -> WRITTEN
+ *      WRITTEN      jump to copy    all have serialised since: poke back    -> RETURNED
+ *      RETURNED     fall through    nobody is in the copy: release it       -> SETTLED
  *
- * A change in any state starts again at MOVED; the copy that it replaces is released after a grace period.  Code that
- * does not fit in the home stays a copy (state MOVED for good: one more jump in each call).
+ * A change in any state starts again at MOVED; the copy that it replaces is released after a grace
+ * period.  Code that does not fit in the home stays a copy (state MOVED for good: one more jump in
+ * each call).
  *
  * Not thread-safe; no function is signal-safe.
  */
@@ -35,14 +37,14 @@
 struct entry;
 
 /*
- * Reserve an entry whose home returns `default_verdict` for all keys.  Its bytes are fresh: hooks may lead to it at
- * once.  Errors of image_reserve; -ENOMEM.
+ * Reserve an entry whose home returns `default_verdict` for all keys.  Its bytes are fresh: hooks
+ * may lead to it at once.  Errors of image_reserve; -ENOMEM.
  */
 int entry_new(struct image *image, uint32_t default_verdict, struct entry **ret);
 
 /*
- * Release an entry and its copy.  Only after a grace period in which no hook led to it, and with no change
- * prepared.  NULL is fine; returns NULL.
+ * Release an entry and its copy.  Only after a grace period in which no hook led to it, and with no
+ * change prepared.  NULL is fine; returns NULL.
  */
 struct entry *entry_free(struct entry *entry);
 
@@ -50,19 +52,23 @@ struct entry *entry_free(struct entry *entry);
 uint64_t entry_offset(const struct entry *entry);
 
 /*
- * A change of an entry's code, prepared: all that can fail has been done.  Emits the tree for `cases` (sorted,
- * distinct; copied) into fresh bytes and reserves what commit needs.  One at a time per entry. -ENOSPC image full;
- * -ENOMEM; other errors of image_reserve.  On error nothing changed. *ret is dropped with entry_change_abort() or
- * used up by entry_change_commit().
+ * A change of an entry's code, prepared: all that can fail has been done.  Emits the tree for
+ * `cases` (sorted, distinct; copied) into fresh bytes and reserves what commit needs.  One at a
+ * time per entry.
+ * -ENOSPC image full; -ENOMEM; other errors of image_reserve.  On error nothing changed.
+ * *ret is dropped with entry_change_abort() or used up by entry_change_commit().
  */
 struct entry_change;
-int entry_prepare(struct entry *entry, const struct dispatcher_case *cases, size_t count, struct entry_change **ret);
-struct entry_change *entry_change_abort(struct entry_change *change);    /* NULL is fine; returns NULL */
+int entry_prepare(struct entry *entry, const struct dispatcher_case *cases, size_t count,
+                  struct entry_change **ret);
+
+/* NULL is fine; returns NULL. */
+struct entry_change *entry_change_abort(struct entry_change *change);
 
 /*
- * Poke.  Cannot fail but for a broken invariant (-ESTALE: somebody else wrote the slot; nothing was changed, and
- * the change was dropped).  Allocates nothing.  *ret_replaced: an image range that no call enters any more, to be
- * given to image_release() after a grace period; IMAGE_NONE: none.
+ * Poke.  Cannot fail but for a broken invariant (-ESTALE: somebody else wrote the slot; nothing was
+ * changed, and the change was dropped).  Allocates nothing.  *ret_replaced: an image range that no
+ * call enters any more, to be given to image_release() after a grace period; IMAGE_NONE: none.
  */
 int entry_change_commit(struct entry_change *change, uint64_t *ret_replaced);
 
@@ -73,9 +79,10 @@ enum entry_state entry_state(const struct entry *entry);
 bool entry_unsettled(const struct entry *entry);
 
 /*
- * Take the next settling step, if there is one.  The caller states that a grace period has begun and ended since
- * the last change or step of this entry.  0: another step remains or all is settled (entry_unsettled()); -ESTALE:
- * somebody else wrote the slot, nothing was changed.  Allocates nothing.
+ * Take the next settling step, if there is one.  The caller states that a grace period has begun
+ * and ended since the last change or step of this entry.  0: another step remains or all is settled
+ * (entry_unsettled()); -ESTALE: somebody else wrote the slot, nothing was changed.  Allocates
+ * nothing.
  */
 int entry_settle(struct entry *entry);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The image's allocator: one bit a granule, one word of bits a page, first fit.  First fit keeps code
- * together, in few pages and few TLB entries.  The books stand beside the image and never in it: what workers
- * map holds code and poison only.
+ * The image's allocator: one bit a granule, one word of bits a page, first fit.  First fit keeps
+ * code together, in few pages and few TLB entries.  The books stand beside the image and never in
+ * it: what workers map holds code and poison only.
  */
 #include "image.h"
 
@@ -18,7 +18,7 @@ _Static_assert(PAGE_GRANULES == 64, "one bit of a uint64_t for each granule of a
 /* The next reservation avoids the colours of so many before it. */
 #define COLOURS 8
 
-/* So many freed bytes are worth a grace period that makes them fresh, however large the stock is. */
+/* So many freed bytes are worth a grace period that makes them fresh, whatever the stock is. */
 #define REFRESH_GRANULES (256 * 1024 / IMAGE_GRANULE)
 
 /* Bit i of each word stands for granule i of the page. */
@@ -52,8 +52,8 @@ static size_t image_pages(const struct image *image)
     return image->granules / PAGE_GRANULES;
 }
 
-int image_new(void *write, size_t size, const struct architecture *architecture, image_populate *populate,
-              void *userdata, struct image **ret)
+int image_new(void *write, size_t size, const struct architecture *architecture,
+              image_populate *populate, void *userdata, struct image **ret)
 {
     struct image *image;
 
@@ -80,7 +80,7 @@ struct image *image_free_all(struct image *image)
     return NULL;
 }
 
-/* ---- searching ----------------------------------------------------------------------------------------- */
+/* ---- searching ---- */
 
 static uint64_t pool_bits(const struct page *page, enum pool pool)
 {
@@ -95,7 +95,7 @@ static uint64_t pool_bits(const struct page *page, enum pool pool)
     return page->free;
 }
 
-/* The first granule at or after `from` that is in the pool (`member`) or is not; image->granules: none. */
+/* First granule from `from` on that is in the pool (`member`) or is not; image->granules: none. */
 static size_t find_granule(const struct image *image, enum pool pool, bool member, size_t from)
 {
     for (size_t i = from; i < image->granules; i = (i | (PAGE_GRANULES - 1)) + 1) {
@@ -135,7 +135,7 @@ static size_t find_place(const struct image *image, enum pool pool, size_t count
     }
 }
 
-/* ---- marking ------------------------------------------------------------------------------------------- */
+/* ---- marking ---- */
 
 static struct page *page_of(struct image *image, size_t granule, uint64_t *ret_bit)
 {
@@ -148,7 +148,7 @@ static enum pool pool_of(const struct page *page, uint64_t bit)
     return page->executed & bit ? POOL_EXECUTED : POOL_FRESH;
 }
 
-/* Number of granules of the reservation that begins at `offset`. Any other offset is a mistake of ours. */
+/* Granules of the reservation that begins at `offset`; any other offset is a mistake of ours. */
 static size_t reservation(struct image *image, uint64_t offset, bool committed)
 {
     size_t start = offset / IMAGE_GRANULE, i = start;
@@ -200,7 +200,7 @@ static void give_back(struct image *image, uint64_t offset, size_t count)
     }
 }
 
-/* ---- transactions -------------------------------------------------------------------------------------- */
+/* ---- transactions ---- */
 
 static int populate_pages(struct image *image, size_t start, size_t count)
 {
@@ -269,7 +269,7 @@ void image_release(struct image *image, uint64_t offset)
     give_back(image, offset, reservation(image, offset, true));
 }
 
-/* ---- the stock of fresh bytes -------------------------------------------------------------------------- */
+/* ---- the stock of fresh bytes ---- */
 
 bool image_refresh_begin(struct image *image)
 {
@@ -309,8 +309,8 @@ void image_usage(const struct image *image, struct image_usage *ret)
             largest = end - start;
     }
     ret->size = image->granules * IMAGE_GRANULE;
-    ret->used = ret->size - (image->stock[POOL_FRESH] + image->stock[POOL_EXECUTED]) * IMAGE_GRANULE;
     ret->fresh = image->stock[POOL_FRESH] * IMAGE_GRANULE;
+    ret->used = ret->size - ret->fresh - image->stock[POOL_EXECUTED] * IMAGE_GRANULE;
     ret->largest = largest * IMAGE_GRANULE;
 }
 

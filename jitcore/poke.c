@@ -24,20 +24,20 @@ int poke_slot(struct image *image, uint64_t slot, uint64_t expect, uint64_t want
     if (__atomic_load_n(quadword, __ATOMIC_RELAXED) != expect)                          /* 1 */
         return -ESTALE;
     /*
-     * Release: the code that the slot leads to is in memory before the slot leads there.  Its partner is the
-     * reader's instruction fetch, which on x86 sees stores in their order.  Without it a thread could jump into
-     * bytes not yet written.
+     * Release: the code that the slot leads to is in memory before the slot leads there.  Its
+     * partner is the reader's instruction fetch, which on x86 sees stores in their order.  Without
+     * it a thread could jump into bytes not yet written.
      */
     __atomic_store_n(quadword, want, __ATOMIC_RELEASE);                                 /* 2 */
     return 0;                                                                           /* 3, 4 */
 }
 
-/* ---- the check of the host ----------------------------------------------------------------------------- */
+/* ---- the check of the host ---- */
 
 #define CHECK_SIZE 0x10000      /* bytes of the image that is executed */
-#define CHECK_COPIES 7          /* pieces of code that the slot leads to, besides the one behind it */
-#define CHECK_EXECUTIONS 1000   /* the child yields after so many, for hosts where it has the parent's processor */
-#define CHECK_POKES 3           /* the child executes at least once during so many pokes; odd: in turn, all code is met */
+#define CHECK_COPIES 7          /* pieces of code besides the one behind the slot */
+#define CHECK_EXECUTIONS 1000   /* then the child yields, in case it has the parent's processor */
+#define CHECK_POKES 3           /* then the child must have executed; odd: it meets all in turn */
 
 /* One page, shared with the child. */
 struct check_shared {
@@ -73,9 +73,10 @@ static int check_emit(struct check *check)
 
     if (r < 0)
         return r;
-    emitter_init(&emitter, image_write(check->image, check->entry), SLOT_SIZE, check->entry);
+    emitter_init(&emitter, image_write(check->image, check->entry), 2 * SLOT_SIZE,
+                 check->entry);
     architecture->emit_landing(&emitter);
-    *(uint64_t *)image_write(check->image, check->entry + SLOT_SIZE) = architecture->slot_fall_through();
+    emit_64(&emitter, architecture->slot_fall_through());
     r = emitter.error ? emitter.error : emit_verdict(check, check->entry + 2 * SLOT_SIZE, 1);
     for (unsigned i = 0; i < CHECK_COPIES && r >= 0; i++) {
         r = image_reserve(check->image, IMAGE_GRANULE, IMAGE_FRESH, &check->copy[i]);
@@ -103,10 +104,12 @@ static int check_begin(struct check *check, const struct architecture *architect
     check->write = mmap(NULL, CHECK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, check->descriptor, 0);
     if (check->write == MAP_FAILED)
         return -errno;
-    check->shared = mmap(NULL, sizeof(*check->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    check->shared = mmap(NULL, sizeof(*check->shared), PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (check->shared == MAP_FAILED)
         return -errno;
-    return image_new(check->write, CHECK_SIZE, architecture, nothing_to_populate, NULL, &check->image);
+    return image_new(check->write, CHECK_SIZE, architecture, nothing_to_populate, NULL,
+                     &check->image);
 }
 
 static void check_end(struct check *check)
@@ -123,7 +126,10 @@ static void check_end(struct check *check)
     errno = saved;
 }
 
-/* The child's life: exit status 0 all verdicts were right, EIO one was wrong, else why it could not execute. */
+/*
+ * The child's life: exit status 0 all verdicts were right, EIO one was wrong, else why it could not
+ * execute.
+ */
 static _Noreturn void check_execute(const struct check *check, pid_t parent)
 {
     const int crashes[] = { SIGILL, SIGTRAP, SIGSEGV, SIGBUS };
@@ -144,10 +150,12 @@ static _Noreturn void check_execute(const struct check *check, pid_t parent)
     code = (uint32_t (*)(void *, uint32_t))(uintptr_t)(text + check->entry);
     while (!__atomic_load_n(&check->shared->stop, __ATOMIC_RELAXED)) {
         uint32_t verdict = code(NULL, 0);
+        uint64_t executions;
 
         if (verdict < 1 || verdict > 1 + CHECK_COPIES)
             _exit(EIO);
-        if (__atomic_add_fetch(&check->shared->executions, 1, __ATOMIC_RELAXED) % CHECK_EXECUTIONS == 0)
+        executions = __atomic_add_fetch(&check->shared->executions, 1, __ATOMIC_RELAXED);
+        if (executions % CHECK_EXECUTIONS == 0)
             sched_yield();
     }
     _exit(0);
@@ -170,7 +178,9 @@ static int check_reap(struct check *check, int options)
     return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-/* Wait until the child has executed once more; where there is one processor it needs ours for that. */
+/*
+ * Wait until the child has executed once more; where there is one processor it needs ours for that.
+ */
 static int check_wait(struct check *check)
 {
     uint64_t executions = __atomic_load_n(&check->shared->executions, __ATOMIC_RELAXED);
@@ -191,12 +201,14 @@ static int check_poke(struct check *check, unsigned pokes)
     int r = 0;
 
     for (unsigned i = 0; i < pokes && r == 0; i++) {
+        unsigned code = i % (CHECK_COPIES + 1);
+
+        if (code < CHECK_COPIES)
+            want = architecture->slot_jump(slot, check->copy[code]);
+        else
+            want = architecture->slot_fall_through();
         if (i % CHECK_POKES == 0)
             r = check_wait(check);
-        if (r == 0 && i % (CHECK_COPIES + 1) == CHECK_COPIES)
-            want = architecture->slot_fall_through();
-        else
-            want = architecture->slot_jump(slot, check->copy[i % (CHECK_COPIES + 1) % CHECK_COPIES]);
         if (r == 0)
             r = poke_slot(check->image, slot, old, want);
         old = want;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The atomic replacement of one instruction slot.  Knows addresses and bytes only: who wants which slot to lead
- * where is its callers' business.
+ * The atomic replacement of one instruction slot.  Knows addresses and bytes only: who wants which
+ * slot to lead where is its callers' business.
  */
 #ifndef JITCORE_POKE_H
 #define JITCORE_POKE_H
@@ -17,17 +17,17 @@
  * Replace the slot at image offset `slot` (8-byte aligned).
  *      1 compare the old bytes with `expect`; other bytes are -ESTALE, and nothing is written
  *      2 store `want` with one aligned 8-byte store
- *      3 make it visible to instruction fetch (nothing to do on x86-64; clean and invalidate elsewhere)
+ *      3 make it visible to instruction fetch (on x86-64 it is; elsewhere clean and invalidate)
  *      4 the caller waits for the readers before it reuses what the slot led to
  * The daemon is the image's only writer, and single-threaded: 1 and 2 need not be one atomic step.
  */
 int poke_slot(struct image *image, uint64_t slot, uint64_t expect, uint64_t want);
 
 /*
- * Does this host execute a slot correctly while another process pokes it?  A child executes one through its own
- * mapping, all the time, for `pokes` pokes.
- * 0; -EIO: a torn or lost instruction was executed; other negative errno: it could not be tried (-EACCES: executable
- * memfds are forbidden).
+ * Does this host execute a slot correctly while another process pokes it?  A child executes one
+ * through its own mapping, all the time, for `pokes` pokes.
+ * 0; -EIO: a torn or lost instruction was executed; other negative errno: it could not be tried
+ * (-EACCES: executable memfds are forbidden).
  * Forks and waits for its child; call it before threads and workers exist.
  */
 int poke_check_host(const struct architecture *architecture, unsigned pokes);

@@ -19,7 +19,7 @@ struct call {
     struct message message;
     struct envelope_call envelope;              /* borrows from message */
     struct json_object *parameters;             /* never NULL */
-    const struct served_interface *served;      /* NULL until found, and so is method; not used once the server is gone */
+    const struct served_interface *served;      /* NULL until found, and so is method; gone with the server */
     const struct interface_member *method;
     struct ucred peer;
     bool answered;
@@ -249,7 +249,7 @@ static void call_handle(struct call *call)
         return;
     }
     json_object_put(call->parameters);
-    call->parameters = call->envelope.parameters ? json_object_get(call->envelope.parameters) : json_object_new_object();
+    call->parameters = json_object_get(call->envelope.parameters) ?: json_object_new_object();
     if (!call_find_method(call))
         return;
     if (parameters_check(call->method->input, call->parameters, 0, &fault) < 0) {

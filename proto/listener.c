@@ -94,7 +94,8 @@ static void listener_admit(struct listener *listener, int descriptor)
     unsigned maximum;
     int r;
 
-    (void)getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length);     /* cannot fail on a connected Unix socket */
+    /* Cannot fail on a connected Unix socket. */
+    (void)getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length);
     if (listener_is_full(listener, peer.uid, &limit, &maximum)) {
         server_log(listener->server, LOG_WARNING, "%s socket: pid %d, uid %u turned away: limit of %u %s reached",
                    listener->options.name, (int)peer.pid, (unsigned)peer.uid, maximum, limit);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See message.h.  json-c parses; what it lets pass and we do not (overlong UTF-8, control characters, NULs that would cut
- * C strings short) and what it does not count (members, exact depth) is decided by a scan of the text before it.
+ * See message.h.  json-c parses; what it lets pass and we do not (overlong UTF-8, control characters, NULs that would
+ * cut C strings short) and what it does not count (members, exact depth) is decided by a scan of the text before it.
  */
 #include "message.h"
 
@@ -108,7 +108,12 @@ int message_take_descriptor(struct message *message, size_t index)
 static size_t utf8_sequence(const unsigned char *text, size_t length)
 {
     const unsigned char first = text[0];
-    const size_t size = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+    const size_t size = first < 0x80   ? 1
+                        : first < 0xC2 ? 0
+                        : first < 0xE0 ? 2
+                        : first < 0xF0 ? 3
+                        : first < 0xF5 ? 4
+                                       : 0;
     const unsigned char low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
     const unsigned char high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
 
@@ -148,9 +153,10 @@ static int scan_string(const unsigned char *text, size_t length, size_t *positio
 }
 
 /*
- * What has to hold before json-c sees the text.  Outside of strings only what JSON has may stand: json-c also knows
- * strings in single quotes, in which everything below would be counted wrong, and NaN.  Members and elements are counted as the characters before them ('{',
- * '[', ','), which is at most one too many for each empty object or array; those cost memory as well.
+ * What has to hold before json-c sees the text.  Outside of strings only what JSON has may stand: json-c also knows NaN,
+ * and strings in single quotes, in which everything below would be counted wrong.
+ * Members and elements are counted as the characters before them ('{', '[', ','), which is one too many for each
+ * empty object or array; those cost memory as well.
  */
 static int scan(const unsigned char *text, size_t length, const struct message_limits *limits)
 {
@@ -217,8 +223,8 @@ int message_parse(const char *text, size_t length, const struct message_limits *
 int message_format(struct json_object *object, char **ret_text, size_t *ret_length)
 {
     size_t length;
-    const char *text = json_object_to_json_string_length(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
-                                                         &length);
+    const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
+    const char *text = json_object_to_json_string_length(object, flags, &length);
     char *copy;
 
     if (!text)

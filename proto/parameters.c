@@ -82,7 +82,7 @@ static int fault_type(const struct check *check, const struct place *place, cons
 static int check_value(const struct check *check, const struct interface_type *type, struct json_object *value,
                        const struct place *place);
 
-/* json-c saturates: what lies beyond 64 bits arrives as INT64_MIN, or above INT64_MAX, where a uint64 still shows it. */
+/* json-c saturates: what lies beyond 64 bits arrives as INT64_MIN, or as a uint64 above INT64_MAX. */
 static int check_int(const struct check *check, struct json_object *value, const struct place *place)
 {
     if (!json_object_is_type(value, json_type_int))

@@ -148,7 +148,9 @@ static int copy_options(struct server *server, const struct server_options *opti
     server->options.product = strdup(options->product ?: "");
     server->options.version = strdup(options->version ?: "");
     server->options.url = strdup(options->url ?: "");
-    return server->options.vendor && server->options.product && server->options.version && server->options.url ? 0 : -ENOMEM;
+    if (!server->options.vendor || !server->options.product || !server->options.version || !server->options.url)
+        return -ENOMEM;
+    return 0;
 }
 
 static void free_server(struct server **server)

@@ -72,10 +72,10 @@ struct method_handler {
 };
 
 /*
- * Serve an interface.  `text`: a .varlink file; it must outlive the server.  `handlers`: an array that ends with a method
- * of NULL, and that outlives the server too.  Must come before server_listen.
- * -EBADMSG: the text is no interface definition; -ENOSYS: a method has no handler; -ENOENT: a handler is for a method that
- * the interface does not have; -EEXIST: served already; -ENOMEM.
+ * Serve an interface.  `text`: a .varlink file.  `handlers`: an array that ends with a method of NULL, and that outlives
+ * the server.  Must come before server_listen.
+ * -EBADMSG: the text is no interface definition; -ENOSYS: a method has no handler; -ENOENT: a handler is for a method
+ * that the interface does not have; -EEXIST: two are for one method, or the interface is served already; -ENOMEM.
  */
 int server_add_interface(struct server *server, const char *text, const struct method_handler *handlers,
                          void *userdata);

@@ -62,7 +62,7 @@ struct served_interface *listener_find_interface(const struct listener *listener
 /* Does a limit on connections forbid one more of this uid?  Then *ret_limit and *ret_maximum say which. */
 bool listener_is_full(const struct listener *listener, uid_t uid, const char **ret_limit, unsigned *ret_maximum);
 
-/* The answer of a limit of this listener: that of its first interface that declares LimitExceeded; NULL if none does. */
+/* LimitExceeded of the listener's first interface that declares it, to be sent; NULL if none does, or no memory. */
 struct json_object *listener_limit_answer(const struct listener *listener, const char *limit, size_t maximum);
 
 /* ---- connection.c -------------------------------------------------------------------------------------- */

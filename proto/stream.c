@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* See stream.h.  Every system call is made with MSG_DONTWAIT: O_NONBLOCK would be the peer's to change, where it shares the socket. */
+/*
+ * See stream.h.  Every system call is made with MSG_DONTWAIT: O_NONBLOCK would be the peer's to change, where it shares
+ * the socket.
+ */
 #include "stream.h"
 
 #include <assert.h>
@@ -190,7 +193,8 @@ ssize_t stream_receive(struct stream *stream, size_t maximum)
     struct ancillary ancillary = {0};
     union control control;
     struct iovec bytes = {.iov_len = maximum && maximum < READ_BYTES ? maximum : READ_BYTES};
-    struct msghdr header = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr header = {
+        .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t n;
     int r;
 

@@ -70,7 +70,8 @@ int stream_queue(struct stream *stream, struct json_object *object, const int *d
 
 /*
  * Send what the socket takes.  0: the queue is empty; -EAGAIN: something is left, try again when it is writable;
- * -EPIPE, -ECONNRESET: nobody reads any more; others: of sendmsg(2).  Descriptors go with the first byte of their message.
+ * -EPIPE, -ECONNRESET: nobody reads any more; others: of sendmsg(2).  Descriptors go with the first byte of their
+ * message.
  */
 int stream_send(struct stream *stream);
 

@@ -24,7 +24,7 @@
  * the epoch ages every value that anybody holds.  Two different OLD values compare equal, which can only skip a
  * serialise, so a protocol that holds here holds with real counts.
  *
- * Options (-D): READERS 1 or 2; HANDLER 0 or 1; FETCH_AHEAD 0 or 1; FRESH_BYTES (another daemon script, below); and
+ * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; FETCH_AHEAD 0 or 1; FRESH_BYTES (another daemon script, below); and
  * the mutations, each at its place in the text.
  */
 #ifndef READERS
@@ -32,6 +32,9 @@
 #endif
 #ifndef HANDLER
 #define HANDLER 1
+#endif
+#ifndef MAY_STOP
+#define MAY_STOP 1
 #endif
 #ifndef FETCH_AHEAD
 #define FETCH_AHEAD 1
@@ -199,12 +202,12 @@ checked:
     }
 }
 
-/* A thread may stop calling at any time: then a wait that depends on it must still end. */
+/* With MAY_STOP a thread may stop calling for ever: then a wait that depends on it must still end. */
 proctype Thread(byte me)
 {
     do
     :: hook_call(me, me, !in_handler[me])
-    :: break
+    :: MAY_STOP -> break
     od
 }
 
@@ -213,7 +216,7 @@ proctype Handler()
     do
     :: atomic { !in_handler[0] -> in_handler[0] = 1 };
        hook_call(0, READERS, true)
-    :: break
+    :: MAY_STOP -> break
     od
 }
 

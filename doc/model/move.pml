@@ -16,13 +16,16 @@
  * Memory, store buffers, stale fetches of the slots and what a check covers: as in guard.pml.  Here the code is not
  * rewritten, so only the slots can be stale; epochs are real counts, since each daemon changes the hook once.
  *
- * Options (-D): READERS 1 or 2; HANDLER 0 or 1; OLD_DAEMON 0 or 1; and the mutations, each at its place.
+ * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; OLD_DAEMON 0 or 1; and the mutations, each at its place.
  */
 #ifndef READERS
 #define READERS 1
 #endif
 #ifndef HANDLER
 #define HANDLER 1
+#endif
+#ifndef MAY_STOP
+#define MAY_STOP 1
 #endif
 #ifndef OLD_DAEMON
 #define OLD_DAEMON 0
@@ -138,12 +141,12 @@ inline hook_call(r, c, runs)
 
 byte freed;                     /* codes that a daemon has freed */
 
-/* A thread may stop calling at any time: then a wait that depends on it must still end. */
+/* With MAY_STOP a thread may stop calling for ever: then a wait that depends on it must still end. */
 proctype Thread(byte me)
 {
     do
     :: hook_call(me, me, !in_handler[me])
-    :: break
+    :: MAY_STOP -> break
     od
 }
 
@@ -152,7 +155,7 @@ proctype Handler()
     do
     :: atomic { !in_handler[0] -> in_handler[0] = 1 };
        hook_call(0, READERS, true)
-    :: break
+    :: MAY_STOP -> break
     od
 }
 

@@ -11,13 +11,16 @@
  *
  * Readers, handler, mover, new daemon, memory and checks: as in move.pml.  The new daemon knows set 2 only.
  *
- * Options (-D): READERS 1 or 2; HANDLER 0 or 1; LINE_PER_WINDOW; and the mutations, each at its place.
+ * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; LINE_PER_WINDOW; and the mutations, each at its place.
  */
 #ifndef READERS
 #define READERS 1
 #endif
 #ifndef HANDLER
 #define HANDLER 1
+#endif
+#ifndef MAY_STOP
+#define MAY_STOP 1
 #endif
 #ifndef NESTED_KEEPS_ONE_LINE
 #define NESTED_KEEPS_ONE_LINE 0         /* 1: a nested enter only checks the epoch, whichever set its line is in */
@@ -219,12 +222,12 @@ inline hook_call(r, c, runs)
 }
 #endif
 
-/* A thread may stop calling at any time: then a wait that depends on it must still end. */
+/* With MAY_STOP a thread may stop calling for ever: then a wait that depends on it must still end. */
 proctype Thread(byte me)
 {
     do
     :: hook_call(me, me, !in_handler[me])
-    :: break
+    :: MAY_STOP -> break
     od
 }
 
@@ -233,7 +236,7 @@ proctype Handler()
     do
     :: atomic { !in_handler[0] -> in_handler[0] = 1 };
        hook_call(0, READERS, true)
-    :: break
+    :: MAY_STOP -> break
     od
 }
 

@@ -2,13 +2,17 @@
 /*
  * tso.pml - x86-TSO store buffers of the readers; included by the other models.
  *
- * The includer defines READERS and TO_MEMORY(r, x), which carries out the store x of reader r.  A buffer holds two
- * stores (a leave and the next enter; a third store waits) and empties in order, at any moment.
+ * The includer defines READERS and TO_MEMORY(r, x), which carries out the store x of reader r.  A buffer empties in
+ * order, at any moment.  It holds BUFFER stores, 1 or 2; one more waits.  Two are a leave and the next enter: while both
+ * are pending, memory still shows the thread as active, so 1 loses no way to be overlooked.
  */
-byte pending[READERS];          /* 0 to 2 */
+#ifndef BUFFER
+#define BUFFER 2
+#endif
+byte pending[READERS];
 byte first[READERS], second[READERS];
 
-#define MAY_STORE(r) (pending[r] < 2)
+#define MAY_STORE(r) (pending[r] < BUFFER)
 
 inline store(r, x)              /* needs MAY_STORE(r) */
 {

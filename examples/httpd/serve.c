@@ -49,10 +49,15 @@ static const struct method {
     { EVHTTP_REQ_DELETE, REQUEST_DELETE, "DELETE" },
 };
 
+static const int stop_signals[] = { SIGTERM, SIGINT };
+
+#define STOP_SIGNALS (sizeof(stop_signals) / sizeof(stop_signals[0]))
+
 struct server {
     struct event_base *base;
     struct evhttp *http;
-    struct evhttp_bound_socket *listener;
+    struct evhttp_bound_socket *listener;       /* NULL once the server stops */
+    struct event *stop[STOP_SIGNALS];
 };
 
 static const struct route *route_find(const char *path)
@@ -151,7 +156,6 @@ static void stop(evutil_socket_t number, short what, void *argument)
 
 static bool server_start(struct server *server, int listener)
 {
-    static const int stop_signals[] = { SIGTERM, SIGINT };
     sigset_t set;
 
     sigemptyset(&set);
@@ -166,23 +170,35 @@ static bool server_start(struct server *server, int listener)
     evhttp_set_max_body_size(server->http, 1 << 20);
     evhttp_set_timeout(server->http, 60);
     evhttp_set_gencb(server->http, answer, NULL);
-    for (size_t i = 0; i < sizeof(stop_signals) / sizeof(stop_signals[0]); i++) {
-        struct event *event = evsignal_new(server->base, stop_signals[i], stop, server);
-
-        if (!event || event_add(event, NULL) < 0)
+    for (size_t i = 0; i < STOP_SIGNALS; i++) {
+        server->stop[i] = evsignal_new(server->base, stop_signals[i], stop, server);
+        if (!server->stop[i] || event_add(server->stop[i], NULL) < 0)
             return false;
         sigaddset(&set, stop_signals[i]);
     }
     return sigprocmask(SIG_UNBLOCK, &set, NULL) == 0;
 }
 
+static void server_done(struct server *server)
+{
+    for (size_t i = 0; i < STOP_SIGNALS; i++)
+        if (server->stop[i])
+            event_free(server->stop[i]);
+    if (server->http)
+        evhttp_free(server->http);
+    if (server->base)
+        event_base_free(server->base);
+}
+
 int serve(int listener)
 {
     struct server server = { 0 };
+    int result = 1;
 
-    if (!server_start(&server, listener)) {
+    if (server_start(&server, listener))
+        result = event_base_dispatch(server.base) < 0;
+    else
         fprintf(stderr, "httpd: cannot set up the HTTP server (worker %d): out of memory or descriptors\n", (int)getpid());
-        return 1;
-    }
-    return event_base_dispatch(server.base) < 0;
+    server_done(&server);
+    return result;
 }

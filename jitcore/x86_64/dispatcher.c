@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stands in an entry, on x86-64: landing pad, slot, decision tree; and what stands where nothing is.
+ * What stands in an entry, on x86-64: landing pad, slot, decision tree; and what stands where
+ * nothing is.
  *
- * A hook is called as uint32_t entry(void *context, uint32_t key): context in rdi, key in esi, verdict in eax.  A
- * program takes the context in rdi too, so the way from the tree to it is one conditional jump, and it returns to
- * the hook's caller.
+ * A hook is called as uint32_t entry(void *context, uint32_t key): context in rdi, key in esi,
+ * verdict in eax.  A program takes the context in rdi too, so the way from the tree to it is one
+ * conditional jump, and it returns to the hook's caller.
  */
 #include "x86_64.h"
 
@@ -14,13 +15,13 @@
 
 #include "../poke.h"
 
-/* ---- the tree ------------------------------------------------------------------------------------------ */
+/* ---- the tree ---- */
 
 /*
- * So many keys are compared one after another at each leaf.  Measured from 1 to 6: alike for one hot key, and 4 is
- * the first where keys that arrive in no order cost less (10.4 ns instead of 11.2 among 8 keys, 18.7 instead of
- * 20.5 among 64) and the tree is small (759 bytes for 64 keys instead of 935 and 1303); beyond it nothing is
- * gained.
+ * So many keys are compared one after another at each leaf.  Measured from 1 to 6: alike for one
+ * hot key, and 4 is the first where keys that arrive in no order cost less (10.4 ns instead of 11.2
+ * among 8 keys, 18.7 instead of 20.5 among 64) and the tree is small (759 bytes for 64 keys instead
+ * of 935 and 1303); beyond it nothing is gained.
  */
 #define LEAF_CASES 4
 
@@ -28,7 +29,7 @@
 static void emit_compare(struct emitter *emitter, uint32_t key)
 {
     if ((uint32_t)(int8_t)key == key) {
-        emit_bytes(emitter, (const uint8_t[]){ 0x83, 0xfe, (uint8_t)key }, 3);  /* imm8, sign-extended */
+        emit_bytes(emitter, (const uint8_t[]){ 0x83, 0xfe, (uint8_t)key }, 3);  /* sign-extended */
     } else {
         emit_bytes(emitter, (const uint8_t[]){ 0x81, 0xfe }, 2);
         emit_32(emitter, key);
@@ -82,7 +83,10 @@ static size_t default_size(uint32_t verdict)
     return verdict == 0 ? 3 : 6;
 }
 
-/* Sizes follow from the keys alone, not from where the tree stands: each jump gets its short form where it reaches. */
+/*
+ * Sizes follow from the keys alone, not from where the tree stands: each jump gets its short form
+ * where it reaches.
+ */
 static size_t tree_size(const struct dispatcher_case *cases, size_t count, uint32_t default_verdict)
 {
     size_t half = count / 2, low, size = default_size(default_verdict);
@@ -131,9 +135,12 @@ void x86_64_emit_tree(struct emitter *emitter, const struct dispatcher_case *cas
     emit_subtree(emitter, cases, count, default_verdict);
 }
 
-/* ---- landing pad, slot, poison ------------------------------------------------------------------------- */
+/* ---- landing pad, slot, poison ---- */
 
-/* endbr64, and a nop to the next quadword: where control-flow enforcement is on, an indirect call must land here. */
+/*
+ * endbr64, and a nop to the next quadword: where control-flow enforcement is on, an indirect call
+ * must land here.
+ */
 void x86_64_emit_landing(struct emitter *emitter)
 {
     assert(emitter_position(emitter) % SLOT_SIZE == 0);
@@ -141,8 +148,8 @@ void x86_64_emit_landing(struct emitter *emitter)
 }
 
 /*
- * One nop of eight bytes, and not one of five with padding behind it: a thread that was interrupted between two
- * instructions of a slot would resume in the middle of what was poked meanwhile.
+ * One nop of eight bytes, and not one of five with padding behind it: a thread that was interrupted
+ * between two instructions of a slot would resume in the middle of what was poked meanwhile.
  */
 uint64_t x86_64_slot_fall_through(void)
 {

@@ -22,7 +22,7 @@ import time
 from tap import BUILD_DIR
 
 DISPATCHD = os.path.join(BUILD_DIR, "daemon/dispatchd")
-DISPATCHCTL = os.path.join(BUILD_DIR, "ctl/dispatchctl")
+DISPATCHCTL = os.environ.get("CTL_WRAPPER", "").split() + [os.path.join(BUILD_DIR, "ctl/dispatchctl")]
 WORKER = os.path.join(BUILD_DIR, "tests/e2e/worker")
 
 
@@ -193,7 +193,7 @@ class Daemon:
 
     def close(self, failed=False):
         for worker in self.workers:
-            worker.kill()
+            worker.end()
         if self.process and self.process.poll() is None:
             status = self.stop()
             assert failed or status == 0, f"dispatchd ended with {status}:\n{self.log()}"
@@ -213,6 +213,7 @@ class Worker:
         self.process = subprocess.Popen(wrapper + [executable], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         env=environment, text=True, bufsize=1, preexec_fn=preexec)
         self.pid = self.process.pid
+        self.wrapped = bool(wrapper)
         if open_now:
             self.do("open")
 
@@ -238,6 +239,16 @@ class Worker:
         self.process.wait(60)
         self.process.stdin.close()
         self.process.stdout.close()
+
+
+    def end(self):
+        """Under a checker the worker must come to its own end, to be told what was found."""
+        if self.wrapped and self.alive():
+            self.process.send_signal(signal.SIGCONT)
+            self.do("exit")
+            status = self.process.wait(60)
+            assert status == 0, f"the worker ended with {status}"
+        self.kill()
 
 
 def wait_until(condition, what, seconds=60):

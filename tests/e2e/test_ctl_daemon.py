@@ -17,7 +17,7 @@ def object_of(name):
 
 
 def ctl(daemon, *arguments):
-    return subprocess.run([DISPATCHCTL, "--socket", daemon.control_path, *arguments], capture_output=True, text=True,
+    return subprocess.run([*DISPATCHCTL, "--socket", daemon.control_path, *arguments], capture_output=True, text=True,
                           timeout=60)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# Builds the tree out of the source and counts test results. To be sourced by bash, with the top of the source as
-# working directory.
+# Builds the tree out of the source and counts test results. To be sourced by bash after packages.sh, with the top of
+# the source as working directory.
 
 # tree_quietly LOG COMMAND...: output goes to the log; its end is shown if the command fails.
 tree_quietly()
@@ -15,17 +15,20 @@ tree_quietly()
     fi
 }
 
-# tree_build DIRECTORY CONFIGURE-OPTION...: configure the directory once, then make all.
+# tree_build DIRECTORY CONFIGURE-OPTION...: configure the directory, then make all. Configures again when packages came
+# or went, since configure leaves out what it finds no library for.
 tree_build()
 {
-    local directory=$1 started=$SECONDS
+    local directory=$1 started=$SECONDS missing
     shift
     mkdir -p "$directory"
     if [[ ! -e configure ]]; then
         tree_quietly "$directory/autoreconf.log" autoreconf -fi || return
     fi
-    if [[ ! -e $directory/config.status ]]; then
+    missing=$(packages_missing build test)
+    if [[ ! -e $directory/config.status || $(cat "$directory/missing-packages" 2>/dev/null) != "$missing" ]]; then
         (cd "$directory" && tree_quietly configure.log ../configure --quiet "$@") || return
+        echo "$missing" >"$directory/missing-packages"
     fi
     tree_quietly "$directory/make.log" make -C "$directory" -j"$(nproc)" || return
     echo "Built in $directory/ in $((SECONDS - started)) s"
@@ -47,8 +50,8 @@ tree_test()
         tail -n 40 "$directory/$target.log"
     fi
     if ((f)); then
-        find "$directory" -name '*.log' -exec grep -H -E '^(not ok|Bail out!|ERROR|FAIL)' {} + |
-            grep -v "/$target.log:\|/test-suite.log:" | head -n 40
+        grep -l -E ':test-result: (FAIL|XPASS|ERROR)' $(find "$directory" -name '*.trs') | sed 's/\.trs$/.log/' |
+            xargs grep -H -E -A 12 '^(not ok|Bail out!|ERROR)' | head -n 100
     fi
     echo "$directory $target: $p passed, $f failed, $s skipped ($((SECONDS - started)) s)"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

@@ -57,7 +57,7 @@ log=$root/check.log
 started=$SECONDS
 in_root ./check "$log"
 status=$?
-output "$log" | tail -n 40 | sed 's/^/# /'
+output "$log" | tail -n 110 | sed 's/^/# /'
 echo "# ./check took $((SECONDS - started)) s, packages included"
 ok "check exits with 0" [ $status = 0 ]
 ok "check ends with its summary" grep -Eqx '[0-9]+ passed, 0 failed(, [0-9]+ skipped)?' <(output "$log" | tail -n 1)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The blocking client, against daemons that answer, stay silent, lie, and die. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -23,6 +22,7 @@
 
 #include "caller.h"
 #include "interface.h"
+#include "process.h"
 #include "util.h"
 
 #define SOON_MS 10000       /* never reached where something answers */
@@ -37,17 +37,6 @@ struct fixture {
     int daemon;             /* the daemon's end */
     unsigned descriptors;
 };
-
-static unsigned count_descriptors(void)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    while (readdir(directory))
-        n++;
-    closedir(directory);
-    return n;
-}
 
 static struct fixture begin(void)
 {
@@ -318,9 +307,9 @@ static void test_refusal_of_a_long_message_arrives(void **state)
 
         caller_free(fixture.caller);
         if (recv(fixture.daemon, some, sizeof some, 0) != sizeof some)
-            _exit(1);
+            leave(false);
         say(&fixture, "{\"error\":\"org.example.Test.No\",\"parameters\":{\"why\":\"too long\"}}");
-        _exit(0);
+        leave(true);
     }
     close(fixture.daemon);
     fixture.daemon = -EBADF;
@@ -357,7 +346,7 @@ static void test_signals_do_not_matter(void **state)
         (void)recv(fixture.daemon, some, sizeof some, 0);
         usleep(50000);
         say(&fixture, "{\"parameters\":{\"n\":1}}");
-        _exit(0);
+        leave(true);
     }
     assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
     assert_int_equal(ask(&fixture, SOON_MS, &reply), 0);

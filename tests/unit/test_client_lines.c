@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reader lines: handed out once, given back at exit or death, replaced under running guards, carried over a fork. */
+/* Reader lines: handed out once, taken back when a thread ends, replaced under running guards, carried over a fork. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,10 +49,7 @@ static struct dd_line *claim(void)
 
 static void release(struct dd_line *line)
 {
-    sigset_t saved = signals_block();
-
-    lines_release(line);
-    signals_restore(&saved);
+    pthread_mutex_unlock(&line->owner);
 }
 
 /* A guard that has a line: there are enough. */
@@ -110,7 +108,7 @@ static void test_each_thread_has_its_own(void **state)
             assert_true(lines_is_current(line[i]));
             assert_true(i == 0 || line[i] != line[i - 1]);
         }
-        assert_int_equal(lines->map->used, THREADS);    /* given back at exit: the next round uses no more */
+        assert_int_equal(lines->map->used, THREADS);    /* taken back: the next round uses no more */
     }
 }
 
@@ -120,7 +118,7 @@ static void *claim_and_die(void *ret)
 
     line->word = 99;                    /* as if inside a guard */
     *(struct dd_line **)ret = line;
-    return NULL;                        /* not released: there is no exit key for what was claimed by hand */
+    return NULL;
 }
 
 static void test_dead_owner(void **state)
@@ -306,6 +304,22 @@ static void test_replaced_under_load(void **state)
 
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
+/* What is not copied by fork, or any clone: a line belongs to one process. */
+static void test_not_inherited(void **state)
+{
+    struct lines *lines = fresh_lines();
+    unsigned char residency;
+    pid_t child;
+    int status;
+
+    assert_int_equal(mincore(lines->map, 4096, &residency), 0);
+    child = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    if (child == 0)
+        _exit(mincore(lines->map, 4096, &residency) < 0 && errno == ENOMEM ? 0 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 /* 0, or which check failed. */
 static int check_child(const struct dd_guard *guard, struct dd_line *line, uint64_t word, pid_t parent)
 {
@@ -413,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_replaced_inside_a_guard),
         cmocka_unit_test(test_replaced_by_a_handler),
         cmocka_unit_test(test_replaced_under_load),
+        cmocka_unit_test(test_not_inherited),
         cmocka_unit_test(test_fork_inside_a_guard),
         cmocka_unit_test(test_fork_without_descriptors),
     };

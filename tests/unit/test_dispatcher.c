@@ -20,7 +20,8 @@
 static struct text text;
 static uint64_t target[TARGETS];        /* code that returns its index + 1 */
 
-static uint64_t place(const struct dispatcher_case *cases, size_t count, uint32_t verdict, size_t *ret_size)
+static uint64_t place(const struct dispatcher_case *cases, size_t count, uint32_t verdict,
+                      size_t *ret_size)
 {
     struct emitter emitter;
     uint64_t offset;
@@ -57,12 +58,14 @@ static int teardown(void **state)
 
 static int compare_keys(const void *a, const void *b)
 {
-    uint32_t first = ((const struct dispatcher_case *)a)->key, second = ((const struct dispatcher_case *)b)->key;
+    uint32_t first = ((const struct dispatcher_case *)a)->key,
+             second = ((const struct dispatcher_case *)b)->key;
 
     return (first > second) - (first < second);
 }
 
-static uint32_t find(const struct dispatcher_case *cases, size_t count, uint32_t key, uint32_t verdict)
+static uint32_t find(const struct dispatcher_case *cases, size_t count, uint32_t key,
+                     uint32_t verdict)
 {
     for (size_t low = 0, high = count; low < high;) {
         size_t middle = (low + high) / 2;
@@ -89,26 +92,36 @@ static void check_tree(struct dispatcher_case *cases, size_t count, uint32_t ver
     for (int mapping = 0; mapping < 2; mapping++) {
         for (size_t i = 0; i < count; i++)
             for (uint32_t k = cases[i].key - 1, n = 0; n < 3; k++, n++)
-                assert_int_equal(text_call(&text, mapping, tree, NULL, k), find(cases, count, k, verdict));
+                assert_int_equal(text_call(&text, mapping, tree, NULL, k),
+                                 find(cases, count, k, verdict));
         assert_int_equal(text_call(&text, mapping, tree, NULL, 0), find(cases, count, 0, verdict));
-        assert_int_equal(text_call(&text, mapping, tree, NULL, UINT32_MAX), find(cases, count, UINT32_MAX, verdict));
-        assert_int_equal(text_call(&text, mapping, tree, NULL, INT32_MAX), find(cases, count, INT32_MAX, verdict));
+        assert_int_equal(text_call(&text, mapping, tree, NULL, UINT32_MAX),
+                         find(cases, count, UINT32_MAX, verdict));
+        assert_int_equal(text_call(&text, mapping, tree, NULL, INT32_MAX),
+                         find(cases, count, INT32_MAX, verdict));
     }
     image_release(text.image, tree);
 }
 
-/* Up to `count` distinct keys of one kind: close together, small, spread over all, or at the ends. */
+/*
+ * Up to `count` distinct keys of one kind: close together, small, spread over all, or at the ends.
+ */
 static size_t random_cases(struct dispatcher_case *cases, size_t count, int kind)
 {
-    static const uint32_t ends[] = { 0, 1, 126, 127, 128, 129, 0x7ffffffe, 0x7fffffff, 0x80000000, 0x80000001,
-                                     0xffffff7e, 0xffffff7f, 0xffffff80, 0xffffff81, 0xfffffffe, 0xffffffff };
+    static const uint32_t ends[] = { 0,          1,          126,        127,
+                                     128,        129,        0x7ffffffe, 0x7fffffff,
+                                     0x80000000, 0x80000001, 0xffffff7e, 0xffffff7f,
+                                     0xffffff80, 0xffffff81, 0xfffffffe, 0xffffffff };
     uint32_t base = (uint32_t)rand() * 2654435761u;
     size_t distinct = 0;
 
     for (size_t i = 0; i < count; i++) {
         uint32_t random = (uint32_t)rand() << 17 ^ (uint32_t)rand();
 
-        cases[i].key = kind == 0 ? base + (uint32_t)i : kind == 1 ? random % 300 : kind == 2 ? random : ends[random % 16];
+        cases[i].key = kind == 0   ? base + (uint32_t)i
+                       : kind == 1 ? random % 300
+                       : kind == 2 ? random
+                                   : ends[random % 16];
         cases[i].target = target[random / 16 % TARGETS];
     }
     qsort(cases, count, sizeof(*cases), compare_keys);

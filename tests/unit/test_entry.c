@@ -2,10 +2,10 @@
 /*
  * Entries: the states, and that no byte is written under a thread that may be executing it.
  *
- * Readers are simulated.  One enters by looking where the slot leads, and from then on executes there, at either of
- * two mappings, what it found: until it leaves, the code must answer as it did when the reader entered.  Between
- * looking and the first instruction a real thread can be stopped for as long.  A grace period has passed when no
- * reader is left that entered before it began.
+ * Readers are simulated.  One enters by looking where the slot leads, and from then on executes
+ * there, at either of two mappings, what it found: until it leaves, the code must answer as it did
+ * when the reader entered.  Between looking and the first instruction a real thread can be stopped
+ * for as long.  A grace period has passed when no reader is left that entered before it began.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -48,7 +48,8 @@ static int prepare(struct entry *entry, struct version version, struct entry_cha
     static struct dispatcher_case cases[KEYS];
 
     for (uint32_t k = 0; k < version.count; k++)
-        cases[k] = (struct dispatcher_case){ .key = k, .target = target[(k + version.number) % TARGETS] };
+        cases[k] =
+            (struct dispatcher_case){ .key = k, .target = target[(k + version.number) % TARGETS] };
     return entry_prepare(entry, cases, version.count, ret);
 }
 
@@ -111,9 +112,10 @@ static struct entry *new_entry(void)
     return entry;
 }
 
-/* ---- the states ---------------------------------------------------------------------------------------- */
+/* ---- the states ---- */
 
-static const struct version none = { 0, 0 }, first = { 1, 20 }, second = { 2, 33 }, large = { 3, KEYS };
+static const struct version none = { 0, 0 }, first = { 1, 20 }, second = { 2, 33 },
+                            large = { 3, KEYS };
 
 static void test_new_entry_returns_its_default(void **state)
 {
@@ -129,7 +131,8 @@ static void test_new_entry_returns_its_default(void **state)
 
 static void test_settling(void **state)
 {
-    static const enum entry_state states[] = { ENTRY_MOVED, ENTRY_WRITTEN, ENTRY_RETURNED, ENTRY_SETTLED };
+    static const enum entry_state states[] = { ENTRY_MOVED, ENTRY_WRITTEN, ENTRY_RETURNED,
+                                               ENTRY_SETTLED };
     struct entry *entry = new_entry();
     struct image_usage before, after;
 
@@ -198,7 +201,8 @@ static void test_foreign_slot_changes_nothing(void **state)
     struct entry *entry = new_entry();
     struct entry_change *prepared;
     struct image_usage before, after;
-    uint64_t replaced = 12345, *slot = image_write(text.image, entry_offset(entry) + SLOT_SIZE), good = *slot;
+    uint64_t replaced = 12345, *slot = image_write(text.image, entry_offset(entry) + SLOT_SIZE),
+             good = *slot;
 
     image_usage(text.image, &before);
     assert_int_equal(prepare(entry, first, &prepared), 0);
@@ -222,14 +226,15 @@ static void test_foreign_slot_changes_nothing(void **state)
     entry_free(entry);
 }
 
-/* ---- a full image -------------------------------------------------------------------------------------- */
+/* ---- a full image ---- */
 
 /* Leave `room` bytes, at most, and those contiguous and fresh. */
 static size_t fill(uint64_t *filled, size_t size, size_t room)
 {
     size_t count = 0;
 
-    while (count < size && image_reserve(text.image, count == 0 ? room : IMAGE_GRANULE, IMAGE_FRESH, &filled[count]) == 0)
+    while (count < size && image_reserve(text.image, count == 0 ? room : IMAGE_GRANULE, IMAGE_FRESH,
+                                         &filled[count]) == 0)
         count++;
     assert_true(count < size);
     image_abort(text.image, filled[0]);
@@ -291,7 +296,7 @@ static void test_settling_stays_at_home(void **state)
     entry_free(entry);
 }
 
-/* ---- random changes and steps under simulated readers -------------------------------------------------- */
+/* ---- random changes and steps under simulated readers ---- */
 
 #define READERS 4
 #define GARBAGE 64
@@ -333,7 +338,8 @@ static uint64_t slot_target(const struct entry *entry)
     if (value == architecture_native()->slot_fall_through())
         return slot + SLOT_SIZE;
     memcpy(&distance, (char *)image_write(text.image, slot) + 1, sizeof(distance));
-    assert_int_equal(value, architecture_native()->slot_jump(slot, slot + 5 + (uint64_t)(int64_t)distance));
+    assert_int_equal(
+        value, architecture_native()->slot_jump(slot, slot + 5 + (uint64_t)(int64_t)distance));
     return slot + 5 + (uint64_t)(int64_t)distance;
 }
 
@@ -350,7 +356,8 @@ static void reader_step(struct world *world, struct reader *reader)
 
 static void change_step(struct world *world)
 {
-    struct version version = { world->version.number + 1, (uint32_t)rand() % (rand() % 4 ? 60 : KEYS) };
+    struct version version = { world->version.number + 1,
+                               (uint32_t)rand() % (rand() % 4 ? 60 : KEYS) };
     struct entry_change *prepared;
     uint64_t replaced;
 

@@ -26,7 +26,7 @@
 #define GENERATION 7
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-/* ---- what a daemon has --------------------------------------------------------------------------------- */
+/* ---- what a daemon has ---- */
 
 static struct dd_control *control;      /* shared with the readers */
 static struct grace *grace;
@@ -42,7 +42,8 @@ static void drain(void *userdata)
 
 static int setup(void **state)
 {
-    control = mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    control =
+        mmap(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (control == MAP_FAILED)
         return -1;
     control->epoch = DD_EPOCH(GENERATION, 1);
@@ -79,7 +80,7 @@ static void ask(struct wait *wait)
     grace_wait(grace, &wait->waiter);
 }
 
-/* ---- what a worker has --------------------------------------------------------------------------------- */
+/* ---- what a worker has ---- */
 
 struct process {
     int descriptor;
@@ -118,7 +119,8 @@ static void process_init(struct process *process, uint32_t used)
 
     *process = (struct process){ .descriptor = make_memfd(DD_LINES_MAGIC, DD_LINES_SIZE, SEALS) };
     assert_true(process->descriptor >= 0);
-    process->map = mmap(NULL, DD_LINES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, process->descriptor, 0);
+    process->map =
+        mmap(NULL, DD_LINES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, process->descriptor, 0);
     assert_ptr_not_equal(process->map, MAP_FAILED);
     process->map->used = used;
     for (uint32_t i = 0; i < used; i++)
@@ -147,8 +149,8 @@ static void set_word(struct process *process, uint64_t word)
 }
 
 /*
- * A reader does what it is told, one letter at a time, and answers each: (o)wn line 0, (e)nter, (l)eave, e(x)ec.
- * At (x) the pipe's end of file is the answer.
+ * A reader does what it is told, one letter at a time, and answers each: (o)wn line 0, (e)nter,
+ * (l)eave, e(x)ec. At (x) the pipe's end of file is the answer.
  */
 static _Noreturn void reader_main(struct process *process, int command, int answer)
 {
@@ -213,7 +215,7 @@ static void process_kill(struct process *process)
     assert_int_equal(waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOWAIT), 0);
 }
 
-/* ---- lines: what is accepted --------------------------------------------------------------------------- */
+/* ---- lines: what is accepted ---- */
 
 static void check_refused(int descriptor)
 {
@@ -247,7 +249,7 @@ static void test_bad_descriptors_are_refused(void **state)
     check_refused(ends[1]);
     check_refused(open("/dev/zero", O_RDONLY));
     huge = memfd_create("test-lines", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
-    if (huge >= 0)                              /* kernels without huge pages have nothing to refuse */
+    if (huge >= 0) /* kernels without huge pages have nothing to refuse */
         check_refused(huge);
 }
 
@@ -266,7 +268,7 @@ static void test_hostile_words_are_bounded(void **state)
     process_done(&process);
 }
 
-/* ---- lines: which of them count ------------------------------------------------------------------------ */
+/* ---- lines: which of them count ---- */
 
 static void test_line_counts_by_epoch(void **state)
 {
@@ -369,7 +371,10 @@ static void test_lines_that_nobody_took_count_until_end_of_file(void **state)
     end_child(&process);
 }
 
-/* The child takes its lines after they were seen without an owner, and then closes its socket: it lives. */
+/*
+ * The child takes its lines after they were seen without an owner, and then closes its socket: it
+ * lives.
+ */
 static void test_lines_taken_before_end_of_file_count(void **state)
 {
     struct process process;
@@ -412,7 +417,7 @@ static void test_end_of_file_means_nothing_for_adopted_lines(void **state)
     end_child(&process);
 }
 
-/* ---- grace periods ------------------------------------------------------------------------------------- */
+/* ---- grace periods ---- */
 
 static void test_wait_without_readers(void **state)
 {
@@ -482,7 +487,10 @@ static void test_stopped_reader_delays_only_waits(void **state)
         assert_true(grace_poll(grace));
     assert_true(lines_holding(process.lines, grace_awaited(grace)));
     assert_int_equal(first.over + second.over, 0);
-    /* It goes on, and enters again before the daemon looks: the waits up to then are over, in order. */
+    /*
+     * It goes on, and enters again before the daemon looks: the waits up to then are over, in
+     * order.
+     */
     kill(process.pid, SIGCONT);
     tell(&process, "le");
     ask(&third);
@@ -515,7 +523,7 @@ static void test_removed_lines_hold_nothing(void **state)
     assert_int_equal(wait.over, 1);
 }
 
-/* ---- draining ------------------------------------------------------------------------------------------ */
+/* ---- draining ---- */
 
 static struct process forked;
 static unsigned forks;
@@ -548,7 +556,9 @@ static void test_lines_that_come_while_draining_are_waited_for(void **state)
 static struct process busy;
 static struct wait inner;
 
-/* After the lines were looked at, a reader enters; then a message makes the daemon poke, and wait. */
+/*
+ * After the lines were looked at, a reader enters; then a message makes the daemon poke, and wait.
+ */
 static void drain_begins_another_wait(void)
 {
     drain_hook = NULL;
@@ -602,12 +612,12 @@ static void test_over_may_wait_again_and_free(void **state)
     assert_int_equal(grace_completed(grace), 2);
 }
 
-/* ---- the barriers -------------------------------------------------------------------------------------- */
+/* ---- the barriers ---- */
 
 /*
- * A reader as fast as it can: inside a guard that began in epoch e, no wait for a later one may be over.  Only the
- * membarrier makes this true.  Stores that miss the cache keep the one to the line waiting in the store buffer, so
- * that without the membarrier this test fails.
+ * A reader as fast as it can: inside a guard that began in epoch e, no wait for a later one may be
+ * over.  Only the membarrier makes this true.  Stores that miss the cache keep the one to the line
+ * waiting in the store buffer, so that without the membarrier this test fails.
  */
 struct race {
     uint64_t over;              /* the epoch up to which waits are over */
@@ -679,7 +689,9 @@ static void test_no_wait_is_over_inside_an_older_guard(void **state)
     assert_true(process.pid >= 0);
     if (process.pid == 0)
         racing_reader(&process);
-    for (int i = 0; i < RACE_WAITS && __atomic_load_n(&race->overlaps, __ATOMIC_RELAXED) < RACE_OVERLAPS; i++) {
+    for (int i = 0;
+         i < RACE_WAITS && __atomic_load_n(&race->overlaps, __ATOMIC_RELAXED) < RACE_OVERLAPS;
+         i++) {
         grace_wait(grace, &waiter);
         while (grace_poll(grace))
             sched_yield();

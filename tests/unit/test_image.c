@@ -61,7 +61,7 @@ static uint64_t reserve(struct image *image, size_t size, enum image_bytes kind)
     return offset;
 }
 
-/* ---- one property each --------------------------------------------------------------------------------- */
+/* ---- one property each ---- */
 
 static void test_bytes_are_fresh_once(void **state)
 {
@@ -177,7 +177,7 @@ static void test_frozen_image_is_not_written(void **state)
     image_free_all(image);
 }
 
-/* ---- refreshing ---------------------------------------------------------------------------------------- */
+/* ---- refreshing ---- */
 
 /* Commit and release all: enough to be worth a refresh. */
 static void wear_out(struct image *image)
@@ -239,7 +239,7 @@ static void test_refresh_excludes_what_was_used_meanwhile(void **state)
     image_free_all(image);
 }
 
-/* ---- random operations against a model ----------------------------------------------------------------- */
+/* ---- random operations against a model ---- */
 
 enum model_state { FREE, RESERVED, COMMITTED };
 
@@ -268,7 +268,8 @@ static size_t longest(const struct model *model, enum image_bytes kind)
 
 static void model_reserve(struct model *model, struct image *image)
 {
-    size_t size = (size_t)(1 + rand() % (rand() % 4 ? 1000 : 12000)), count = (size + IMAGE_GRANULE - 1) / IMAGE_GRANULE;
+    size_t size = (size_t)(1 + rand() % (rand() % 4 ? 1000 : 12000)),
+           count = (size + IMAGE_GRANULE - 1) / IMAGE_GRANULE;
     enum image_bytes kind = rand() % 2 ? IMAGE_FRESH : IMAGE_ANY;
     uint64_t offset;
     int r = image_reserve(image, size, kind, &offset);
@@ -325,7 +326,8 @@ static void model_refresh(struct model *model, struct image *image)
         image_refresh_end(image);
     for (size_t i = 0; i < GRANULES; i++) {
         if (begin)
-            model->granule[i].resting = model->granule[i].state == FREE && model->granule[i].executed;
+            model->granule[i].resting =
+                model->granule[i].state == FREE && model->granule[i].executed;
         else if (model->granule[i].resting)
             model->granule[i].executed = model->granule[i].resting = false;
     }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages, the reader, the stream and the envelope: what a hostile peer can put into a socket. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -20,23 +19,12 @@
 
 #include "envelope.h"
 #include "message.h"
+#include "process.h"
 #include "reader.h"
 #include "stream.h"
 #include "util.h"
 
 /* ---- descriptors --------------------------------------------------------------------------------------- */
-
-static unsigned count_descriptors(void)
-{
-    DIR *directory = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    assert_non_null(directory);
-    while (readdir(directory))
-        n++;
-    closedir(directory);
-    return n;
-}
 
 static ino_t inode(int descriptor)
 {
@@ -509,6 +497,12 @@ static void test_stream_reports_lost_descriptors(void **state)
     struct rlimit old, tight;
     ssize_t n;
 
+    if (runs_under_valgrind()) {
+        for (int i = 0; i < 4; i++)
+            close(files[i]);
+        free_pair(&pair);
+        skip();
+    }
     assert_int_equal(queue_number(pair.ours, 0, 0, files, 4), 0);
     assert_int_equal(stream_send(pair.ours), 0);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
@@ -567,7 +561,7 @@ static void test_stream_names_the_sender_of_each_message(void **state)
     assert_int_equal(stream_send(pair.ours), 0);
     child = fork();
     if (child == 0)
-        _exit(queue_number(pair.ours, 1, 0, NULL, 0) < 0 || stream_send(pair.ours) < 0);
+        leave(queue_number(pair.ours, 1, 0, NULL, 0) == 0 && stream_send(pair.ours) == 0);
     assert_true(child > 0);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
@@ -596,7 +590,7 @@ static void test_stream_refuses_a_message_of_two_processes(void **state)
     assert_int_equal(stream_next(stream, &message), 0);
     child = fork();
     if (child == 0)
-        _exit(write(ends[1], ":1}", 4) != 4);
+        leave(write(ends[1], ":1}", 4) == 4);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     assert_int_equal(stream_receive(stream, 0), -EBADMSG);

@@ -33,11 +33,14 @@ static void test_host_pokes_correctly(void **state)
     assert_int_equal(poke_check_host(architecture_native(), 100000), 0);
 }
 
-/* ---- what the check is there to find ------------------------------------------------------------------- */
+/* ---- what the check is there to find ---- */
 
 static unsigned jumps;
 
-/* One jump in a thousand goes astray, as a torn one would: four bytes short of its target, which is poison. */
+/*
+ * One jump in a thousand goes astray, as a torn one would: four bytes short of its target, which is
+ * poison.
+ */
 static uint64_t torn_jump(uint64_t from, uint64_t to)
 {
     return architecture_native()->slot_jump(from, ++jumps % 1000 == 0 ? to - 4 : to);
@@ -52,7 +55,8 @@ static void test_check_finds_a_torn_instruction(void **state)
 }
 
 /* A tree that answers with a verdict that no piece of code has. */
-static void wrong_tree(struct emitter *emitter, const struct dispatcher_case *cases, size_t count, uint32_t verdict)
+static void wrong_tree(struct emitter *emitter, const struct dispatcher_case *cases, size_t count,
+                       uint32_t verdict)
 {
     architecture_native()->emit_tree(emitter, cases, count, verdict == 5 ? 500 : verdict);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* For tests that execute what they emit: one memfd, written through one mapping and executed through two others. */
+/*
+ * For tests that execute what they emit: one memfd, written through one mapping and executed
+ * through two others.
+ */
 #ifndef TESTS_TEXT_H
 #define TESTS_TEXT_H
 
@@ -59,9 +62,11 @@ static inline void text_done(struct text *text)
 }
 
 /* Call what stands at `offset` as a hook does, through mapping 0 or 1. */
-static inline uint32_t text_call(const struct text *text, int mapping, uint64_t offset, void *context, uint32_t key)
+static inline uint32_t text_call(const struct text *text, int mapping, uint64_t offset,
+                                 void *context, uint32_t key)
 {
-    uint32_t (*code)(void *, uint32_t) = (uint32_t (*)(void *, uint32_t))(uintptr_t)(text->execute[mapping] + offset);
+    uint32_t (*code)(void *, uint32_t) =
+        (uint32_t(*)(void *, uint32_t))(uintptr_t)(text->execute[mapping] + offset);
 
     return code(context, key);
 }
