@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "refresh.h"
 
-#include <stddef.h>
-
 #include "grace_driver.h"
+#include "util.h"
 
 static void over(struct grace_waiter *waiter)
 {
-    struct daemon *daemon = (struct daemon *)((char *)waiter - offsetof(struct daemon, refreshing));
+    struct daemon *daemon = CONTAINER_OF(waiter, struct daemon, refreshing);
 
     image_refresh_end(daemon->image);
     daemon->is_refreshing = false;

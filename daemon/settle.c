@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "settle.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "grace_driver.h"
 #include "log.h"
 #include "refresh.h"
-
-static struct table *table_of(struct grace_waiter *waiter)
-{
-    return (struct table *)((char *)waiter - offsetof(struct table, settling));
-}
+#include "util.h"
 
 /*
  * A grace period has passed.  It began after the last step; if a change came meanwhile, it may have begun before that change, so
@@ -21,7 +16,7 @@ static struct table *table_of(struct grace_waiter *waiter)
  */
 static void step(struct grace_waiter *waiter)
 {
-    struct table *table = table_of(waiter);
+    struct table *table = CONTAINER_OF(waiter, struct table, settling);
     int r;
 
     table->is_settling = false;

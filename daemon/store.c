@@ -67,8 +67,7 @@ static const char *const statement_text[STATEMENTS] = {
     [REMOVE_LINK] = "DELETE FROM links WHERE id = ?",
     [AUDIT] = "INSERT INTO audit (time, uid, pid, operation, object) VALUES (?, ?, ?, ?, ?)",
     [PRUNE_AUDIT] = "DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - 100000",
-    [ADD_WORKER] = "INSERT INTO workers VALUES (?, ?, ?, ?) ON CONFLICT (pid) DO UPDATE"
-                   " SET start_time = excluded.start_time, uid = excluded.uid, name = excluded.name",
+    [ADD_WORKER] = "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?)",
     [REMOVE_WORKER] = "DELETE FROM workers WHERE pid = ?",
     [READ_CONTEXTS] = "SELECT name, size FROM contexts",
     [READ_FIELDS] = "SELECT name, byte_offset, size, rights FROM fields WHERE context = ? ORDER BY byte_offset",

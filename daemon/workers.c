@@ -447,7 +447,11 @@ struct workers *workers_free(struct workers *workers)
     return NULL;
 }
 
-/* Messages may add workers (forks, at the tail: drained too) and remove them (at the end). */
+/*
+ * Messages may add workers (forks, at the tail: drained too) and remove them (at the end).  All handlers of io.dispatchd.Worker
+ * answer before they return, so connection_drain is never held up by a call that is not answered yet (-EBUSY): a Fork behind it
+ * would be missed.
+ */
 void workers_drain(void *userdata)
 {
     struct workers *workers = userdata;
@@ -455,8 +459,8 @@ void workers_drain(void *userdata)
 
     workers->iterating++;
     TAILQ_FOREACH(worker, &workers->list, entry)
-        if (!worker->removed && worker->connection)
-            connection_drain(worker->connection);
+        if (!worker->removed && worker->connection && connection_drain(worker->connection) == -EBUSY)
+            assert(!"a handler of io.dispatchd.Worker answers later");
     workers->iterating--;
     workers_sweep(workers);
 }

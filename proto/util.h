@@ -7,6 +7,7 @@
 #define DISPATCHD_UTIL_H
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -32,6 +33,9 @@
         __typeof__(call) result = (call);                       \
         result < 0 ? (__typeof__(call))-errno : result;         \
     })
+
+/* The object of this type whose member `pointer` points to. */
+#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
 #define ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
