@@ -537,4 +537,5 @@ void membership_after_fork(struct membership *membership, int given, bool live)
         if (live && membership->mover.current)
             mover_switch(&membership->mover, NULL);
     }
+    wakeup_at(&membership->wakeup, 0);      /* whoever drives the child comes at once */
 }

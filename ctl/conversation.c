@@ -45,15 +45,16 @@ static bool is_socket(const char *path)
     return stat(path, &status) < 0 || S_ISSOCK(status.st_mode);
 }
 
+#define START "is dispatchd running? (systemctl start dispatchd, or dispatchd --user)"
+
 /* Why connecting failed and what helps, as the end of a sentence. */
 static const char *connect_reason(const char *path, int r)
 {
     switch (r) {
     case -ENOENT:
-        return "there is no such socket; is dispatchd running? (systemctl start dispatchd, or dispatchd --user)";
+        return "there is no such socket; " START;
     case -ECONNREFUSED:
-        return is_socket(path) ? "nobody listens there; is dispatchd running? (systemctl start dispatchd, or dispatchd --user)"
-                               : "this is not a socket; see --socket";
+        return is_socket(path) ? "nobody listens there; " START : "this is not a socket; see --socket";
     case -EACCES:
     case -EPERM:
         return "permission denied; members of group dispatchd may connect";
@@ -73,23 +74,26 @@ static enum status call_failed(const char *path, int timeout_ms, int r)
 {
     switch (r) {
     case -ETIMEDOUT:
-        return complain(STATUS_TIMEOUT, "no answer from dispatchd at %s within %d s; see --timeout", path, timeout_ms / 1000);
+        return complain(STATUS_TIMEOUT, "no answer from dispatchd at %s within %d s; see --timeout", path,
+                        timeout_ms / 1000);
     case -ECONNRESET:
     case -EPIPE:
-        return complain(STATUS_CONNECTION, "dispatchd at %s closed the connection without an answer; its log says why", path);
+        return complain(STATUS_CONNECTION, "dispatchd at %s closed the connection without an answer; its log says why",
+                        path);
     case -ENOMEM:
     case -EMFILE:
         return complain(STATUS_LOCAL, "cannot call dispatchd at %s: %s", path, strerror(-r));
     case -EPROTO:
-        return complain(STATUS_CONNECTION, "the answer from %s is not one of io.dispatchd.Control; is dispatchd there, in "
-                        "dispatchctl's version?", path);
+        return complain(STATUS_CONNECTION,
+                        "the answer from %s is not one of io.dispatchd.Control; is it dispatchd, and of this version?",
+                        path);
     default:
         return complain(STATUS_CONNECTION, "the answer from %s cannot be read: %s", path, message_error_text(r));
     }
 }
 
-enum status converse(const char *path, int timeout_ms, const char *method, struct json_object *parameters, int descriptor,
-                     struct caller_reply *ret)
+enum status converse(const char *path, int timeout_ms, const char *method, struct json_object *parameters,
+                     int descriptor, struct caller_reply *ret)
 {
     _cleanup_(interface_close) struct interface *interface = NULL;
     _cleanup_(caller_close) struct caller *caller = NULL;

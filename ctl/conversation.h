@@ -19,7 +19,7 @@ char *socket_path(const char *option);
  * about here; a refusal by the daemon is STATUS_REFUSED with *ret filled.  The caller ends *ret with
  * caller_reply_done() in any case.
  */
-enum status converse(const char *path, int timeout_ms, const char *method, struct json_object *parameters, int descriptor,
-                     struct caller_reply *ret);
+enum status converse(const char *path, int timeout_ms, const char *method, struct json_object *parameters,
+                     int descriptor, struct caller_reply *ret);
 
 #endif

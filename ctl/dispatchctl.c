@@ -188,8 +188,8 @@ static void unmoved_print(struct json_object *reply)
         _cleanup_free_ char *pid = value_text(json_object_object_get(worker, "pid"));
         _cleanup_free_ char *name = value_text(json_object_object_get(worker, "name"));
 
-        complain(STATUS_DONE, "worker %s (%s) still runs the code of an earlier dispatchd and does not see this yet", pid,
-                 name);
+        complain(STATUS_DONE, "worker %s (%s) still runs the code of an earlier dispatchd and does not see this yet",
+                 pid, name);
     }
 }
 

@@ -152,5 +152,9 @@ void print_facts(struct json_object *object)
 
 void print_json(struct json_object *object)
 {
-    puts(require((char *)json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)));
+    const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+    if (!text)
+        require(NULL);
+    puts(text);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One row an error.  In a text {name} stands for the error's parameter of that name; what [brackets] enclose is left out
- * if a parameter in it is missing, empty or below 0.
+ * One row an error.  In a text {name} stands for the error's parameter of that name; what [brackets] enclose is left
+ * out if a parameter in it is missing, empty or below 0.
  */
 #include "refusal.h"
 
@@ -22,29 +22,42 @@ static const struct refusal {
     const char *error;
     const char *text;
 } refusals[] = {
-    { CONTROL "UnknownProgram", "no program is named '{program}'; `dispatchctl list programs` shows those that are loaded" },
-    { CONTROL "UnknownTable", "no worker has declared a table '{table}'; `dispatchctl list tables` shows those that are known" },
+    { CONTROL "UnknownProgram",
+      "no program is named '{program}'; `dispatchctl list programs` shows those that are loaded" },
+    { CONTROL "UnknownTable",
+      "no worker has declared a table '{table}'; `dispatchctl list tables` shows those that are known" },
     { CONTROL "UnknownContext",
-      "program '{program}' is for the context '{context}', which no worker has declared; start a worker that does first" },
-    { CONTROL "UnknownLink", "there is no link {link}; `dispatchctl list links` shows those that there are" },
-    { CONTROL "ProgramExists", "a program '{program}' is loaded already; unload it first, or take another name" },
-    { CONTROL "ProgramInUse", "program '{program}' is attached; detach first: link {links}" },
-    { CONTROL "KeyTaken", "key {key} of table '{table}' has program '{program}' already; detach link {link} first" },
+      "program '{program}' is for the context '{context}', which no worker has declared; start such a worker first" },
+    { CONTROL "UnknownLink",
+      "there is no link {link}; `dispatchctl list links` shows those that there are" },
+    { CONTROL "ProgramExists",
+      "a program '{program}' is loaded already; unload it first, or take another name" },
+    { CONTROL "ProgramInUse",
+      "program '{program}' is attached; detach first: link {links}" },
+    { CONTROL "KeyTaken",
+      "key {key} of table '{table}' has program '{program}' already; detach link {link} first" },
     { CONTROL "ContextMismatch",
-      "program '{program}' is for the context '{program_context}', but table '{table}' has the context '{table_context}'" },
-    { CONTROL "ObjectInvalid", "the object of program '{program}' cannot be used: {reason}" },
+      "program '{program}' is for the context '{program_context}', but table '{table}' has '{table_context}'" },
+    { CONTROL "ObjectInvalid",
+      "the object of program '{program}' cannot be used: {reason}" },
     { CONTROL "ProgramRejected",
       "program '{program}' is rejected: {reason}[ (rule {rule})][, at instruction {instruction} of {function}]" },
     { CONTROL "NotVerified",
       "program '{program}' is not verified; --allow-unverified loads it all the same, if you trust whoever wrote it" },
-    { CONTROL "LimitExceeded", "the limit '{limit}' is reached (at most {maximum})" },
+    { CONTROL "LimitExceeded",
+      "the limit '{limit}' is reached (at most {maximum})" },
     { CONTROL "ImageFull",
-      "no room for the code: it needs {needed} bytes, {available} are free; unload programs that nothing is attached to" },
-    { CONTROL "DatabaseFailed", "the database of dispatchd failed: {reason}; dispatchd's own log says more" },
-    { SERVICE "InvalidParameter", "parameter '{parameter}' is not accepted[: {reason}]" },
-    { SERVICE "MethodNotFound", "this dispatchd has no method {method}; it is older or newer than dispatchctl" },
-    { SERVICE "InterfaceNotFound", "there is no interface {interface} here; is this the control socket of dispatchd?" },
-    { SERVICE "PermissionDenied", "permission denied; members of group dispatchd may do this" },
+      "no room for the code: it needs {needed} bytes, {available} are free; unload programs that have no link" },
+    { CONTROL "DatabaseFailed",
+      "the database of dispatchd failed: {reason}; dispatchd's own log says more" },
+    { SERVICE "InvalidParameter",
+      "parameter '{parameter}' is not accepted[: {reason}]" },
+    { SERVICE "MethodNotFound",
+      "this dispatchd has no method {method}; it is older or newer than dispatchctl" },
+    { SERVICE "InterfaceNotFound",
+      "there is no interface {interface} here; is this the control socket of dispatchd?" },
+    { SERVICE "PermissionDenied",
+      "permission denied; members of group dispatchd may do this" },
 };
 
 static bool value_shown(struct json_object *value)

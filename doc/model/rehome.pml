@@ -2,16 +2,16 @@
 /*
  * rehome.pml - a worker that has closed all its descriptors moves to a new daemon.
  *
- * It cannot send its reader memfd again, so it makes a second one: set 1 is the old set of lines, which nobody but the
- * worker itself can see any more, set 2 the new one, which the mover announces to the new daemon.  Each thread has to
- * get from its line in set 1 to one in set 2 by itself, at any moment of its calls.  Two protocols for that:
+ * It cannot send its reader lines again, so it makes a second set of them, announces that to the new daemon, and then
+ * moves as in move.pml.  The old set is seen by nobody but the worker itself any more.  Each thread has to go over from
+ * its line in set 1 to one in set 2 by itself, whatever it is doing: in no guard, in one (whose code may be on the
+ * stack, in window 1), in a signal handler that interrupted either, or that interrupted this going over.  So a guard
+ * carries the line that it stored, `last` lies in the line, and the thread's own pointer to its line changes at any
+ * level of nesting.  Shown: as in move.pml.  The new daemon knows set 2 only.
  *
- *   default          the thread keeps one line, its home, and changes it when it first meets the new window
- *   LINE_PER_WINDOW  the thread has a line and a `last` in each window's set, and the window decides which one it uses
+ * `word` and `last` of a line are stores that pass through the store buffer; the mover writes `last`, too.
  *
- * Readers, handler, mover, new daemon, memory and checks: as in move.pml.  The new daemon knows set 2 only.
- *
- * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; LINE_PER_WINDOW; and the mutations, each at its place.
+ * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; and the mutations, each at its place.
  */
 #ifndef READERS
 #define READERS 1
@@ -22,8 +22,11 @@
 #ifndef MAY_STOP
 #define MAY_STOP 1
 #endif
-#ifndef NESTED_KEEPS_ONE_LINE
-#define NESTED_KEEPS_ONE_LINE 0         /* 1: a nested enter only checks the epoch, whichever set its line is in */
+#ifndef ONLY_OUTERMOST
+#define ONLY_OUTERMOST 0        /* 1: a nested guard does not go over */
+#endif
+#ifndef FORGOTTEN
+#define FORGOTTEN UNSEEN        /* the `last` of a line that its thread is to leave; mutation: 0 */
 #endif
 #define CONTEXTS (READERS + HANDLER)
 
@@ -32,195 +35,170 @@
 #define NEW_CODE    2
 #define IN_WINDOW_1 4           /* window 1 is not changed any more: its daemon is gone */
 
-/* Epochs: generation << 2 | count.  Never 0: the line would say that its thread is in no guard. */
+/* Epochs: generation << 2 | count, never 0.  UNSEEN is older than all of them. */
+#define UNSEEN  1
 #define EARLIER ((1 << 2) | 0)
 #define EPOCH_1 ((1 << 2) | 1)
-#define NEVER_2 ((2 << 2) | 0)
 #define EPOCH_2 ((2 << 2) | 1)
+#define GENERATION(epoch) ((epoch) >> 2)
 
-byte base = 1;                  /* the number of the window that hooks go through, and of the set that belongs to it */
+byte base = 1;                  /* the number of the window that hooks go through */
+byte current = 1;               /* the number of the set that lines are taken from */
 bit  mapped_1 = 1;
 byte epoch_2 = EPOCH_2;
 byte slot = OLD_CODE;           /* window 2's */
 bit  announced;                 /* the mover sent set 2 to the new daemon */
 bit  freed;                     /* window 2's old code */
-byte line_1[READERS], line_2[READERS];          /* in memory */
-byte own_1[READERS], own_2[READERS];            /* the same as their own thread sees them */
+byte word_1[READERS], last_1[READERS];          /* the line of set 1 */
+byte word_2[READERS], last_2[READERS];          /* the line of set 2 */
 
-#define TO_SET_2 64             /* in a store: the line of set 2 is meant */
-#define TO_MEMORY(r, x) if :: (x) >= TO_SET_2 -> line_2[r] = (x) - TO_SET_2 :: else -> line_1[r] = x fi
+/* A store: what << 4 | value. */
+#define WORD_1 0
+#define WORD_2 1
+#define LAST_1 2
+#define LAST_2 3
+#define STORE_OF(what, v) ((what) << 4 | (v))
+#define IS_STORE_OF(x, what) ((x) >> 4 == (what))
+#define VALUE_OF(x) ((x) & 15)
+#define TO_MEMORY(r, x) \
+    if \
+    :: IS_STORE_OF(x, WORD_1) -> word_1[r] = VALUE_OF(x) \
+    :: IS_STORE_OF(x, WORD_2) -> word_2[r] = VALUE_OF(x) \
+    :: IS_STORE_OF(x, LAST_1) -> last_1[r] = VALUE_OF(x) \
+    :: IS_STORE_OF(x, LAST_2) -> last_2[r] = VALUE_OF(x) \
+    fi
 #include "tso.pml"
 
-byte last_1[READERS], last_2[READERS];          /* the default protocol has only one, last_1 */
-byte home[READERS];             /* the set in which the thread's line is */
+/* What a thread loads: its own newest store, else memory. */
+#define OWN(r, what, memory) \
+    (pending[r] == 2 && IS_STORE_OF(second[r], what) -> VALUE_OF(second[r]) : \
+    (pending[r] >= 1 && IS_STORE_OF(first[r], what) -> VALUE_OF(first[r]) : memory))
+#define OWN_WORD(r, set) (set == 1 -> OWN(r, WORD_1, word_1[r]) : OWN(r, WORD_2, word_2[r]))
+#define OWN_LAST(r, set) (set == 1 -> OWN(r, LAST_1, last_1[r]) : OWN(r, LAST_2, last_2[r]))
+#define WORD(set) (set == 1 -> WORD_1 : WORD_2)
+#define LAST(set) (set == 1 -> LAST_1 : LAST_2)
+
+byte home[READERS];             /* the set in which the thread's own pointer finds its line */
 bit  in_handler[READERS];
 byte may_lead[READERS];
 
-byte set[CONTEXTS];             /* register: the set whose line this guard uses */
-byte outer[CONTEXTS];           /* that line as the guard found it */
-byte value[CONTEXTS];           /* register: `last` as it was before the line was stored */
+byte line[CONTEXTS];            /* the set of the line that this guard stored */
+byte outer[CONTEXTS];           /* that line's word as the guard found it */
+byte value[CONTEXTS];           /* register: the `last` that is stored */
 byte window[CONTEXTS];          /* register: the base that was loaded */
 byte seen[CONTEXTS];            /* register: the epoch that was loaded */
-bit  both[CONTEXTS];            /* this guard holds a line in both sets */
-byte outer_2[CONTEXTS];         /* then, that of set 2 as the guard found it */
 byte inside[CONTEXTS];
 
 inline serialise(r) { may_lead[r] = slot }
 
-#define OWN_LINE(r, s) (s == 2 -> own_2[r] : own_1[r])
+#define STEP(runs, action)       atomic { runs -> action }
+#define PUT(runs, r, what, v)    atomic { runs && MAY_STORE(r) -> store(r, STORE_OF(what, v)) }
+#define LOAD_BASE(c, runs)       STEP(runs, window[c] = base)
+#define LOAD_EPOCH(c, runs)      STEP(runs, assert(window[c] == 2 || mapped_1); \
+                                            seen[c] = (window[c] == 1 -> EPOCH_1 : epoch_2))
 
-inline put(r, s, v)             /* needs MAY_STORE(r) */
-{
-    if
-    :: s == 2 -> own_2[r] = v; store(r, (v + TO_SET_2))
-    :: else -> own_1[r] = v; store(r, v)
-    fi
-}
-
-#define STEP(runs, action)  atomic { runs -> action }
-#define PUT(runs, r, s, v)  atomic { runs && MAY_STORE(r) -> put(r, s, v) }
-#define LOAD_BASE(c, runs)  STEP(runs, window[c] = base)
-#define LOAD_EPOCH(c, runs) STEP(runs, assert(window[c] == 2 || mapped_1); seen[c] = (window[c] == 1 -> EPOCH_1 : epoch_2))
-
-inline execute(r, c)
-{
-    if
-    :: window[c] == 1 -> assert(mapped_1); inside[c] = IN_WINDOW_1
-    :: else -> inside[c] = may_lead[r]; assert(!(freed && (inside[c] & OLD_CODE)))
-    fi
-}
-
-#ifdef LINE_PER_WINDOW
 /*
- * enter:  1 window = base
- *         2 outer = line of this window's set; value = last of this window
- *         3 if (!outer) line = value
- *         4 if (base != window) { line = outer; again from 1 }
- *         5 seen = epoch of the window
- *         6 if (seen != value) { serialise; last of this window = seen }
- * call:   7 execute
- * leave:  8 line = outer
- */
-#define LAST(r, w) (w == 2 -> last_2[r] : last_1[r])
-inline hook_call(r, c, runs)
-{
-    do
-    :: LOAD_BASE(c, runs);
-       STEP(runs, outer[c] = OWN_LINE(r, window[c]); value[c] = LAST(r, window[c]));
-       if :: outer[c] == 0 -> PUT(runs, r, window[c], value[c]) :: else fi;
-#ifdef BASE_NOT_CHECKED_AGAIN
-       break
-#else
-       if
-       :: STEP(runs && base == window[c], break)
-       :: atomic { runs && base != window[c] && MAY_STORE(r) -> put(r, window[c], outer[c]); outer[c] = 0; value[c] = 0 }
-       fi
-#endif
-    od;
-    LOAD_EPOCH(c, runs);
-    if
-    :: STEP(runs && seen[c] != value[c], serialise(r));
-       atomic { runs -> if :: window[c] == 2 -> last_2[r] = seen[c] :: else -> last_1[r] = seen[c] fi }
-    :: STEP(runs && seen[c] == value[c], skip)
-    fi;
-    STEP(runs, seen[c] = 0; value[c] = 0; execute(r, c));
-    atomic {
-        runs && MAY_STORE(r) ->
-        inside[c] = 0;
-        put(r, window[c], outer[c]);
-        window[c] = 0; outer[c] = 0;
-        if :: c >= READERS -> in_handler[r] = 0 :: else fi
-    }
-}
-#else
-/*
- * enter:  1 value = last; then set = home, outer = line of that set
- *         2 if (!outer) line = value
- *         3 window = base
- *         4 seen = epoch of the window
- *         5 if (seen != value): the slow path.  It compares with the VALUE of step 1: a handler that changed home and last
- *           in between, so that this guard has stored the wrong line, is found out by this.
- *           a  window's set is this set:        serialise; last = seen
- *           b  it is not, and outer is 0:       change home.  line of set 2 = value; home = 2; line of set 1 = 0; fence;
- *                                               set = 2, and again from 3
- *           c  it is not, and outer is not 0:   an image address of the outer guard may be on the stack, and set 1
- *                                               protects it.  Hold both lines for the length of this guard: outer_2 =
- *                                               line of set 2; if (!outer_2) line of set 2 = value; fence; serialise.
- *                                               `last` is left alone, so that the next outermost enter does b.
- * call:   6 execute
- * leave:  7 if both: line of set 2 = outer_2, else: line of the set = outer
+ * enter, short:  1 line = home; if its word is not 0: long
+ *                2 value = last; word = value
+ *                3 window = base; seen = its epoch; if (seen != value) { word = 0; long }
+ * enter, long:   4 line = home; outer = word
+ *                5 if (!outer) { value = last; word = value }
+ *                6 window = base; seen = its epoch; if (seen != last) renew, and again from 6
+ * renew:         7 home is not in the current set: take a line there (signals blocked)
+ *                8 line is not home: go over.  outer' = word of home; if (!outer') word of home = its last;
+ *                  last of line = UNSEEN; word of line = outer; line = home; outer = outer'
+ *                9 serialise
+ *               10 last of line = seen
+ *               11 line is not home, or not in the current set any more: again from 7
+ * call:         12 execute
+ * leave:        13 word of line = outer
  */
 inline hook_call(r, c, runs)
 {
-    STEP(runs, value[c] = last_1[r]);
-    STEP(runs, set[c] = home[r]; outer[c] = OWN_LINE(r, set[c]));
-    if :: outer[c] == 0 -> PUT(runs, r, set[c], value[c]) :: else fi;
-    do
-    :: LOAD_BASE(c, runs);
-       LOAD_EPOCH(c, runs);
-#ifdef COMPARE_WITH_LAST
-#define COMPARED last_1[r]
-#else
-#define COMPARED value[c]
-#endif
+    if
+    :: STEP(runs, line[c] = home[r]);                                                           /* 1 */
        if
-       :: STEP(runs && seen[c] == COMPARED, break)
-       :: STEP(runs && seen[c] != COMPARED, skip);
+       :: STEP(runs && OWN_WORD(r, line[c]) == 0, value[c] = OWN_LAST(r, line[c]));             /* 2 */
+          PUT(runs, r, WORD(line[c]), value[c]);
+          LOAD_BASE(c, runs);                                                                   /* 3 */
+          LOAD_EPOCH(c, runs);
           if
-          :: (window[c] == set[c] || NESTED_KEEPS_ONE_LINE && outer[c] != 0) ->                 /* a */
-             STEP(runs, serialise(r));
-             STEP(runs, last_1[r] = seen[c]);
-             break
-          :: (window[c] != set[c] && outer[c] == 0) ->                                          /* b */
-#ifdef CLEAR_OLD_LINE_FIRST
-             PUT(runs, r, 1, 0);
-             PUT(runs, r, 2, value[c]);
-             STEP(runs, home[r] = 2);
-#elif defined(HOME_AFTER_CLEAR)
-             PUT(runs, r, 2, value[c]);
-             PUT(runs, r, 1, 0);
-             STEP(runs, home[r] = 2);
-#else
-             PUT(runs, r, 2, value[c]);
-             STEP(runs, home[r] = 2);
-             PUT(runs, r, 1, 0);
-#endif
-#ifndef NO_FENCE
-             STEP(runs, empty_buffer(r));
-#endif
-             STEP(runs, set[c] = 2)
-#ifdef NO_RELOAD
-             ; STEP(runs, serialise(r));
-             STEP(runs, last_1[r] = seen[c]);
-             break
-#endif
-          :: (window[c] != set[c] && outer[c] != 0 && !NESTED_KEEPS_ONE_LINE) ->                /* c */
-             STEP(runs, outer_2[c] = own_2[r]; both[c] = 1);
-             if :: outer_2[c] == 0 -> PUT(runs, r, 2, value[c]) :: else fi;
-#ifndef NO_FENCE
-             STEP(runs, empty_buffer(r));
-#endif
-             STEP(runs, serialise(r));
-#ifdef NESTED_SETS_LAST
-             STEP(runs, last_1[r] = seen[c]);
-#endif
-             break
+          :: STEP(runs && seen[c] == value[c], skip); goto entered
+          :: atomic { runs && seen[c] != value[c] && MAY_STORE(r) -> store(r, STORE_OF(WORD(line[c]), 0)) }
           fi
+       :: STEP(runs && OWN_WORD(r, line[c]) != 0, skip)
+       fi
+    :: skip                                                             /* an explicit guard */
+    fi;
+
+    STEP(runs, value[c] = 0; window[c] = 0; seen[c] = 0; line[c] = home[r]; outer[c] = OWN_WORD(r, line[c]));    /* 4 */
+    if
+    :: outer[c] == 0 ->
+       STEP(runs, value[c] = OWN_LAST(r, line[c]));                                             /* 5 */
+       PUT(runs, r, WORD(line[c]), value[c])
+    :: else
+    fi;
+    do
+    :: LOAD_BASE(c, runs);                                                                      /* 6 */
+       LOAD_EPOCH(c, runs);
+       if
+       :: STEP(runs && seen[c] == OWN_LAST(r, line[c]), break)
+       :: STEP(runs && seen[c] != OWN_LAST(r, line[c]), skip);
+          do
+          :: STEP(runs, if
+                        :: home[r] != current && !(ONLY_OUTERMOST && outer[c] != 0) ->          /* 7 */
+                           empty_buffer(r); home[r] = current; word_2[r] = 0; last_2[r] = UNSEEN
+                        :: else
+                        fi);
+             if
+             :: line[c] != home[r] ->                                                           /* 8 */
+#ifdef OLD_LINE_FIRST
+                PUT(runs, r, WORD_1, outer[c]);
+#endif
+                STEP(runs, outer[c] = outer[c] << 4 | OWN_WORD(r, 2); value[c] = OWN_LAST(r, 2));
+                if
+                :: VALUE_OF(outer[c]) == 0 -> PUT(runs, r, WORD_2, value[c])
+                :: else
+                fi;
+#ifndef OLD_LAST_KEPT
+                PUT(runs, r, LAST_1, FORGOTTEN);
+#endif
+#ifndef OLD_LINE_FIRST
+                PUT(runs, r, WORD_1, (outer[c] >> 4));
+#endif
+                STEP(runs, line[c] = 2; outer[c] = VALUE_OF(outer[c]))
+             :: else
+             fi;
+             STEP(runs, serialise(r));                                                          /* 9 */
+             PUT(runs, r, LAST(line[c]), seen[c]);                                              /* 10 */
+#ifdef NO_LOOK_AGAIN
+             break
+#else
+             if                                                                                 /* 11 */
+             :: STEP(runs && line[c] == home[r] && (line[c] == current || ONLY_OUTERMOST && outer[c] != 0), break)
+             :: STEP(runs && !(line[c] == home[r] && (line[c] == current || ONLY_OUTERMOST && outer[c] != 0)), skip)
+             fi
+#endif
+          od
        fi
     od;
-    STEP(runs, seen[c] = 0; value[c] = 0; execute(r, c); window[c] = 0);
+entered:
     atomic {
-        runs && MAY_STORE(r) ->
-        inside[c] = 0;
+        runs ->                                                                                 /* 12 */
         if
-        :: both[c] -> put(r, 2, outer_2[c])
-        :: else -> put(r, set[c], outer[c])
+        :: window[c] == 1 -> assert(mapped_1); inside[c] = IN_WINDOW_1
+        :: else -> inside[c] = may_lead[r]; assert(!(freed && (inside[c] & OLD_CODE)))
         fi;
-        both[c] = 0; outer_2[c] = 0; outer[c] = 0; set[c] = 0;
+        seen[c] = 0; value[c] = 0; window[c] = 0
+    };
+    atomic {
+        runs && MAY_STORE(r) ->                                                                 /* 13 */
+        inside[c] = 0;
+        store(r, STORE_OF(WORD(line[c]), outer[c]));
+        outer[c] = 0; line[c] = 0;
         if :: c >= READERS -> in_handler[r] = 0 :: else fi      /* the handler returns */
     }
 }
-#endif
 
 /* With MAY_STOP a thread may stop calling for ever: then a wait that depends on it must still end. */
 proctype Thread(byte me)
@@ -242,33 +220,55 @@ proctype Handler()
 
 #define NOBODY_IN(codes) (((inside[0] | inside[READERS - 1] | inside[CONTEXTS - 1]) & (codes)) == 0)
 
+#define LEFT_WINDOW_1(w) (w == 0 || GENERATION(w) == GENERATION(EPOCH_2))
+
 /*
- * move:  1 announce set 2 to the new daemon
- *        2 switch the base, and with it the set
- *        3 membarrier
- *        4 poll the own lines of set 1 until each is 0 (a thread that calls on soon changes its home)
- *        5 unmap window 1
+ * move:  1 make set 2 the current one
+ *        2 membarrier
+ *        3 last of each line of set 1 = UNSEEN, so that its thread goes over at its next guard, whatever the epoch is
+ *          (0 will not do: an enter would store it, and be in no guard while it loads the epoch from a window that goes)
+ *        4 announce set 2 to the new daemon
+ *        5 switch the base
+ *        6 membarrier
+ *        7 poll the own lines, of both sets, until each is 0 or of the new generation
+ *        8 unmap window 1
  */
 proctype Mover()
 {
 #ifdef ANNOUNCE_AFTER_SWITCH
-    base = 2; announced = 1;
-#else
-    announced = 1; base = 2;
+    base = 2;
 #endif
+#ifdef SWITCH_BEFORE_NEW_SET
+    announced = 1;
+    base = 2;
+#endif
+    current = 2;
+#ifndef REPLACE_WITHOUT_BARRIER
+    membarrier();
+#endif
+#ifndef REPLACE_WITHOUT_FORGET
+    last_1[0] = FORGOTTEN;
+#if READERS == 2
+    last_1[1] = FORGOTTEN;
+#endif
+#endif
+    announced = 1;
+    base = 2;
 #ifndef MOVE_WITHOUT_BARRIER
     membarrier();
 #endif
 #ifndef MOVE_WITHOUT_POLL
-    line_1[0] == 0;
+    LEFT_WINDOW_1(word_2[0]);
+    LEFT_WINDOW_1(word_1[0]);
 #if READERS == 2
-    line_1[1] == 0;
+    LEFT_WINDOW_1(word_2[1]);
+    LEFT_WINDOW_1(word_1[1]);
 #endif
 #endif
     atomic { assert(NOBODY_IN(IN_WINDOW_1)); mapped_1 = 0 }
 }
 
-#define QUIESCENT(r) (line_2[r] == 0 || line_2[r] >= epoch_2)   /* generation 1 is less: it counts as active */
+#define QUIESCENT(r) (word_2[r] == 0 || word_2[r] >= epoch_2)   /* generation 1 and UNSEEN are less: they count as active */
 
 proctype NewDaemon()
 {
@@ -302,11 +302,7 @@ init {
         :: last_1[0] = EARLIER
         fi;
         last_1[READERS - 1] = last_1[0];
-#ifdef LINE_PER_WINDOW
-        last_2[0] = NEVER_2; last_2[READERS - 1] = NEVER_2;
-#else
         home[0] = 1; home[READERS - 1] = 1;
-#endif
         d_step { serialise(0); serialise(READERS - 1) };
         run StoreBuffers();
         run Thread(0);

@@ -101,7 +101,7 @@ def datagram_socket():
 def permission_denied():
     listen("closed", mode=0)
     # Root keeps its files, but not the right to pass over their modes.
-    prefix = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+    prefix = ["setpriv", "--inh-caps=-dac_override", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
     fails(2, path_of("closed"), "permission denied", "group dispatchd", prefix=prefix)
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from harness import DISPATCHCTL, Daemon
+from harness import DISPATCHCTL, Daemon, wait_until
 from tap import BUILD_DIR, case, equal, run
 
 PROGRAMS = os.path.join(BUILD_DIR, "examples/programs")
@@ -43,6 +43,7 @@ class Server:
         self.process = subprocess.Popen([HTTPD, "--port", "0", "--processes", "2", "--socket", daemon.worker_path],
                                         stdout=subprocess.PIPE, text=True)
         self.process.stdout.readline()
+        wait_until(lambda: output(daemon, "-q", "list", "tables"), "the server has joined")
 
     def __enter__(self):
         return self

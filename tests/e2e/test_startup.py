@@ -113,13 +113,13 @@ def no_permission():
     if os.getuid() != 0:
         expect(start("--state-dir", "/proc/nothing"), 6)
         return
+    # Root without the right to pass over modes: another user could not even reach a checkout below /root.
+    without = ["setpriv", "--inh-caps=-dac_override", "--bounding-set=-dac_override"]
     with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)
-        drop = lambda: os.setresuid(65534, 65534, 65534)
-        os.mkdir(f"{directory}/run")
-        os.chmod(f"{directory}/run", 0o777)
-        expect(start("--state-dir", f"{directory}/state", "--runtime-dir", f"{directory}/run", preexec=drop), 6, "state")
-        expect(start("--runtime-dir", f"{directory}/closed", "--state-dir", f"{directory}/run/s", preexec=drop), 6, "closed")
+        os.mkdir(f"{directory}/open")
+        os.mkdir(f"{directory}/full", 0o555)
+        expect(start("--state-dir", f"{directory}/full/s", "--runtime-dir", f"{directory}/open", wrapper=without), 6, "full")
+        expect(start("--runtime-dir", f"{directory}/full/r", "--state-dir", f"{directory}/open", wrapper=without), 6, "full")
 
 
 @case

@@ -738,6 +738,9 @@ static void test_fork(void **state)
     assert_true(lines->line[index].word != 0);
     expect(&of_child, INTERFACE "Moved");
     reply(&of_child, "{}");
+    assert_int_equal(dd_close(), 0);                    /* the child has no copy of the parent's conversation */
+    wait_readable(stream_descriptor(peer.stream), "the parent's socket does not end");
+    assert_int_equal(stream_receive(peer.stream, 0), 0);
     assert_int_equal(write(go[1], "x", 1), 1);
     for (int i = 0; i < LONG_MS && __atomic_load_n(&lines->line[index].word, __ATOMIC_RELAXED) != 0; i++)
         usleep(1000);
@@ -748,7 +751,6 @@ static void test_fork(void **state)
     assert_true((*(const uint32_t *)(const void *)&lines->line[index].owner & 0x40000000) != 0);
     peer_hang_up(&of_child);
     munmap(lines, DD_LINES_SIZE);
-    assert_int_equal(dd_close(), 0);
     peer_die(&peer);
     image_done(&image);
     for (int i = 0; i < 2; i++) {
@@ -777,6 +779,50 @@ static void test_fork_unannounced(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(waitpid(child, &status_of_child, 0), child);
     assert_int_equal(WEXITSTATUS(status_of_child), 5);
+    assert_int_equal(dd_close(), 0);
+    peer_die(&peer);
+    image_done(&image);
+}
+
+/* Without a thread, the child's event loop is woken at once, by a descriptor of its own. */
+static int drive_child(void)
+{
+    int fd = dd_fd();
+
+    if (fd < 0 || status().state != DD_JOINED)
+        return 1;
+    wait_readable(fd, "the child's descriptor says nothing");
+    if (dd_process() < 0)
+        return 2;
+    wait_readable(fd, "the answer does not wake");
+    return dd_process() == 0 && call_hook() == 40 ? 0 : 3;
+}
+
+static void test_fork_without_thread(void **state)
+{
+    struct peer peer = peer_listen("socket"), of_child = { .listener = -EBADF };
+    struct image image = image_sealed(++generation, 40);
+    int status_of_child;
+    pid_t child;
+
+    open_at(&peer, DD_NO_THREAD);
+    peer_accept(&peer);
+    expect(&peer, INTERFACE "Join");
+    reply_join(&peer, &image, ON_TEST_AT_64);
+    while (status().state != DD_JOINED)
+        dd_process();
+    child = fork();
+    if (child == 0)
+        _exit(drive_child());
+    expect(&peer, INTERFACE "Moved");
+    expect(&peer, INTERFACE "Fork");
+    assert_int_equal(stream_new(message_take_descriptor(&peer.message, 1), NULL, 0, &of_child.stream), 0);
+    expect(&of_child, INTERFACE "Adopt");
+    expect(&of_child, INTERFACE "Moved");
+    reply(&of_child, "{}");
+    assert_int_equal(waitpid(child, &status_of_child, 0), child);
+    assert_int_equal(status_of_child, 0);
+    peer_hang_up(&of_child);
     assert_int_equal(dd_close(), 0);
     peer_die(&peer);
     image_done(&image);
@@ -905,6 +951,7 @@ int main(void)
         cmocka_unit_test(test_same_generation_of_another),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_fork_unannounced),
+        cmocka_unit_test(test_fork_without_thread),
         cmocka_unit_test(test_without_thread),
         cmocka_unit_test(test_close),
     };

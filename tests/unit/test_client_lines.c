@@ -258,6 +258,60 @@ static void test_replaced_by_a_handler(void **state)
     pthread_join(thread, NULL);
 }
 
+/* The linker puts this in the place of serialise(): what a handler does in the middle of dd_thread_renew(). */
+void __real_serialise(void);
+void __wrap_serialise(void);
+
+static void (*interrupt)(void);
+
+void __wrap_serialise(void)
+{
+    void (*once)(void) = interrupt;
+
+    interrupt = NULL;
+    if (once)
+        once();
+    __real_serialise();
+}
+
+static void enter_in_a_newer_set(void)
+{
+    struct dd_guard handler;
+
+    fresh_lines();
+    handler = enter();
+    dd_guard_leave(&handler);
+}
+
+/* The thread has gone over to another line while it renewed the old one, which then gets its `last` back: for a moment. */
+static void *interrupted_renew(void *unused)
+{
+    struct dd_guard guard = enter();
+    struct dd_line *old = guard.line;
+
+    dd_guard_leave(&guard);
+    old->last = DD_LINE_UNSEEN;
+    interrupt = enter_in_a_newer_set;
+    guard = enter();
+    assert_null(interrupt);
+    assert_true(guard.line != old && lines_is_current(guard.line));
+    assert_true(guard.line->word != 0);
+    assert_int_equal(old->word, 0);
+    assert_int_equal(old->last, 0);
+    dd_guard_leave(&guard);
+    assert_int_equal(guard.line->word, 0);
+    return NULL;
+}
+
+static void test_replaced_while_renewing(void **state)
+{
+    pthread_t thread;
+
+    fresh_lines();
+    assert_int_equal(pthread_create(&thread, NULL, interrupted_renew, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
 static int stop;
 
 static void *call_until_stopped(void *unused)
@@ -426,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_past_looks_at_older_sets),
         cmocka_unit_test(test_replaced_inside_a_guard),
         cmocka_unit_test(test_replaced_by_a_handler),
+        cmocka_unit_test(test_replaced_while_renewing),
         cmocka_unit_test(test_replaced_under_load),
         cmocka_unit_test(test_not_inherited),
         cmocka_unit_test(test_fork_inside_a_guard),
