@@ -62,7 +62,10 @@ struct poke {
 
     uint32_t serial;
     uint64_t program;           /* of the current version; IMAGE_NONE before the first */
-    uint64_t garbage[GARBAGE];  /* image ranges that a wait makes free */
+    struct garbage {            /* what a wait makes free */
+        struct entry_change *change;
+        uint64_t program;       /* IMAGE_NONE: none */
+    } garbage[GARBAGE];
     size_t garbages;
     bool over;                  /* the wait */
 
@@ -252,6 +255,17 @@ static void wait_for_readers(struct poke *poke)
     poke->wait_ns += now_ns() - start;
 }
 
+static void release_garbage(struct poke *poke)
+{
+    while (poke->garbages > 0) {
+        struct garbage *garbage = &poke->garbage[--poke->garbages];
+
+        entry_change_release(garbage->change);
+        if (garbage->program != IMAGE_NONE)
+            image_release(poke->image, garbage->program);
+    }
+}
+
 /*
  * A grace period, and what it makes possible: garbage is released and poisoned, released bytes are
  * fresh.
@@ -264,16 +278,7 @@ static void pass_grace_period(struct poke *poke)
         wait_for_readers(poke);
     if (refreshing)
         image_refresh_end(poke->image);
-    while (poke->garbages > 0)
-        image_release(poke->image, poke->garbage[--poke->garbages]);
-}
-
-static void discard(struct poke *poke, uint64_t offset)
-{
-    if (offset == IMAGE_NONE)
-        return;
-    assert(poke->garbages < GARBAGE);
-    poke->garbage[poke->garbages++] = offset;
+    release_garbage(poke);
 }
 
 /* ---- versions ---- */
@@ -341,7 +346,7 @@ static size_t make_cases(struct dispatcher_case *cases, const uint64_t *target, 
 static void change(struct poke *poke, uint32_t extra)
 {
     struct dispatcher_case cases[KEYS + EXTRA_CASES];
-    uint64_t target[KEYS], program, replaced;
+    uint64_t target[KEYS], program;
     struct entry_change *prepared;
     size_t count;
 
@@ -350,10 +355,10 @@ static void change(struct poke *poke, uint32_t extra)
     count = make_cases(cases, target, extra);
     check("prepare", entry_prepare(poke->entry, cases, count, &prepared));
     __atomic_store_n(&poke->shared->newest, poke->serial, __ATOMIC_RELEASE);
-    check("commit", entry_change_commit(prepared, &replaced));
+    check("commit", entry_change_commit(prepared));
     poke->pokes++;
-    discard(poke, replaced);
-    discard(poke, poke->program);
+    assert(poke->garbages < GARBAGE);
+    poke->garbage[poke->garbages++] = (struct garbage){ prepared, poke->program };
     poke->program = program;
     if (poke->negative_control)
         return;
@@ -428,6 +433,7 @@ static void set_up(struct poke *poke)
 
 static void tear_down(struct poke *poke)
 {
+    release_garbage(poke);
     entry_free(poke->entry);
     grace_free(poke->grace);
     image_free_all(poke->image);

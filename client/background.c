@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "library.h"
 
@@ -15,9 +16,16 @@
  */
 #define HEARTBEAT_MS 1000
 
+/*
+ * Posted by the thread as soon as it runs.  What comes before is not ours and may allocate memory, which nothing keeps
+ * from happening during a fork; the C library's own allocator survives that in the child, a sanitizer's does not.
+ */
+static sem_t started;
+
 static void *run(void *unused)
 {
     (void)unused;
+    sem_post(&started);
     pthread_setname_np(pthread_self(), "dispatchd");
     library_lock();
     while (!library.thread_stop) {
@@ -57,9 +65,12 @@ int background_start(void)
     int r;
 
     library.thread_stop = false;
+    sem_init(&started, 0, 0);
     r = create(&library.thread);
     if (r < 0)
         return r;
+    while (sem_wait(&started) < 0)
+        ;                           /* interrupted by a debugger */
     library.thread_running = true;
     return 0;
 }

@@ -2,8 +2,8 @@
 /*
  * The conversation with a daemon: one socket, calls of io.dispatchd.Worker, at most one of them unanswered.
  *
- * Nothing here blocks but what says so; whoever waits does it on the descriptor.  What the daemon sends is checked against
- * the interface.  All functions are called with the library's lock.
+ * Nothing here blocks but what says so; whoever waits does it on the descriptor.  What the daemon sends is checked
+ * against the interface.  All functions are called with the library's lock.
  */
 #ifndef DISPATCHD_CONVERSATION_H
 #define DISPATCHD_CONVERSATION_H
@@ -48,8 +48,11 @@ void conversation_end(struct conversation *conversation);
 /* Is it there, and its descriptor still ours? */
 bool conversation_is_alive(const struct conversation *conversation);
 
-/* Send a call whose answer is awaited; nothing must be awaited.  parameters may be NULL and stay the caller's.  What does
- * not fit the socket now goes with later calls of conversation_receive().  After an error the conversation is over. */
+/*
+ * Send a call whose answer is awaited; nothing must be awaited.  parameters may be NULL and stay the caller's.  What
+ * does not fit the socket now goes with later calls of conversation_receive().  After an error the conversation is
+ * over.
+ */
 int conversation_call(struct conversation *conversation, const char *method, struct json_object *parameters,
                       const int *descriptors, size_t n_descriptors);
 
@@ -62,7 +65,8 @@ bool conversation_is_sending(const struct conversation *conversation);
 
 /*
  * Send and read what there is.  1: *ret is the awaited answer, the caller ends it with answer_done(); 0: not yet;
- * negative: the conversation is over (-ECONNRESET: the daemon is gone; -EPROTO: it does not keep to the interface; others).
+ * negative: the conversation is over (-ECONNRESET: the daemon is gone; -EPROTO: it does not keep to the interface;
+ * others).
  */
 int conversation_receive(struct conversation *conversation, struct answer *ret);
 

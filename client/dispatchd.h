@@ -6,7 +6,7 @@
  *
  *      struct request { const void *data, *data_end; uint32_t method, status; };
  *      DD_TABLE(on_request, struct request, 0,
- *               DD_PACKET(data, data_end), DD_READ(method), DD_WRITE(status));
+ *               DD_PACKET(data, data_end), DD_READ(method), DD_WRITE(status))
  *
  *      dd_open(NULL);
  *      verdict = on_request(route, &request);
@@ -59,8 +59,8 @@ struct dd_options {
 /*
  * Join the daemon.  Returns 0 also when no daemon is there: defaults run, and the library joins when one comes.
  * Errors: -EALREADY open already; -EINVAL options; -ENAMETOOLONG the path of the socket; -ENOMEM, -EAGAIN, -EMFILE,
- * -ENFILE memory, thread or descriptors; -ENOSYS, -EPERM the kernel or a filter in front of it has no membarrier or
- * memfd.  Nothing is left behind by a failure.
+ * -ENFILE memory, thread or descriptors; -ENOSYS, -EPERM, -EINVAL the kernel (Linux 5.14 or later is needed) or a
+ * filter in front of it has no membarrier or memfd.  Nothing is left behind by a failure.
  * A refusal by the daemon is no error here (the next daemon may accept): see dd_status().
  */
 DD_PUBLIC int dd_open(const struct dd_options *options);
@@ -100,8 +100,8 @@ DD_PUBLIC int dd_process(void);
 
 /*
  * In the child of a raw clone() or _Fork() that copied the address space, before any hook; elsewhere it does nothing.
- * fork() needs no call.  The child runs its defaults until it has joined by itself.  -ENOMEM and others as dd_open(): the
- * child runs its defaults for good.  The clone itself must not come from inside a guard.
+ * fork() needs no call.  The child runs its defaults until it has joined by itself.  -ENOMEM and others as dd_open():
+ * the child runs its defaults for good.  The clone itself must not come from inside a guard.
  */
 DD_PUBLIC int dd_after_fork(void);
 
@@ -280,8 +280,8 @@ DD_PUBLIC void dd_thread_leaked(struct dd_line *line);
 /* Two guards of one function may see stack pointers that differ by arguments pushed between: that is no leak. */
 #define DD_STACK_SLACK_ 128
 
-/* Each hook has its own indirect call then, which always goes to one place and so is predicted: one call shared by several
- * hooks would not be. */
+/* Each hook has its own indirect call then, which always goes to one place and so is predicted: one call shared by
+ * several hooks would not be. */
 #define DD_ALWAYS_INLINE_ static inline __attribute__((always_inline))
 
 #define DD_LIKELY_(condition) __builtin_expect(!!(condition), 1)
@@ -292,7 +292,7 @@ static inline uint64_t dd_stack_pointer_(void)
 #if defined(__x86_64__)
     uint64_t pointer;
 
-    __asm__("mov %%rsp, %0" : "=r"(pointer));   /* no frame pointer is forced on the caller, as __builtin_frame_address would */
+    __asm__("mov %%rsp, %0" : "=r"(pointer));   /* __builtin_frame_address would force a frame pointer on the caller */
     return pointer;
 #else
     return (uint64_t)__builtin_frame_address(0);
@@ -362,24 +362,25 @@ static inline void dd_guard_leave(struct dd_guard *guard)
 }
 
 /*
- * A table call: the steps of dd_guard_enter_window for the common case, a thread that has a line, is in no guard and knows
- * the epoch.  All else (first guard, nested, a new epoch, a line of an older set) leaves again and goes the long way.
- * It records no stack pointer: nothing but a signal handler's longjmp could leave it, and a store is a tenth of its cost.
+ * A table call: the steps of dd_guard_enter_window for the common case, a thread that has a line, is in no guard and
+ * knows the epoch.  All else (first guard, nested, a new epoch, a line of an older set) leaves again and goes the long
+ * way.  It records no stack pointer: nothing but a signal handler's longjmp could leave it, and a store is a tenth of
+ * its cost.
  */
 DD_ALWAYS_INLINE_ uint32_t dd_table_call_inline(struct dd_table *table, uint32_t key, void *context)
 {
     struct dd_line *line = dd_thread_self.line;
     uint32_t verdict;
-    uint64_t last;
+    uint64_t epoch;
     char *base;
 
     if (!DD_LIKELY_(line != 0) || !DD_LIKELY_(__atomic_load_n(&line->word, __ATOMIC_RELAXED) == 0))
         return dd_table_call(table, key, context);
-    last = line->last;
-    __atomic_store_n(&line->word, last, __ATOMIC_RELAXED);                              /* 1 */
+    __atomic_store_n(&line->word, line->last, __ATOMIC_RELAXED);                        /* 1 */
     DD_COMPILER_BARRIER_();             /* orders 1 before 2 in program order */
     base = __atomic_load_n(&dd_window_base, __ATOMIC_RELAXED);                          /* 2 */
-    if (!DD_LIKELY_(__atomic_load_n((uint64_t *)(void *)(base + DD_WINDOW_CONTROL), __ATOMIC_RELAXED) == last)) {
+    epoch = __atomic_load_n((uint64_t *)(void *)(base + DD_WINDOW_CONTROL), __ATOMIC_RELAXED);
+    if (!DD_LIKELY_(epoch == line->last)) {     /* loaded again: the line may have become an old one before step 1 */
         __atomic_store_n(&line->word, 0, __ATOMIC_RELEASE);
         return dd_table_call(table, key, context);                                      /* 3 */
     }

@@ -91,8 +91,13 @@ static void prepare(void)
 
     library_lock();                                                             /* 1 */
     forking.live = library.open && membership_is_live(&library.membership);
-    if (lines_current() && lines_prepare_fork(&forking.lines) == 0 && forking.live)      /* 2 */
+    if (lines_current() && lines_prepare_fork(&forking.lines) == 0 && forking.live) {   /* 2 */
         announce();                                                             /* 3 */
+        if (forking.socket < 0) {       /* because the daemon is gone? */
+            membership_process(&library.membership);
+            forking.live = membership_is_live(&library.membership);
+        }
+    }
     errno = saved_errno;
 }
 

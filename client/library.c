@@ -138,16 +138,18 @@ static void settle(int64_t timeout_ms)
     }
 }
 
-/* Drops and retakes the lock. */
+/* Drops and retakes the lock.  The daemon is told only when no thread is in its code any more: it forgets the lines then. */
 static void leave(void)
 {
     library.open = false;
-    membership_end(&library.membership);
+    membership_unhook(&library.membership);
     while (!mover_step(&library.membership.mover)) {
         library_unlock();
         nanosleep(&(struct timespec){ .tv_nsec = CLOSE_POLL_NS }, NULL);
         library_lock();
     }
+    membership_leave(&library.membership);
+    membership_end(&library.membership);
 }
 
 static int open_library(const struct dd_options *options)

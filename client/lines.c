@@ -18,7 +18,7 @@
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define PAGE 4096u
 
-/* Written under the library's lock, read by all threads: release and acquire, so that who sees the pointer sees the set. */
+/* Written under the library's lock, read by all threads.  Release and acquire: who sees the pointer sees the set. */
 static struct lines *current;
 
 /*

@@ -62,14 +62,14 @@ struct dd_line *lines_claim(void);
 /* ---- forking ------------------------------------------------------------------------------------------- */
 
 /*
- * In the parent, before the fork: the memfd of the child's lines, in which the calling thread has the same line with the
- * same content, and no other thread has one.  The caller owns *ret_memfd.
+ * In the parent, before the fork: the memfd of the child's lines, in which the calling thread has the same line with
+ * the same content, and no other thread has one.  The caller owns *ret_memfd.
  */
 int lines_prepare_fork(int *ret_memfd);
 
 /*
- * In the child, before anything else: put memory back where the parent's lines were.  memfd: of lines_prepare_fork(), or
- * -EBADF: that failed, the child tries again.  The calling thread owns its line again.  Takes the descriptor over.
+ * In the child, before anything else: put memory back where the parent's lines were.  memfd: of lines_prepare_fork(),
+ * or -EBADF: that failed, the child tries again.  The calling thread owns its line again.  Takes the descriptor over.
  * Negative: private memory took its place, so that guards work, but no daemon sees them: a Join will ask for new lines.
  */
 int lines_after_fork(int memfd);

@@ -23,6 +23,8 @@
 #define RETRY_LAST_MS 1000
 #define POLL_FIRST_MS 1
 #define POLL_LAST_MS 50
+#define DEATH_MS 100
+#define LEAVE_MS 100                    /* for a socket that is full */
 
 static void put_object(struct json_object **object)
 {
@@ -93,13 +95,25 @@ static void hang_up(struct membership *membership)
     table_forget(true);
 }
 
+void membership_unhook(struct membership *membership)
+{
+    if (membership->mover.current)
+        mover_switch(&membership->mover, NULL);
+}
+
+/* Nobody waits for an answer: a daemon that is gone, or does not hear it, keeps lines that hold nothing. */
+void membership_leave(struct membership *membership)
+{
+    if (conversation_is_alive(&membership->conversation))
+        conversation_tell(&membership->conversation, "Leave", NULL, 0, LEAVE_MS);
+}
+
 void membership_end(struct membership *membership)
 {
     hang_up(membership);
     wakeup_close(&membership->wakeup);
     free_strings(membership);
-    if (membership->mover.current)
-        mover_switch(&membership->mover, NULL);
+    membership_unhook(membership);
 }
 
 /* ---- trying again -------------------------------------------------------------------------------------- */
@@ -118,7 +132,7 @@ static void retry_later(struct membership *membership)
     membership->retry_at = wakeup_now() + membership->retry_ms;
 }
 
-/* The conversation broke: the daemon went away, our descriptors did, or one of the two does not keep to the protocol. */
+/* The conversation broke: the daemon went away, our descriptors did, or one side does not keep to the protocol. */
 static void lose(struct membership *membership, const char *reason)
 {
     bool was_joined = membership->phase == MEMBERSHIP_JOINED;
@@ -357,6 +371,8 @@ static void receive(struct membership *membership)
 
         if (r == 0)
             return;
+        if (r == -ECONNRESET && membership->daemon == 0)
+            membership->daemon = -1;    /* its socket's word is all that can be had */
         if (r < 0) {
             lose(membership, r == -ECONNRESET ? "it is gone" : strerror(-r));
             return;
@@ -493,7 +509,10 @@ enum dd_state membership_state(const struct membership *membership)
 
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
-/* Exited or a zombie: its memory is gone.  A process that has its number meanwhile passes for it: that is the safe side. */
+/*
+ * Exited or a zombie: its memory is gone.  In between it has closed its sockets already, so wait a little.  A process
+ * that got its number meanwhile passes for it: the safe side.
+ */
 static bool process_is_gone(pid_t process)
 {
     _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
@@ -501,15 +520,15 @@ static bool process_is_gone(pid_t process)
 
     if (pidfd < 0)
         return errno == ESRCH;
-    return poll(&poll_pidfd, 1, 0) == 1;
+    return poll(&poll_pidfd, 1, DEATH_MS) == 1;
 }
 
-/* A conversation may end while its daemon lives.  Where the daemon's process cannot be seen, its word counts. */
+/* A conversation may end while its daemon lives. */
 bool membership_is_live(const struct membership *membership)
 {
-    if (!membership->mover.current)
+    if (!membership->mover.current || membership->daemon < 0)
         return false;
-    return membership->phase == MEMBERSHIP_JOINED || (membership->daemon > 0 && !process_is_gone(membership->daemon));
+    return membership->phase == MEMBERSHIP_JOINED || membership->daemon == 0 || !process_is_gone(membership->daemon);
 }
 
 void membership_after_fork(struct membership *membership, int given, bool live)
@@ -534,7 +553,7 @@ void membership_after_fork(struct membership *membership, int given, bool live)
         membership->report_move = !membership->mover.moving;
     } else {
         hang_up(membership);
-        if (live && membership->mover.current)
+        if (live && membership_is_live(membership))     /* it may have died since */
             mover_switch(&membership->mover, NULL);
     }
     wakeup_at(&membership->wakeup, 0);      /* whoever drives the child comes at once */

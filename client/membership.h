@@ -48,14 +48,20 @@ struct membership {
     dev_t image_device;                 /* of the current window's control page: tells daemons apart whose */
     ino_t image_inode;                  /* generations have one number */
     uint64_t highest_generation;
-    pid_t daemon;                       /* process of the current window's daemon; 0: not visible here */
+    pid_t daemon;                       /* process of the current window's daemon; 0: not visible from here; -1: gone */
     int64_t retry_at;                   /* CLOCK_MONOTONIC, milliseconds */
     int retry_ms, poll_ms;
     char error[sizeof(((struct dd_status *)0)->error)];
 };
 
-/* Begin.  sockets: up to MEMBERSHIP_SOCKETS paths, copied, as is name.  -ENOMEM, -ENAMETOOLONG, those of wakeup_open(). */
+/* Begin.  sockets: up to MEMBERSHIP_SOCKETS paths, copied, as is name.  -ENOMEM, -ENAMETOOLONG, of wakeup_open(). */
 int membership_begin(struct membership *membership, const char *const *sockets, const char *name);
+
+/* Back to the default window; the mover may have to go on after it. */
+void membership_unhook(struct membership *membership);
+
+/* When the mover is done: tell the daemon that no thread of this process is in its code any more. */
+void membership_leave(struct membership *membership);
 
 /* End: closes the conversation and goes back to the default window.  The mover may have to go on after it. */
 void membership_end(struct membership *membership);
@@ -71,13 +77,13 @@ void membership_rejoin(struct membership *membership, int64_t timeout_ms);
 
 enum dd_state membership_state(const struct membership *membership);
 
-/* May a daemon still change the code of the current window? */
+/* May a daemon still change the code of the current window?  Where its end was seen this may take 0.1 s to be sure. */
 bool membership_is_live(const struct membership *membership);
 
 /*
  * In a forked child: the conversation of the parent is not ours.  socket: our end of the one that the daemon was told
  * of, taken over; -EBADF: it was not told, so the child joins by itself, and until then runs its defaults if
- * live (membership_is_live() in the parent), else what it has.
+ * live (membership_is_live() in the parent, and still here), else what it has.
  */
 void membership_after_fork(struct membership *membership, int socket, bool live);
 

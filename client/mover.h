@@ -10,7 +10,8 @@
  *   6 unmap what was left
  *
  * 1 before 3: the new daemon knows of every guard that can enter its window.  4 before 5: an enter that stored its
- * line before the barrier is seen by 5, one that did not loads the new base.  5 before 6: nobody is in what is unmapped.
+ * line before the barrier is seen by 5, one that did not loads the new base.  5 before 6: nobody is in what is
+ * unmapped.
  *
  * A slot of entry pointers is free again only after 6, so the next window comes only when mover_step() says true.
  * All functions are called with the library's lock.

@@ -35,8 +35,8 @@ void table_remove(struct dd_table *table);
 /* All tables that were SENT, or all that are DECLARED too, are NEW again: their answer will not come. */
 void table_forget(bool declared_too);
 
-/* Describe all NEW tables for the daemon (type Table of the interface, as an array), which then are SENT; NULL: no memory,
- * and nothing has changed.  The caller puts it. */
+/* Describe all NEW tables for the daemon (type Table of the interface, as an array), which then are SENT; NULL: no
+ * memory, and nothing has changed.  The caller puts it. */
 struct json_object *table_describe(void);
 
 /* Is there a NEW table? */

@@ -44,8 +44,8 @@ struct dd_line *dd_thread_join(void)
 /* ---- renew --------------------------------------------------------------------------------------------- */
 
 /*
- * The thread's line is one of an older set: take one of the current set.  The old line stays locked, as outer guards may
- * still use it.  false: no line is left.
+ * The thread's line is one of an older set: take one of the current set.  The old line stays locked, as outer guards
+ * may still use it.  false: no line is left.
  */
 static bool take_newer_line(void)
 {
@@ -84,8 +84,8 @@ static struct dd_guard go_over(struct dd_guard old)
  *   2 serialise: what the thread fetched before the daemon's poke is not executed after;
  *   3 only then remember the epoch: a handler between 2 and 3 serialises once more, the other order would let
  *     it run stale code;
- *   4 look again: a handler, or the membership in the middle of lines_replace(), may have made this line an old one, and
- *     step 3 has undone the 0 that they left in `last`.
+ *   4 look again: a handler, or the membership in the middle of lines_replace(), may have made this line an old one,
+ *     and step 3 has undone the 0 that they left in `last`.
  */
 struct dd_guard dd_thread_renew(struct dd_guard guard, uint64_t epoch)
 {
@@ -117,21 +117,16 @@ static bool on_alternate_stack(void)
 }
 
 /*
- * An alternate signal stack lies anywhere, so a handler's guard there proves nothing.  And a signal between the two
- * stores of an enter finds the stack pointer of an earlier guard: so a leak is what is seen twice on one and the same
- * outer guard.  It lasts as long as the thread, so it is counted once: the mark goes where no frame is above it.
+ * An alternate signal stack lies anywhere, so a handler's guard there proves nothing.  A leak lasts as long as its
+ * thread, so it is counted once: the mark goes where no frame is above it.
  */
 void dd_thread_leaked(struct dd_line *line)
 {
-    static __thread uint32_t suspect __attribute__((tls_model("initial-exec")));
     int saved_errno = errno;
 
     if (!on_alternate_stack()) {
-        if (suspect == line->stack) {
-            line->leaked++;
-            line->stack += UINT32_C(1) << 30;
-        }
-        suspect = line->stack;
+        line->leaked++;
+        line->stack += UINT32_C(1) << 30;
     }
     errno = saved_errno;
 }

@@ -2,8 +2,8 @@
 /*
  * A window: the image of one generation in this process's address space (layout.h draws it).
  *
- * `dd_window_base` names the current one.  There is always one: without a daemon it is the default window, a constant of
- * this library with slot 0 and an epoch of its own, and no text.
+ * `dd_window_base` names the current one.  There is always one: without a daemon it is the default window, a constant
+ * of this library with slot 0 and an epoch of its own, and no text.
  */
 #ifndef DISPATCHD_WINDOW_H
 #define DISPATCHD_WINDOW_H

@@ -23,9 +23,8 @@ struct change {
     struct daemon *daemon;
     struct change_request request;
     struct table **dirty;               /* tables whose code it changes, each once */
-    struct entry_change **prepared;     /* per dirty table; NULL after its commit */
+    struct entry_change **prepared;     /* per dirty table; from step 4 on what was replaced */
     size_t tables;
-    uint64_t *replaced;                 /* image ranges to release; per dirty table, IMAGE_NONE for none */
 };
 
 void operations_free(struct operation *operation, size_t operations)
@@ -48,7 +47,6 @@ static struct change *change_free(struct change *change)
     operations_free(change->request.operation, change->request.operations);
     free(change->dirty);
     free(change->prepared);
-    free(change->replaced);
     free(change);
     return NULL;
 }
@@ -71,8 +69,7 @@ static int change_new(struct daemon *daemon, const struct change_request *reques
     change->request = *request;
     change->dirty = calloc(n + 1, sizeof(*change->dirty));
     change->prepared = calloc(n + 1, sizeof(*change->prepared));
-    change->replaced = calloc(n + 1, sizeof(*change->replaced));
-    if (!change->dirty || !change->prepared || !change->replaced)
+    if (!change->dirty || !change->prepared)
         return -ENOMEM;
     *ret = TAKE_POINTER(change);
     return 0;
@@ -140,9 +137,10 @@ static int prepare_table(struct change *change, size_t i, struct refusal *refusa
     int r;
 
     r = table_cases(table, &cases);
-    if (r >= 0)
-        r = entry_prepare(table->entry, cases, table->links, &change->prepared[i]);
-    return r < 0 ? refuse_image(change->daemon, r, entry_code_size(table->entry), refusal) : 0;
+    if (r < 0)
+        return refuse_image(change->daemon, r, 0, refusal);
+    r = entry_prepare(table->entry, cases, table->links, &change->prepared[i]);
+    return r < 0 ? refuse_image(change->daemon, r, entry_prepare_size(table->entry, cases, table->links), refusal) : 0;
 }
 
 static int prepare(struct change *change, struct refusal *refusal)
@@ -216,7 +214,7 @@ static void poke(struct change *change)
 {
     for (size_t i = 0; i < change->tables; i++) {
         struct table *table = change->dirty[i];
-        int r = entry_change_commit(TAKE_POINTER(change->prepared[i]), &change->replaced[i]);
+        int r = entry_change_commit(change->prepared[i]);
 
         if (r < 0) {
             log_line(LOG_CRIT, "table \"%s\": its slot was overwritten (%s); restart builds the image anew", table->name,
@@ -239,8 +237,7 @@ static void answer(struct change *change)
 static void release_replaced(struct change *change)
 {
     for (size_t i = 0; i < change->tables; i++)
-        if (change->replaced[i] != IMAGE_NONE)
-            image_release(change->daemon->image, change->replaced[i]);
+        change->prepared[i] = entry_change_release(change->prepared[i]);
     for (size_t i = 0; i < change->request.operations; i++)
         if (change->request.operation[i].kind->release)
             change->request.operation[i].kind->release(change->daemon, &change->request.operation[i]);
@@ -278,10 +275,15 @@ static void undo(struct change *change)
             change->request.operation[i].kind->undo(change->daemon, &change->request.operation[i]);
 }
 
-static void settle_tables(struct change *change)
+/* Steps 4 to 6 of what is prepared and stored. */
+static void carry_out(struct change *change)
 {
+    poke(change);                                               /* 4 */
+    LIST_INSERT_HEAD(&change->daemon->changes, change, entry);
     for (size_t i = 0; i < change->tables; i++)
         settle(change->daemon, change->dirty[i]);
+    change->waiter.over = release;
+    grace_driver_wait(change->daemon->grace, &change->waiter);  /* 6 */
 }
 
 int change_run(struct daemon *daemon, const struct change_request *request, struct refusal *refusal)
@@ -301,15 +303,36 @@ int change_run(struct daemon *daemon, const struct change_request *request, stru
         undo(change);
         return r;
     }
-    poke(change);                                               /* 4 */
-    LIST_INSERT_HEAD(&daemon->changes, change, entry);
-    settle_tables(change);
-    change->waiter.over = release;
-    grace_driver_wait(daemon->grace, &change->waiter);          /* 6: asked for before the publication below begins it */
+    carry_out(change);                                          /* 4; and 6, asked for before the publication begins it */
     if (request->wait == CHANGE_LIVE)
         grace_publish(grace_driver_grace(daemon->grace));
     if (request->wait != CHANGE_QUIESCENT)
         answer(change);                                         /* 5 */
     TAKE_POINTER(change);
     return 0;
+}
+
+/* ---- new code for filtered tables ---------------------------------------------------------------------- */
+
+/* A change without an operation: nothing to store, nobody to answer.  Without room nothing changes. */
+static void rebuild(struct daemon *daemon, struct table *table)
+{
+    _cleanup_(refusal_done) struct refusal refusal = { 0 };
+    const struct change_request nothing = { 0 };
+    struct change *change;
+
+    if (change_new(daemon, &nothing, &change) < 0)
+        return;
+    change->dirty[change->tables++] = table;
+    if (prepare_table(change, 0, &refusal) < 0)
+        change_free(change);
+    else
+        carry_out(change);
+}
+
+void changes_rebuild(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->registry.tables; i++)
+        if (entry_state(daemon->registry.table[i]->entry) == ENTRY_FILTERED)
+            rebuild(daemon, daemon->registry.table[i]);
 }

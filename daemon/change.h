@@ -9,6 +9,7 @@
  *      5 answer   as late as was asked for: committed, live, quiescent
  *      6 release  after a grace period, what was replaced
  *
+ * A change that only takes links away never fails for want of image memory: see entry.h.
  * A failure in 1 to 3 undoes the operations in reverse order: registry, image and database are as before.
  * A new kind of operation is one struct operation_kind; it brings its own check and prepare, never a path of its own.
  */
@@ -94,6 +95,11 @@ struct change_request {
  * (the caller's, to be refusal_done).
  */
 int change_run(struct daemon *daemon, const struct change_request *request, struct refusal *refusal);
+
+/*
+ * There is fresh image memory again: give tables that ran without it (ENTRY_FILTERED) new code, as far as it reaches.
+ */
+void changes_rebuild(struct daemon *daemon);
 
 /* At the end, when no grace period will be over any more and the image is frozen: free what still waits for one. */
 void changes_forget(struct daemon *daemon);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "refresh.h"
 
+#include "change.h"
 #include "grace_driver.h"
 #include "util.h"
 
@@ -10,6 +11,7 @@ static void over(struct grace_waiter *waiter)
 
     image_refresh_end(daemon->image);
     daemon->is_refreshing = false;
+    changes_rebuild(daemon);
     refresh(daemon);                    /* for what was released meanwhile */
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Keeps the image's stock of fresh bytes, which every change needs, by a grace period of its own now and then. */
+/* Keeps the image's stock of fresh bytes, which every change needs, by a grace period of its own now and then.  Then
+ * filtered tables get new code. */
 #ifndef DAEMON_REFRESH_H
 #define DAEMON_REFRESH_H
 

@@ -147,25 +147,17 @@ static int restore_worker(void *userdata, pid_t pid, uint64_t start_time, uid_t 
     return workers_remember(restore->daemon->workers, pid, start_time, uid, name);
 }
 
-/* Nobody executes the image yet, so each settling step may follow at once. */
+/* Nobody executes the image yet, so the code may be written where it is to stay: what fitted once always fits again. */
 static int build_table(struct restore *restore, struct table *table)
 {
     _cleanup_free_ struct dispatcher_case *cases = NULL;
-    struct entry_change *change;
-    uint64_t replaced = IMAGE_NONE;
     int r;
 
     if (!table->links)
         return 0;
     r = table_cases(table, &cases);
     if (r >= 0)
-        r = entry_prepare(table->entry, cases, table->links, &change);
-    if (r >= 0)
-        r = entry_change_commit(change, &replaced);
-    while (r >= 0 && entry_unsettled(table->entry))
-        r = entry_settle(table->entry);
-    if (r >= 0 && replaced != IMAGE_NONE)
-        image_release(restore->daemon->image, replaced);
+        r = entry_start(table->entry, cases, table->links);
     if (r < 0)
         snprintf(restore->text, restore->size, "table \"%s\": %s", table->name,
                  r == -ENOSPC ? "the image is full: start with a larger --text-size" : strerror(-r));

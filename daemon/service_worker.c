@@ -341,6 +341,20 @@ static void handle_adopt(struct call *call, void *userdata)
         call_reply(call, NULL);
 }
 
+static void handle_leave(struct call *call, void *userdata)
+{
+    struct refusal refusal = { 0 };
+    struct worker *worker = joined_worker(call, &refusal);
+
+    (void)userdata;
+    if (!worker) {
+        service_refuse(call, INTERFACE, &refusal);
+        return;
+    }
+    worker_leave(worker);
+    call_reply(call, NULL);
+}
+
 void worker_connection_closed(struct connection *connection, void *userdata)
 {
     struct worker *worker = connection_userdata(connection);
@@ -356,5 +370,6 @@ const struct method_handler worker_handlers[] = {
     { "Moved", handle_moved, 0 },
     { "Fork", handle_fork, 0 },
     { "Adopt", handle_adopt, 0 },
+    { "Leave", handle_leave, 0 },
     { NULL, NULL, 0 },
 };

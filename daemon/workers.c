@@ -386,6 +386,12 @@ void worker_disconnect(struct worker *worker)
         worker_remove(worker);
 }
 
+/* If it lies, the code that it still runs is freed under it alone. */
+void worker_leave(struct worker *worker)
+{
+    worker_remove(worker);
+}
+
 void worker_moved(struct worker *worker)
 {
     worker->generation = worker->workers->daemon->generation;

@@ -51,6 +51,7 @@ int worker_adopt(struct worker *worker, pid_t pid, uid_t uid);
 
 void worker_connect(struct worker *worker, struct connection *connection);
 void worker_disconnect(struct worker *worker);                  /* end of file */
+void worker_leave(struct worker *worker);                       /* it says that it is done: forget it */
 void worker_moved(struct worker *worker);
 bool worker_adopted(const struct worker *worker);
 const char *worker_name(const struct worker *worker);

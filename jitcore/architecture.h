@@ -32,6 +32,12 @@ struct architecture {
     void (*emit_tree)(struct emitter *emitter, const struct dispatcher_case *cases, size_t count,
                       uint32_t default_verdict);
 
+    /*
+     * One more key that gets `default_verdict`, in front of code that need not be touched: any other key goes on to
+     * image offset `next`.  At most IMAGE_GRANULE bytes.
+     */
+    void (*emit_filter)(struct emitter *emitter, uint32_t key, uint32_t default_verdict, uint64_t next);
+
     /* What stands before a slot (a landing pad for indirect branches); keeps the slot 8-byte aligned. */
     void (*emit_landing)(struct emitter *emitter);
 

@@ -16,10 +16,24 @@
  *      MOVED        jump to copy    nobody is in the home: write its code   -> WRITTEN
  *      WRITTEN      jump to copy    all have serialised since: poke back    -> RETURNED
  *      RETURNED     fall through    nobody is in the copy: release it       -> SETTLED
+ *      FILTERED     jump to filter  none: waits for a change that finds room
  *
- * A change in any state starts again at MOVED; the copy that it replaces is released after a grace
- * period.  Code that does not fit in the home stays a copy (state MOVED for good: one more jump in
- * each call).
+ * A change in any state starts again at MOVED; what it replaces is released after a grace period.
+ * Code that does not fit in the home stays a copy (state MOVED for good: one more jump in each
+ * call).
+ *
+ * Removing keys never fails for want of image memory, however full the image is and however long a
+ * reader keeps what was replaced.  With each key the entry reserves a spare granule.  Where new code
+ * finds no room, a change that only removes keys writes filters into spares instead, one a key,
+ *
+ *      slot -> filter -> ... -> filter -> the code that ran before
+ *
+ * each of which answers its key with the default verdict and sends all others on.  As the spares
+ * are as many as the keys, all can be removed so, one after another and without a single grace
+ * period.  The next change that finds room replaces code and filters alike.
+ *
+ * (The promise is about the image.  The request itself, its books on the heap included, can still
+ * meet -ENOMEM.)
  *
  * Not thread-safe; no function is signal-safe.
  */
@@ -27,6 +41,7 @@
 #define JITCORE_ENTRY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "architecture.h"
@@ -43,7 +58,14 @@ struct entry;
 int entry_new(struct image *image, uint32_t default_verdict, struct entry **ret);
 
 /*
- * Release an entry and its copy.  Only after a grace period in which no hook led to it, and with no
+ * The first code of an entry that no hook leads to yet: written behind the slot at once where it
+ * fits, without a copy meanwhile.  Reserves a spare for each of `cases` (as for entry_prepare()).
+ * Errors of image_reserve; -ENOMEM; -ESTALE.  On error nothing changed.
+ */
+int entry_start(struct entry *entry, const struct dispatcher_case *cases, size_t count);
+
+/*
+ * Release an entry and all that it has in the image.  Only after a grace period in which no hook led to it, and with no
  * change prepared.  NULL is fine; returns NULL.
  */
 struct entry *entry_free(struct entry *entry);
@@ -52,27 +74,46 @@ struct entry *entry_free(struct entry *entry);
 uint64_t entry_offset(const struct entry *entry);
 
 /*
- * A change of an entry's code, prepared: all that can fail has been done.  Emits the tree for
- * `cases` (sorted, distinct; copied) into fresh bytes and reserves what commit needs.  One at a
- * time per entry.
- * -ENOSPC image full; -ENOMEM; other errors of image_reserve.  On error nothing changed.
- * *ret is dropped with entry_change_abort() or used up by entry_change_commit().
+ * A change of an entry's code:
+ *
+ *      entry_prepare()             all that can fail
+ *      entry_change_commit()       or entry_change_abort()
+ *      (a grace period)
+ *      entry_change_release()      what was replaced
  */
 struct entry_change;
+
+/*
+ * Emit the tree for `cases` (sorted, distinct; copied) into fresh bytes and reserve a spare for each
+ * of them; or, without that room, and if all that differs is that keys are gone, filters: then
+ * nothing is reserved.  One change at a time per entry is between prepare and commit; any number
+ * may wait for their release.
+ * -ENOSPC image full; -ENOMEM; other errors of image_reserve.  On error nothing changed.
+ */
 int entry_prepare(struct entry *entry, const struct dispatcher_case *cases, size_t count,
                   struct entry_change **ret);
 
-/* NULL is fine; returns NULL. */
+/* Image bytes that entry_prepare() asks for, in pieces, before it thinks of filters. */
+size_t entry_prepare_size(const struct entry *entry, const struct dispatcher_case *cases,
+                          size_t count);
+
+/* Drop a change that is not committed.  NULL is fine; returns NULL. */
 struct entry_change *entry_change_abort(struct entry_change *change);
 
 /*
  * Poke.  Cannot fail but for a broken invariant (-ESTALE: somebody else wrote the slot; nothing was
- * changed, and the change was dropped).  Allocates nothing.  *ret_replaced: an image range that no
- * call enters any more, to be given to image_release() after a grace period; IMAGE_NONE: none.
+ * changed, and the change was dropped).  Allocates nothing.  Afterwards the change holds what no
+ * call enters any more.
  */
-int entry_change_commit(struct entry_change *change, uint64_t *ret_replaced);
+int entry_change_commit(struct entry_change *change);
 
-enum entry_state { ENTRY_SETTLED, ENTRY_MOVED, ENTRY_WRITTEN, ENTRY_RETURNED };
+/*
+ * After a grace period that began after the commit: release what was replaced.  The entry may be
+ * gone by then, its image not.  Allocates nothing.  NULL is fine; returns NULL.
+ */
+struct entry_change *entry_change_release(struct entry_change *change);
+
+enum entry_state { ENTRY_SETTLED, ENTRY_MOVED, ENTRY_WRITTEN, ENTRY_RETURNED, ENTRY_FILTERED };
 enum entry_state entry_state(const struct entry *entry);
 
 /* Is there a settling step to take after the next grace period? */
@@ -86,7 +127,7 @@ bool entry_unsettled(const struct entry *entry);
  */
 int entry_settle(struct entry *entry);
 
-/* Bytes of the current code, for display. */
+/* Bytes of the tree for the current keys, for display: no filters, no spares. */
 size_t entry_code_size(const struct entry *entry);
 
 #endif

@@ -25,7 +25,8 @@ int poke_slot(struct image *image, uint64_t slot, uint64_t expect, uint64_t want
 
 /*
  * Does this host execute a slot correctly while another process pokes it?  A child executes one
- * through its own mapping, all the time, for `pokes` pokes.
+ * through its own mapping, all the time, for `pokes` pokes; fewer where those take over 250 ms, as
+ * on a host that is very busy.
  * 0; -EIO: a torn or lost instruction was executed; other negative errno: it could not be tried
  * (-EACCES: executable memfds are forbidden).
  * Forks and waits for its child; call it before threads and workers exist.

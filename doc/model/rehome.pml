@@ -9,6 +9,11 @@
  * carries the line that it stored, `last` lies in the line, and the thread's own pointer to its line changes at any
  * level of nesting.  Shown: as in move.pml.  The new daemon knows set 2 only.
  *
+ * With EPOCHS_AGAIN the threads may have seen the new window's epochs before: the daemon counts its generations from anew,
+ * or the process comes back to a daemon that does not know it any more.  Window 1 is then the default one, which runs no
+ * program and is never unmapped.  (Without, a new epoch alone makes each thread go over, and the steps that are there
+ * for this case are not needed.)
+ *
  * `word` and `last` of a line are stores that pass through the store buffer; the mover writes `last`, too.
  *
  * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; and the mutations, each at its place.
@@ -89,6 +94,12 @@ byte window[CONTEXTS];          /* register: the base that was loaded */
 byte seen[CONTEXTS];            /* register: the epoch that was loaded */
 byte inside[CONTEXTS];
 
+#ifdef COMPARE_STORED
+#define COMPARED(r, c) value[c]                 /* what step 2 loaded and stored */
+#else
+#define COMPARED(r, c) OWN_LAST(r, line[c])     /* loaded again, after the base */
+#endif
+
 inline serialise(r) { may_lead[r] = slot }
 
 #define STEP(runs, action)       atomic { runs -> action }
@@ -123,8 +134,8 @@ inline hook_call(r, c, runs)
           LOAD_BASE(c, runs);                                                                   /* 3 */
           LOAD_EPOCH(c, runs);
           if
-          :: STEP(runs && seen[c] == value[c], skip); goto entered
-          :: atomic { runs && seen[c] != value[c] && MAY_STORE(r) -> store(r, STORE_OF(WORD(line[c]), 0)) }
+          :: STEP(runs && seen[c] == COMPARED(r, c), skip); goto entered
+          :: atomic { runs && seen[c] != COMPARED(r, c) && MAY_STORE(r) -> store(r, STORE_OF(WORD(line[c]), 0)) }
           fi
        :: STEP(runs && OWN_WORD(r, line[c]) != 0, skip)
        fi
@@ -180,6 +191,9 @@ inline hook_call(r, c, runs)
              fi
 #endif
           od
+#ifdef NO_RELOAD
+          ; break
+#endif
        fi
     od;
 entered:
@@ -265,7 +279,9 @@ proctype Mover()
     LEFT_WINDOW_1(word_1[1]);
 #endif
 #endif
+#ifndef EPOCHS_AGAIN
     atomic { assert(NOBODY_IN(IN_WINDOW_1)); mapped_1 = 0 }
+#endif
 }
 
 #define QUIESCENT(r) (word_2[r] == 0 || word_2[r] >= epoch_2)   /* generation 1 and UNSEEN are less: they count as active */
@@ -300,6 +316,9 @@ init {
         if                      /* each thread was here in the old daemon's last epoch, or not */
         :: last_1[0] = EPOCH_1
         :: last_1[0] = EARLIER
+#ifdef EPOCHS_AGAIN
+        :: last_1[0] = EPOCH_2
+#endif
         fi;
         last_1[READERS - 1] = last_1[0];
         home[0] = 1; home[READERS - 1] = 1;

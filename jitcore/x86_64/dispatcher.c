@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stands in an entry, on x86-64: landing pad, slot, decision tree; and what stands where
- * nothing is.
+ * What stands in an entry, on x86-64: landing pad, slot, decision tree, filter; and what stands
+ * where nothing is.
  *
  * A hook is called as uint32_t entry(void *context, uint32_t key): context in rdi, key in esi,
  * verdict in eax.  A program takes the context in rdi too, so the way from the tree to it is one
@@ -133,6 +133,25 @@ void x86_64_emit_tree(struct emitter *emitter, const struct dispatcher_case *cas
     for (size_t i = 1; i < count; i++)
         assert(cases[i - 1].key < cases[i].key);
     emit_subtree(emitter, cases, count, default_verdict);
+}
+
+/* ---- the filter ---- */
+
+/*
+ *      cmp esi, key
+ *      jne over
+ *      (default)
+ * over:
+ *      jmp next
+ */
+void x86_64_emit_filter(struct emitter *emitter, uint32_t key, uint32_t default_verdict,
+                        uint64_t next)
+{
+    emit_compare(emitter, key);
+    emit_bytes(emitter, (const uint8_t[]){ 0x75, (uint8_t)default_size(default_verdict) }, 2);
+    emit_default(emitter, default_verdict);
+    emit_8(emitter, 0xe9);
+    emit_relative_32(emitter, next);
 }
 
 /* ---- landing pad, slot, poison ---- */

@@ -16,6 +16,8 @@ void x86_64_emit_program(struct emitter *emitter, const struct checked_program *
 /* dispatcher.c */
 void x86_64_emit_tree(struct emitter *emitter, const struct dispatcher_case *cases, size_t count,
                       uint32_t default_verdict);
+void x86_64_emit_filter(struct emitter *emitter, uint32_t key, uint32_t default_verdict,
+                        uint64_t next);
 void x86_64_emit_landing(struct emitter *emitter);
 uint64_t x86_64_slot_fall_through(void);
 uint64_t x86_64_slot_jump(uint64_t from, uint64_t to);

@@ -118,6 +118,9 @@ DD_STATIC_ASSERT(offsetof(struct dd_line, word) == 0, "shared layout");
 DD_STATIC_ASSERT(offsetof(struct dd_line, owner) == 24, "shared layout");
 DD_STATIC_ASSERT(sizeof(struct dd_line) == DD_CACHE_LINE, "one cache line a thread");
 
+#define DD_LINES_MAGIC 0x64646c31u      /* "ddl1" */
+#define DD_LINES_MAX 16383u             /* threads of one process */
+
 /*
  * The lines memfd of a process: this head, then `DD_LINES_MAX` lines.  Its size is constant and sealed.
  * `used` is a high-water mark: lines at and above it were never handed out.  It only grows; the daemon clamps it.
@@ -127,12 +130,10 @@ struct dd_lines {
     uint32_t layout_version;
     uint32_t used;
     uint8_t padding[52];
-    struct dd_line line[];
+    struct dd_line line[DD_LINES_MAX];
 };
 
-#define DD_LINES_MAGIC 0x64646c31u      /* "ddl1" */
-#define DD_LINES_MAX 16383u             /* threads of one process */
-#define DD_LINES_SIZE (sizeof(struct dd_lines) + DD_LINES_MAX * sizeof(struct dd_line))
+#define DD_LINES_SIZE sizeof(struct dd_lines)
 
 DD_STATIC_ASSERT(offsetof(struct dd_lines, line) == DD_CACHE_LINE, "shared layout");
 DD_STATIC_ASSERT(DD_LINES_SIZE == 0x100000, "whole pages");

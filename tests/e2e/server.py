@@ -19,9 +19,11 @@ def example(name):
 class Server:
     """httpd, with one open connection to each of its workers."""
 
-    def __init__(self, socket_path):
-        self.process = subprocess.Popen([HTTPD, "--port", "0", "--processes", str(PROCESSES), "--socket", socket_path],
-                                        stdout=subprocess.PIPE, text=True)
+    def __init__(self, socket_path, process=None):
+        """process: one that the caller has started, with a pipe for what it prints."""
+        self.process = process or subprocess.Popen(
+            [HTTPD, "--port", "0", "--processes", str(PROCESSES), "--socket", socket_path],
+            stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
         self.connections = {}
         wait_until(self.connect, "a connection to each worker")

@@ -29,12 +29,14 @@ def refused(function, error, **parameters):
 
 daemon = Daemon()
 joined = join(daemon)
+kept = []               # connections that stay: a process that lost one could join again without lines
 daemon.load("seven", verdict(7))
 daemon.attach("on_test", 3, "seven")
 
 
 def state():
-    tables = [{k: v for k, v in table.items() if k != "workers"} for table in daemon.list("tables")]
+    tables = [{k: v for k, v in table.items() if k != "workers"} for table in daemon.list("tables")
+              if table["name"] == "on_test"]
     return [daemon.list("programs"), tables, daemon.list("links")], daemon.call("Info")["text_bytes_used"]
 
 
@@ -231,6 +233,14 @@ def another_context_for_a_known_table():
 
 
 @case
+def program_for_another_context():
+    other = join(daemon, dict(TABLE, name="other", context="other", fields=FIELDS[:3]))
+    refused(lambda: daemon.attach("other", 1, "seven"), "ContextMismatch", table="other", table_context="other",
+            program="seven", program_context="test")
+    kept.append(other)
+
+
+@case
 def declarations_that_are_none():
     def field(**changes):
         return dict(TABLE, name="bad", context="bad", fields=[dict(FIELDS[2], **changes)])
@@ -297,7 +307,7 @@ def each_refusal_is_one_line_of_log():
 def nothing_was_changed():
     wait_settled()
     equal(state()[0], before[0], "registry")
-    equal(state()[1], before[1], "bytes used in the image")
+    equal(state()[1] - before[1], 4096, "bytes used in the image, but for the entry of the table \"other\"")
     daemon.restart()
     equal(daemon.list("links"), before[0][2], "links after a restart")
 

@@ -220,7 +220,7 @@ def all_descriptors_closed(daemon, worker, change):
     change.some(100)
     before = stats(worker.do("stats"))["calls"]
     change.some()
-    assert stats(worker.do("stats"))["calls"] > before
+    wait_until(lambda: stats(worker.do("stats"))["calls"] > before, "the loop goes on")
     equal(len([w for w in daemon.list("workers") if w["pid"] == worker.pid]), 1, "records of the worker")
 
 
@@ -350,6 +350,9 @@ def closing_and_opening_again():
             worker.do("close")
             equal(worker.do("call on_test 1").split()[1], "0")
             worker.do("open")
+        equal([w["state"] for w in daemon.list("workers")], ["current"], "its records")
+        worker.do("close")
+        wait_until(lambda: not daemon.list("workers"), "it is forgotten")
 
 
 run()

@@ -143,6 +143,22 @@ def a_killed_daemon_and_the_next_one():
 
 
 @case
+def a_stopped_daemon_leaves_programs_running():
+    with Daemon() as daemon:
+        workers = [daemon.worker() for _ in range(2)]
+        for v in (7, 8):
+            daemon.load(f"p{v}", verdict(v))
+        link = daemon.attach("on_test", 3, "p7")
+        daemon.attach("on_test", 4, "p8")
+        for _ in range(50):             # changes that still wait for their grace period when it stops
+            daemon.call("Detach", link=link, wait="committed")
+            link = daemon.attach("on_test", 3, "p7", wait="committed")
+        equal(daemon.stop(), 0, "exit code")
+        for _ in range(100):
+            equal([(value(w, 3), value(w, 4), value(w, 5)) for w in workers], [(7, 8, 0)] * 2, "without a daemon")
+
+
+@case
 def workers_that_have_not_moved_are_named():
     with Daemon() as daemon:
         stopped, running = daemon.worker(), daemon.worker()

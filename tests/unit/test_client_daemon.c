@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The client against the other side of its protocol: a peer on a real socket, which sends real memfds with real code, and
- * says what each test wants said.  The library runs as in any worker, with its background thread.
+ * The client against the other side of its protocol: a peer on a real socket, which sends real memfds with real code,
+ * and says what each test wants said.  The library runs as in any worker, with its background thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -144,10 +144,10 @@ static void expect_silence(struct peer *peer)
 static void send_reply(struct peer *peer, const char *error, struct json_object *parameters, const int *descriptors,
                        size_t n)
 {
+    const struct envelope_reply envelope = { .error = error, .parameters = parameters };
     struct json_object *message;
 
-    assert_int_equal(envelope_make_reply(&(struct envelope_reply){ .error = error, .parameters = parameters }, &message),
-                     0);
+    assert_int_equal(envelope_make_reply(&envelope, &message), 0);
     assert_int_equal(stream_queue(peer->stream, message, descriptors, n), 0);
     stream_send(peer->stream);
     json_object_put(message);
@@ -240,7 +240,8 @@ static void test_joins(void **state)
     assert_int_equal(lines.st_size, DD_LINES_SIZE);
     tables = json_object_object_get(peer.call.parameters, "tables");
     assert_string_equal(json_object_to_json_string_ext(tables, JSON_C_TO_STRING_PLAIN),
-                        "[{\"name\":\"on_test\",\"context\":\"test\",\"context_size\":24,\"default_verdict\":5,\"fields\":["
+                        "[{\"name\":\"on_test\",\"context\":\"test\",\"context_size\":24,\"default_verdict\":5,"
+                        "\"fields\":["
                         "{\"name\":\"data\",\"offset\":0,\"size\":8,\"rights\":\"data\"},"
                         "{\"name\":\"data_end\",\"offset\":8,\"size\":8,\"rights\":\"data_end\"},"
                         "{\"name\":\"method\",\"offset\":16,\"size\":4,\"rights\":\"read\"},"
@@ -502,8 +503,9 @@ static void test_bad_tables(void **state)
 {
     struct dd_field field = { "method", 16, 4, DD_FIELD_READ, 0 };
     const struct dd_field bad_fields[] = {
-        { "method", 16, 3, DD_FIELD_READ, 0 }, { "method", 16, 16, DD_FIELD_READ, 0 }, { "method", 21, 4, DD_FIELD_READ, 0 },
-        { "method", 0xfffffffc, 4, DD_FIELD_READ, 0 }, { "method", 16, 4, 0, 0 }, { "method", 16, 4, 5, 0 },
+        { "method", 16, 3, DD_FIELD_READ, 0 }, { "method", 16, 16, DD_FIELD_READ, 0 },
+        { "method", 21, 4, DD_FIELD_READ, 0 }, { "method", 0xfffffffc, 4, DD_FIELD_READ, 0 },
+        { "method", 16, 4, 0, 0 }, { "method", 16, 4, 5, 0 },
         { "method", 16, 4, DD_FIELD_DATA, 0 }, { NULL, 16, 4, DD_FIELD_READ, 0 }, { "", 16, 4, DD_FIELD_READ, 0 },
     };
     struct dd_table table = make_table("ok");

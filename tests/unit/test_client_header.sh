@@ -16,7 +16,8 @@ result() { # what, status
 }
 
 compile() { # compiler, language, standard, options... < source
-    "$1" -x "$2" -std="$3" -Wall -Wextra -Werror -I"$headers" -I"$source_dir/proto" "${@:4}" -c -o "$directory/out.o" - 2> "$directory/errors"
+    "$1" -x "$2" -std="$3" -Wall -Wextra -Werror -I"$headers" -I"$source_dir/proto" "${@:4}" \
+        -c -o "$directory/out.o" - 2> "$directory/errors"
 }
 
 headers=$source_dir/client
@@ -73,10 +74,22 @@ cat > "$directory/order.c" <<'END'
 #include <dispatchd.h>
 extern struct dd_table table;
 uint32_t order(uint32_t key, void *context);
+#ifdef GUARD
+uint32_t order(uint32_t key, void *context)
+{
+    char *base = 0;
+    struct dd_guard guard = dd_guard_enter_window(&base);
+    uint32_t verdict = table.entry[((struct dd_window_head *)(void *)base)->slot](context, key);
+
+    dd_guard_leave(&guard);
+    return verdict;
+}
+#else
 uint32_t order(uint32_t key, void *context) { return dd_table_call_inline(&table, key, context); }
+#endif
 END
-steps_in_order() { # compiler, level
-    compile "$1" c gnu17 "$2" -fno-pic -fno-stack-protector < "$directory/order.c" || return 2
+steps_in_order() { # compiler, options...
+    compile "$1" c gnu17 "${@:2}" -fno-pic -fno-stack-protector < "$directory/order.c" || return 2
     objdump -dr --no-show-raw-insn "$directory/out.o" | awk '
         /dd_window_base/ && !base { base = NR; next }
         # the first store of a register to [register], no displacement: the word is the first member
@@ -88,7 +101,9 @@ steps_in_order() { # compiler, level
 for compiler in "${compilers[@]}"; do
     for level in -O1 -O2 -O3 -Os; do
         steps_in_order "$compiler" $level
-        result "$compiler $level keeps the order" $?
+        result "$compiler $level keeps the order of a call" $?
+        steps_in_order "$compiler" $level -DGUARD
+        result "$compiler $level keeps the order of a guard" $?
     done
 done
 

@@ -283,7 +283,7 @@ static void enter_in_a_newer_set(void)
     dd_guard_leave(&handler);
 }
 
-/* The thread has gone over to another line while it renewed the old one, which then gets its `last` back: for a moment. */
+/* The thread has gone over to another line while it renewed the old one, which then gets its `last` back for a moment. */
 static void *interrupted_renew(void *unused)
 {
     struct dd_guard guard = enter();

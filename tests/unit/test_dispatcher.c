@@ -145,6 +145,36 @@ static void test_trees_find_their_keys(void **state)
             check_tree(cases, random_cases(cases, sizes[i], kind), DEFAULT_VERDICT);
 }
 
+/* A filter takes one key away from the code behind it and no other, for short keys and long ones. */
+static void test_filters_chain(void **state)
+{
+    static const uint32_t keys[] = { 0, 1, 127, 128, 0x7fffffff, 0x80000000, 0xffffff80, 0xffffffff };
+    static const uint32_t verdicts[] = { 0, DEFAULT_VERDICT };
+    struct emitter emitter;
+    uint64_t filter, next;
+
+    for (size_t v = 0; v < 2; v++) {
+        next = target[5];
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+            assert_int_equal(image_reserve(text.image, IMAGE_GRANULE, IMAGE_ANY, &filter), 0);
+            emitter_init(&emitter, image_write(text.image, filter), IMAGE_GRANULE, filter);
+            architecture_native()->emit_filter(&emitter, keys[i], verdicts[v], next);
+            assert_int_equal(emitter.error, 0);
+            next = filter;
+            for (int mapping = 0; mapping < 2; mapping++)
+                for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
+                    for (uint32_t key = keys[k] - 1, n = 0; n < 3; key++, n++) {
+                        bool filtered = false;
+
+                        for (size_t j = 0; j <= i; j++)
+                            filtered |= keys[j] == key;
+                        assert_int_equal(text_call(&text, mapping, filter, NULL, key),
+                                         filtered ? verdicts[v] : 6);
+                    }
+        }
+    }
+}
+
 static void test_64_keys_fit_the_home(void **state)
 {
     struct dispatcher_case cases[64];
@@ -189,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trees_find_their_keys),
+        cmocka_unit_test(test_filters_chain),
         cmocka_unit_test(test_64_keys_fit_the_home),
         cmocka_unit_test(test_slot_leads_on),
     };
