@@ -127,7 +127,7 @@ static int refuse_image(struct daemon *daemon, int r, size_t needed, struct refu
     if (r != -ENOSPC)
         return refuse(refusal, r, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
     image_usage(daemon->image, &usage);
-    return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)needed, "available", (int64_t)usage.largest);
+    return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)needed, "available", (int64_t)usage.fresh);
 }
 
 static int prepare_table(struct change *change, size_t i, struct refusal *refusal)
@@ -273,6 +273,19 @@ static void undo(struct change *change)
     for (size_t i = change->request.operations; i-- > 0;)
         if (change->request.operation[i].checked)
             change->request.operation[i].kind->undo(change->daemon, &change->request.operation[i]);
+    refresh(change->daemon);            /* what it had placed counts as executed; without this, failures would use up the image */
+}
+
+/* What only the first three steps needed: a change may wait long for its grace period. */
+static void drop_input(struct change *change)
+{
+    for (size_t i = 0; i < change->request.operations; i++) {
+        struct operation *operation = &change->request.operation[i];
+
+        free(TAKE_POINTER(operation->object));
+        operation->read = object_free(operation->read);
+        operation->declared = context_free(operation->declared);
+    }
 }
 
 /* Steps 4 to 6 of what is prepared and stored. */
@@ -303,6 +316,11 @@ int change_run(struct daemon *daemon, const struct change_request *request, stru
         undo(change);
         return r;
     }
+    if (request->operations > 0 && !has_effect(change)) {
+        answer(change);                 /* all is as asked already: no poke, so no wait */
+        return 0;
+    }
+    drop_input(change);
     carry_out(change);                                          /* 4; and 6, asked for before the publication begins it */
     if (request->wait == CHANGE_LIVE)
         grace_publish(grace_driver_grace(daemon->grace));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "change.h"
@@ -187,6 +188,17 @@ static int listen_on(struct daemon *daemon, struct sockets *sockets)
     return r < 0 ? fail(STARTUP_SOCKET, "cannot serve the sockets", strerror(-r)) : 0;
 }
 
+/* A descriptor or two a worker: take what the host allows.  select(2), for which the soft limit is low, is not used here. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /* ---- serving ------------------------------------------------------------------------------------------- */
 
 static void on_signal(evutil_socket_t number, short events, void *base)
@@ -294,6 +306,7 @@ int main(int argc, char **argv)
         return r < 0 ? STARTUP_USAGE : EXIT_SUCCESS;
     log_open(options.debug ? LOG_DEBUG : LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
     /* The image's writable mapping is the one thing that the seals cannot protect: keep the user's other processes out of it. */
     if (options.user)
         prctl(PR_SET_DUMPABLE, 0);

@@ -54,7 +54,7 @@ static int check_attach(struct daemon *daemon, struct operation *operation, stru
             link_free(link);
     }
     if (r < 0)
-        return refuse(refusal, r, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+        return refuse_memory(refusal);
     operation->link_id = daemon->registry.next_link++;
     operation->link = link;
     operation->table = table;

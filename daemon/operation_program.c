@@ -22,7 +22,7 @@ static void describe_program(const struct operation *operation, char *text, size
 static int refuse_object(const struct operation *operation, int r, const struct jit_error *error, struct refusal *refusal)
 {
     if (r == -ENOMEM)
-        return refuse(refusal, r, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+        return refuse_memory(refusal);
     return refuse(refusal, r, "ObjectInvalid", "ss", "program", operation->program_name, "reason", error->text);
 }
 
@@ -101,7 +101,7 @@ static int place_code(struct daemon *daemon, struct program *program, const stru
     r = image_reserve(daemon->image, code->size, IMAGE_FRESH, &offset);
     if (r < 0) {
         image_usage(daemon->image, &usage);
-        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)code->size, "available", (int64_t)usage.largest);
+        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)code->size, "available", (int64_t)usage.fresh);
     }
     memcpy(image_write(daemon->image, offset), code->bytes, code->size);
     image_commit(daemon->image, offset);

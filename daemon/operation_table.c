@@ -34,7 +34,7 @@ static int check_context(struct daemon *daemon, struct operation *operation, con
         return refuse_mismatch(operation, difference.text, refusal);
     r = shared_context_new(operation->declared, &operation->context);
     if (r < 0)
-        return refuse(refusal, r, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+        return refuse_memory(refusal);
     operation->declared = NULL;         /* the shared context has it now */
     return 0;
 }
@@ -57,32 +57,33 @@ static int check_unused(const struct operation *operation, const struct table *t
 static int add_table(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
 {
     struct image_usage usage;
-    struct table *table;
+    struct table *table = NULL;
     int r;
 
+    if (daemon->registry.tables >= TABLES_MAX)
+        return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables", "maximum", (int64_t)TABLES_MAX);
     r = table_new(operation->table_name, operation->context, operation->default_verdict, &table);
     if (r >= 0)
         r = entry_new(daemon->image, operation->default_verdict, &table->entry);
-    if (r == -ENOSPC) {
-        table_free(table);
-        image_usage(daemon->image, &usage);
-        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)ENTRY_HOME_SIZE, "available", (int64_t)usage.largest);
-    }
     if (r >= 0)
         r = registry_add_table(&daemon->registry, table);
     if (r < 0)
-        return refuse(refusal, r, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+        table_free(table);
+    if (r == -ENOSPC) {
+        image_usage(daemon->image, &usage);
+        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)ENTRY_HOME_SIZE, "available", (int64_t)usage.fresh);
+    }
+    if (r < 0)
+        return refuse_memory(refusal);
     operation->declared_table = table;
     return 0;
 }
 
-static int check_declare_limits(struct daemon *daemon, const struct operation *operation, struct refusal *refusal)
+static int check_declare_name(const struct operation *operation, struct refusal *refusal)
 {
     if (!registry_name_valid(operation->table_name))
         return refuse_parameter(refusal, "tables.name", "\"%s\" is no name: use 1 to %d of A-Z a-z 0-9 _ . -",
                                 operation->table_name, NAME_LENGTH_MAX);
-    if (daemon->registry.tables >= TABLES_MAX)
-        return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables", "maximum", (int64_t)TABLES_MAX);
     return 0;
 }
 
@@ -91,7 +92,7 @@ static int check_declare(struct daemon *daemon, struct operation *operation, str
     struct table *table = registry_table(&daemon->registry, operation->table_name);
     int r;
 
-    r = check_declare_limits(daemon, operation, refusal);
+    r = check_declare_name(operation, refusal);
     if (r >= 0)
         r = check_context(daemon, operation, table, refusal);
     if (r < 0)

@@ -39,10 +39,18 @@ static int use_directory(char *ret, const char *path)
     return 0;
 }
 
+/* Empty is unset: XDG Base Directory Specification. */
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
 /* XDG Base Directory Specification: the runtime directory has no default, the state directory has. */
 static int use_user_directories(struct options *options)
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    const char *runtime = environment("XDG_RUNTIME_DIR"), *state = environment("XDG_STATE_HOME"), *home = environment("HOME");
 
     if (!options->runtime_directory[0]) {
         if (!runtime || strlen(runtime) >= PATH_MAX - 32) {
@@ -56,7 +64,7 @@ static int use_user_directories(struct options *options)
             fprintf(stderr, "dispatchd: --user needs $XDG_STATE_HOME or $HOME, or give --state-dir\n");
             return -EINVAL;
         }
-        if (state && *state)
+        if (state)
             sprintf(options->state_directory, "%s/dispatchd", state);
         else
             sprintf(options->state_directory, "%s/.local/state/dispatchd", home);

@@ -42,6 +42,36 @@ int refuse(struct refusal *refusal, int result, const char *error, const char *t
     return result;
 }
 
+int refuse_memory(struct refusal *refusal)
+{
+    return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+}
+
+/* Length of the UTF-8 sequence at `at`, 0 if it is none or cut off (RFC 3629; surrogates and overlong forms cannot come: what
+ * clients sent was checked, and is only cut here). */
+static size_t sequence_length(const char *at)
+{
+    unsigned char first = (unsigned char)*at;
+    size_t length = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 0;
+
+    for (size_t i = 1; i < length; i++)
+        if (((unsigned char)at[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+/* A format may have cut what it quotes inside a character. */
+static void mend_characters(char *text)
+{
+    while (*text) {
+        size_t length = sequence_length(text);
+
+        if (length == 0)
+            *text = '?';
+        text += length ? length : 1;
+    }
+}
+
 int refuse_parameter(struct refusal *refusal, const char *parameter, const char *format, ...)
 {
     char reason[512];
@@ -50,6 +80,7 @@ int refuse_parameter(struct refusal *refusal, const char *parameter, const char 
     va_start(arguments, format);
     vsnprintf(reason, sizeof(reason), format, arguments);
     va_end(arguments);
+    mend_characters(reason);
     return refuse(refusal, -EINVAL, "InvalidParameter", "ss", "parameter", parameter, "reason", reason);
 }
 

@@ -22,6 +22,9 @@ struct refusal {
  */
 int refuse(struct refusal *refusal, int result, const char *error, const char *types, ...);
 
+/* LimitExceeded: the daemon is out of memory. -ENOMEM. */
+int refuse_memory(struct refusal *refusal);
+
 /* InvalidParameter of org.varlink.service: which, why, and what would be right. */
 __attribute__((format(printf, 3, 4)))
 int refuse_parameter(struct refusal *refusal, const char *parameter, const char *format, ...);

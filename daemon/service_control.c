@@ -50,7 +50,7 @@ static int read_object_file(int descriptor, struct operation *operation, struct 
                       (int64_t)OBJECT_SIZE_MAX);
     operation->object = malloc((size_t)status.st_size + 1);
     if (!operation->object)
-        return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+        return refuse_memory(refusal);
     while (size < (size_t)status.st_size) {
         ssize_t n = pread(descriptor, (char *)operation->object + size, (size_t)status.st_size - size, (off_t)size);
 
@@ -76,7 +76,7 @@ static int read_object_text(const char *text, struct operation *operation, struc
                       (int64_t)OBJECT_SIZE_MAX);
     operation->object = malloc(size + 1);
     if (!operation->object)
-        return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+        return refuse_memory(refusal);
     base64_decode_init(&decoder);
     if (!base64_decode_update(&decoder, &size, operation->object, length, text) || !base64_decode_final(&decoder))
         return refuse_parameter(refusal, "object", "is not base64 (RFC 4648 section 4)");
@@ -205,7 +205,7 @@ static int run(struct daemon *daemon, struct call *call, struct operation *opera
 
     if (!pending) {
         operations_free(operation, operations);
-        return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+        return refuse_memory(refusal);
     }
     *pending = (struct pending){ daemon, call_get(call), reply };
     r = change_run(daemon, &request, refusal);
@@ -277,7 +277,7 @@ static void handle_one(struct daemon *daemon, struct call *call,
     int r;
 
     r = operation ? read_operation(call, strrchr(call_method(call), '.') + 1, call_parameters(call), operation, &refusal)
-                  : refuse(&refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+                  : refuse_memory(&refusal);
     if (r < 0)
         operations_free(operation, 1);
     else
@@ -317,7 +317,7 @@ static int apply(struct daemon *daemon, struct call *call, struct refusal *refus
         return refuse(refusal, -E2BIG, "LimitExceeded", "si", "limit", "operations", "maximum", (int64_t)OPERATIONS_MAX);
     operation = calloc(n + 1, sizeof(*operation));
     if (!operation)
-        return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
+        return refuse_memory(refusal);
     for (size_t i = 0; r >= 0 && i < n; i++) {
         struct json_object *json = json_object_array_get_idx(list, i);
 
@@ -432,7 +432,7 @@ static void add_unmoved(void *userdata, const struct worker_view *worker)
 {
     struct json_object *reference;
 
-    if (worker->state != WORKER_UNMOVED && worker->state != WORKER_MOVING)
+    if (worker->generation == worker->current)
         return;
     reference = json_object_new_object();
     add_int(reference, "pid", (uint64_t)worker->pid);

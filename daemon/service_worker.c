@@ -92,6 +92,20 @@ static int read_table(struct json_object *json, struct operation *operation, str
     return read_context(json, &operation->declared, refusal);
 }
 
+/* Two modules of one process may declare the same table, but not as two different ones. */
+static int check_twice(const struct operation *operation, size_t operations, struct refusal *refusal)
+{
+    for (size_t i = 0; i < operations; i++)
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(operation[i].table_name, operation[j].table_name) &&
+                (operation[i].default_verdict != operation[j].default_verdict ||
+                 strcmp(operation[i].declared->name, operation[j].declared->name) ||
+                 !context_equal(operation[i].declared, operation[j].declared, NULL)))
+                return refuse(refusal, -EINVAL, "ContextMismatch", "sss", "table", operation[i].table_name, "context",
+                              operation[i].declared->name, "reason", "this call declares the table twice, differently");
+    return 0;
+}
+
 struct declaration {
     struct table *table[WORKER_TABLES_MAX];
     size_t tables;
@@ -114,7 +128,7 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
         .operations = json_object_array_length(tables), .wait = CHANGE_COMMITTED,
         .uid = peer->uid, .pid = peer->pid, .done = note_tables, .userdata = ret,
     };
-    int r;
+    int r = 0;
 
     ret->tables = 0;
     if (request.operations > WORKER_TABLES_MAX)
@@ -122,13 +136,14 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
                       (int64_t)WORKER_TABLES_MAX);
     request.operation = calloc(request.operations + 1, sizeof(*request.operation));
     if (!request.operation)
-        return -ENOMEM;
-    for (size_t i = 0; i < request.operations; i++) {
+        return refuse_memory(refusal);
+    for (size_t i = 0; r >= 0 && i < request.operations; i++)
         r = read_table(json_object_array_get_idx(tables, i), &request.operation[i], refusal);
-        if (r < 0) {
-            operations_free(request.operation, request.operations);
-            return r;
-        }
+    if (r >= 0)
+        r = check_twice(request.operation, request.operations, refusal);
+    if (r < 0) {
+        operations_free(request.operation, request.operations);
+        return r;
     }
     return change_run(daemon, &request, refusal);
 }
@@ -179,9 +194,19 @@ static int receive_lines(struct call *call, size_t index, struct lines **ret, st
 
 static int refuse_join(int r, struct refusal *refusal)
 {
-    if (r == -ENOENT)
+    switch (r) {
+    case -ENOENT:
+    case -ESRCH:
         return refuse(refusal, r, "UnknownProcess", "");
-    return refuse(refusal, r, "LimitExceeded", "si", "limit", strerror(-r), "maximum", (int64_t)0);
+    case -EMFILE:
+    case -ENFILE:
+        return refuse(refusal, r, "LimitExceeded", "si", "limit", "open files of the daemon", "maximum", (int64_t)0);
+    case -EUSERS:
+        return refuse(refusal, r, "LimitExceeded", "si", "limit", "workers of a user", "maximum",
+                      (int64_t)WORKERS_PER_UID);
+    default:
+        return refuse_memory(refusal);
+    }
 }
 
 static int check_join(struct call *call, struct refusal *refusal)
@@ -288,12 +313,17 @@ static int receive_child(struct daemon *daemon, struct call *call, struct worker
 {
     _cleanup_close_ int descriptor = call_take_descriptor(call, 1);
     _cleanup_(lines_cleanup) struct lines *lines = NULL;
+    socklen_t length = sizeof(struct ucred);
     struct connection *connection;
     struct worker *child;
+    struct ucred maker;
     int r;
 
     if (descriptor < 0)
         return refuse(refusal, descriptor, "DescriptorRefused", "is", "descriptor", (int64_t)1, "reason", "there is none");
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &maker, &length) < 0 || maker.pid != worker_pid(parent))
+        return refuse(refusal, -EPERM, "DescriptorRefused", "is", "descriptor", (int64_t)1, "reason",
+                      "it is no socket of a pair that the calling process made");
     r = receive_lines(call, 0, &lines, refusal);
     if (r < 0)
         return r;
@@ -302,10 +332,8 @@ static int receive_child(struct daemon *daemon, struct call *call, struct worker
         return refuse_join(r, refusal);
     TAKE_POINTER(lines);
     r = connection_adopt(daemon->worker_listener, descriptor, child, &connection);
-    if (r < 0) {
-        worker_disconnect(child);       /* its lines count for as long as a thread owns one */
-        return refuse_join(r, refusal);
-    }
+    if (r < 0)
+        return refuse_join(r, refusal); /* its lines stay known: it may be alive, and take one at any moment */
     TAKE_DESCRIPTOR(descriptor);
     worker_connect(child, connection);
     return 0;

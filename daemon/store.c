@@ -399,11 +399,14 @@ int store_audit(struct store *store, uid_t uid, pid_t pid, const char *operation
 
 /* ---- workers ------------------------------------------------------------------------------------------- */
 
-/* Written, but not waited for: the kernel has it, and that survives this process. */
+/*
+ * Written, but not waited for: the kernel has it, and that survives this process.  NORMAL and not OFF: a checkpoint that falls due
+ * here must be synchronised, as it carries changes that were acknowledged.
+ */
 static int begin_unsynchronised(struct store *store)
 {
     assert(sqlite3_get_autocommit(store->database));
-    return execute(store, "PRAGMA synchronous = OFF");
+    return execute(store, "PRAGMA synchronous = NORMAL");
 }
 
 static void end_unsynchronised(struct store *store)

@@ -102,7 +102,7 @@ static void workers_sweep(struct workers *workers)
     }
 }
 
-/* The process is gone, or its record is replaced.  Its row goes only when no other record has the same pid. */
+/* The process is gone, or its record is replaced (who replaces it writes the row anew). */
 static void worker_remove(struct worker *worker)
 {
     struct workers *workers = worker->workers;
@@ -132,13 +132,28 @@ static void on_ended(evutil_socket_t descriptor, short events, void *userdata)
     worker_remove(worker);
 }
 
-static int worker_new(struct workers *workers, const char *name, struct worker **ret)
+/* Records cost memory and a look in each wait, and a hostile process can make them without keeping a connection. */
+static bool uid_is_full(const struct workers *workers, uid_t uid)
 {
-    struct worker *worker = calloc(1, sizeof(*worker));
+    const struct worker *worker;
+    size_t count = 0;
 
+    TAILQ_FOREACH(worker, &workers->list, entry)
+        count += !worker->removed && worker->uid == uid;
+    return count >= WORKERS_PER_UID;
+}
+
+static int worker_new(struct workers *workers, const char *name, uid_t uid, struct worker **ret)
+{
+    struct worker *worker;
+
+    if (uid_is_full(workers, uid))
+        return -EUSERS;
+    worker = calloc(1, sizeof(*worker));
     if (!worker)
         return -ENOMEM;
     worker->workers = workers;
+    worker->uid = uid;
     worker->pidfd = -EBADF;
     /* The name is for people: what is not plain text in it is not shown. */
     snprintf(worker->name, sizeof(worker->name), "%s", name);
@@ -188,7 +203,7 @@ static int worker_identify(struct worker *worker, pid_t pid, uid_t uid, int pidf
 
     r = read_start_time(pid, &start_time);
     if (r < 0)
-        return -ESRCH;
+        return r == -ENOENT ? -ESRCH : r;
     worker->ended = event_new(worker->workers->daemon->base, pidfd, EV_READ, on_ended, worker);
     if (!worker->ended || event_add(worker->ended, NULL) < 0)
         return -ENOMEM;
@@ -258,7 +273,7 @@ int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, ui
 
     if (pidfd < 0)
         return 0;
-    r = worker_new(workers, name, &worker);
+    r = worker_new(workers, name, uid, &worker);
     if (r < 0)
         return r;
     r = worker_identify(worker, pid, uid, pidfd);
@@ -297,7 +312,7 @@ int workers_join(struct workers *workers, struct connection *connection, const c
     pidfd = open_peer_pidfd(connection);
     if (pidfd < 0)
         return pidfd;
-    r = worker_new(workers, name, &worker);
+    r = worker_new(workers, name, peer->uid, &worker);
     if (r < 0)
         return r;
     r = worker_identify(worker, peer->pid, peer->uid, pidfd);
@@ -326,7 +341,7 @@ int workers_fork(struct workers *workers, struct worker *parent, struct lines *l
     struct worker *worker;
     int r;
 
-    r = worker_new(workers, parent->name, &worker);
+    r = worker_new(workers, parent->name, parent->uid, &worker);
     if (r < 0)
         return r;
     for (size_t i = 0; r >= 0 && i < parent->tables; i++)
@@ -338,7 +353,6 @@ int workers_fork(struct workers *workers, struct worker *parent, struct lines *l
         return r;
     }
     worker->lines = lines;
-    worker->uid = parent->uid;
     worker->generation = parent->generation;
     worker_enter(worker);
     *ret = worker;
@@ -485,7 +499,7 @@ void workers_view(const struct workers *workers, void (*view)(void *userdata, co
     TAILQ_FOREACH(worker, &workers->list, entry) {
         struct worker_view v = {
             .pid = worker->pid, .uid = worker->uid, .name = worker->name, .generation = worker->generation,
-            .state = worker_state(worker), .table = worker->table, .tables = worker->tables,
+            .current = workers->daemon->generation, .state = worker_state(worker), .table = worker->table, .tables = worker->tables,
         };
 
         if (worker->removed)

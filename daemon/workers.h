@@ -25,6 +25,7 @@ struct worker;
 struct workers;
 
 #define WORKER_TABLES_MAX 256
+#define WORKERS_PER_UID 8192
 
 enum worker_state { WORKER_CURRENT, WORKER_MOVING, WORKER_UNMOVED, WORKER_DISCONNECTED };
 const char *worker_state_name(enum worker_state state);
@@ -38,7 +39,7 @@ int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, ui
 
 /*
  * A process joins on this connection with its lines (taken over on success).  lines NULL: it joined this daemon before and lost its
- * socket; -ENOENT if not.  -ENOMEM; -ESRCH: it is gone already.
+ * socket; -ENOENT if not.  -ENOMEM; -ESRCH: it is gone already; -EUSERS: WORKERS_PER_UID.
  */
 int workers_join(struct workers *workers, struct connection *connection, const char *name, struct lines *lines,
                  struct worker **ret);
@@ -69,7 +70,7 @@ struct worker_view {
     pid_t pid;
     uid_t uid;
     const char *name;
-    uint64_t generation;
+    uint64_t generation, current;       /* the one it runs in, and the daemon's */
     enum worker_state state;
     bool holding;
     unsigned threads, leaked;

@@ -80,18 +80,30 @@ struct entry_change {
 
 /* ---- code ---- */
 
-/* Emit at image offset `at`; `buffer` NULL only counts.  Returns the bytes emitted. */
-static size_t emit_code(const struct entry *entry, const struct code *code, void *buffer,
-                        size_t capacity, uint64_t at)
+static size_t emit_cases(const struct entry *entry, const struct dispatcher_case *cases,
+                         size_t count, void *buffer, size_t capacity, uint64_t at)
 {
     const struct architecture *architecture = image_architecture(entry->image);
     struct emitter emitter;
 
     emitter_init(&emitter, buffer, capacity, at);
-    architecture->emit_tree(&emitter, code->cases, code->count, entry->default_verdict);
+    architecture->emit_tree(&emitter, cases, count, entry->default_verdict);
     /* It was sized before, and an image is smaller than the reach of a branch. */
     assert(emitter.error == 0);
     return emitter.size;
+}
+
+static size_t tree_size(const struct entry *entry, const struct dispatcher_case *cases,
+                        size_t count)
+{
+    return emit_cases(entry, cases, count, NULL, 0, entry->offset);
+}
+
+/* Emit at image offset `at`. */
+static void emit_code(const struct entry *entry, const struct code *code, void *buffer,
+                      size_t capacity, uint64_t at)
+{
+    emit_cases(entry, code->cases, code->count, buffer, capacity, at);
 }
 
 static int code_new(const struct entry *entry, const struct dispatcher_case *cases, size_t count,
@@ -105,7 +117,7 @@ static int code_new(const struct entry *entry, const struct dispatcher_case *cas
             return -ENOMEM;
         memcpy(code.cases, cases, count * sizeof(*cases));
     }
-    code.size = emit_code(entry, &code, NULL, 0, entry->offset);
+    code.size = tree_size(entry, cases, count);
     *ret = code;
     return 0;
 }
@@ -186,7 +198,7 @@ int entry_new(struct image *image, uint32_t default_verdict, struct entry **ret)
     assert(emitter.error == 0 && emitter.size == ENTRY_SLOT);
     slot = slot_value(entry, slot_target(entry));
     memcpy(image_write(image, entry->offset + ENTRY_SLOT), &slot, sizeof(slot));
-    entry->code.size = emit_code(entry, &entry->code, NULL, 0, entry->offset);
+    entry->code.size = tree_size(entry, NULL, 0);
     write_home(entry);
     image_commit(image, entry->offset);
     *ret = entry;
@@ -436,8 +448,7 @@ int entry_prepare(struct entry *entry, const struct dispatcher_case *cases, size
 size_t entry_prepare_size(const struct entry *entry, const struct dispatcher_case *cases,
                           size_t count)
 {
-    struct code code = { .cases = (struct dispatcher_case *)cases, .count = count };
-    size_t size = emit_code(entry, &code, NULL, 0, entry->offset);
+    size_t size = tree_size(entry, cases, count);
 
     size += (IMAGE_GRANULE - size % IMAGE_GRANULE) % IMAGE_GRANULE;
     return size + (count - spares_kept(entry, count)) * IMAGE_GRANULE;
