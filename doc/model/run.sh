@@ -103,7 +103,7 @@ fi
 
 unexpected=0
 echo "1..$rows"
-seq "$rows" | xargs -P "$jobs" -I N "${BASH_SOURCE[0]}" --row N "$OUT" &
+seq "$rows" | xargs -P "$jobs" -I @ROW@ "${BASH_SOURCE[0]}" --row @ROW@ "$OUT" &
 pool=$!
 for n in $(seq "$rows"); do
     while [ ! -e "$OUT/$n/outcome" ] && kill -0 $pool 2>/dev/null; do sleep 0.1; done
