@@ -309,8 +309,9 @@ static inline uint64_t dd_stack_pointer_(void)
  * A nested guard (signal handler, recursion) leaves the line alone and does steps 2 to 4.
  *
  * `last` lies in the line, not beside the pointer to it: when a signal handler runs between the load of the pointer
- * and step 1 and moves the thread to a newer set of lines, it leaves 0 in the old line's `last`, which makes step 1 a
- * store of nothing and step 3 find the new line.
+ * and step 1 and moves the thread to a newer set of lines, it leaves DD_LINE_UNSEEN in the old line's `last`, so that step 1
+ * still says "inside" there (0 would let the window be unmapped between the two loads of step 2) and step 3 finds the new
+ * line.
  */
 DD_ALWAYS_INLINE_ struct dd_guard dd_guard_enter_window(char **ret_base)
 {

@@ -148,7 +148,7 @@ int lines_replace(struct lines *lines)
     barrier_process();                                              /* 2 */
     used = __atomic_load_n(&old->map->used, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < used; i++)                             /* 3 */
-        __atomic_store_n(&old->map->line[i].last, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&old->map->line[i].last, DD_LINE_UNSEEN, __ATOMIC_RELAXED);
     return 0;
 }
 

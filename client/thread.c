@@ -74,7 +74,7 @@ static struct dd_guard go_over(struct dd_guard old)
         __atomic_store_n(&guard.line->word, guard.line->last, __ATOMIC_RELAXED);
         guard.line->stack = old.line->stack;
     }
-    __atomic_store_n(&old.line->last, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&old.line->last, DD_LINE_UNSEEN, __ATOMIC_RELAXED);
     dd_guard_leave(&old);
     return guard;
 }
@@ -85,7 +85,7 @@ static struct dd_guard go_over(struct dd_guard old)
  *   3 only then remember the epoch: a handler between 2 and 3 serialises once more, the other order would let
  *     it run stale code;
  *   4 look again: a handler, or the membership in the middle of lines_replace(), may have made this line an old one,
- *     and step 3 has undone the 0 that they left in `last`.
+ *     and step 3 has undone the DD_LINE_UNSEEN that they left in `last`.
  */
 struct dd_guard dd_thread_renew(struct dd_guard guard, uint64_t epoch)
 {

@@ -24,8 +24,8 @@
  * the epoch ages every value that anybody holds.  Two different OLD values compare equal, which can only skip a
  * serialise, so a protocol that holds here holds with real counts.
  *
- * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; FETCH_AHEAD 0 or 1; FRESH_BYTES (another daemon script, below); and
- * the mutations, each at its place in the text.
+ * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; FETCH_AHEAD 0 or 1; FRESH_BYTES (another daemon
+ * script, below); and the mutations, each at its place in the text.
  */
 #ifndef READERS
 #define READERS 1
@@ -110,8 +110,15 @@ inline poke(place) { d_step { slot = place; spread_slot(0); spread_slot(READERS 
 
 #define NOBODY_IN(place) (((inside[0] | inside[READERS - 1] | inside[CONTEXTS - 1]) & (place)) == 0)
 
-inline write_home(content) { d_step { assert(NOBODY_IN(HOME)); home = content; spread_home(0); spread_home(READERS - 1) } }
-inline write_copy(content) { d_step { assert(NOBODY_IN(COPY)); copy = content; spread_copy(0); spread_copy(READERS - 1) } }
+inline write_home(content)
+{
+    d_step { assert(NOBODY_IN(HOME)); home = content; spread_home(0); spread_home(READERS - 1) }
+}
+
+inline write_copy(content)
+{
+    d_step { assert(NOBODY_IN(COPY)); copy = content; spread_copy(0); spread_copy(READERS - 1) }
+}
 
 /* Every content that a fetch may return must be one whole version, the same for all fetches, and not retired. */
 #define RUNNABLE(set) (((set) == VERSION_A || (set) == VERSION_B) && ((set) & retired) == 0)

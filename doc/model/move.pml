@@ -16,7 +16,8 @@
  * Memory, store buffers, stale fetches of the slots and what a check covers: as in guard.pml.  Here the code is not
  * rewritten, so only the slots can be stale; epochs are real counts, since each daemon changes the hook once.
  *
- * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; OLD_DAEMON 0 or 1; and the mutations, each at its place.
+ * Options (-D): READERS 1 or 2; HANDLER 0 or 1; MAY_STOP 0 or 1; OLD_DAEMON 0 or 1; and the mutations, each at its
+ * place.
  */
 #ifndef READERS
 #define READERS 1

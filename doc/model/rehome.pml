@@ -284,7 +284,7 @@ proctype Mover()
 #endif
 }
 
-#define QUIESCENT(r) (word_2[r] == 0 || word_2[r] >= epoch_2)   /* generation 1 and UNSEEN are less: they count as active */
+#define QUIESCENT(r) (word_2[r] == 0 || word_2[r] >= epoch_2)   /* less is older, UNSEEN or of generation 1: active */
 
 proctype NewDaemon()
 {

@@ -98,8 +98,8 @@ DD_STATIC_ASSERT(sizeof(struct dd_control) == 2 * DD_CACHE_LINE, "shared layout"
  *        marks it when the thread exits, is killed or executes another program, so that a line with a dead
  *        owner is quiescent whatever its word says.  The daemon never locks it (its memory is hostile): it
  *        reads the futex word, which glibc keeps first: 0 free, FUTEX_OWNER_DIED set, or the holder's id.
- * last:  the last epoch after which the thread has serialised; DD_LINE_UNSEEN before the first; 0 in a line that its
- *        thread has left for one in a newer set of lines.  For the worker alone.
+ * last:  the last epoch after which the thread has serialised; DD_LINE_UNSEEN before the first,
+ *        and in a line that its thread has left for one in a newer set of lines.  For the worker alone.
  * stack: low half of the stack pointer of the outermost explicit guard, 0 in others; finds one that was left by longjmp.
  *
  * The thread's id, for display, is in the futex word of `owner`.

@@ -98,7 +98,7 @@ class Shell:
         self.home = tempfile.mkdtemp(prefix="dispatchd-readme-")
         variable = installed().variable
         self.compiler("cc", f"{variable['CC']} {variable['SANITIZER_FLAGS']} -Wall -Wextra -Werror -pedantic")
-        self.compiler("clang", f"{os.environ.get('CLANG') or shutil.which('clang')} -Wall -Wextra -Werror")
+        self.compiler("clang", os.environ.get("CLANG", "clang") + " -Wall -Wextra -Werror")
         self.environment = installed().environment(HOME=self.home, MANPATH=installed().path("mandir"), **environment)
         self.environment["PATH"] = self.home + "/bin:" + self.environment["PATH"]
         self.directory = directory or self.home
@@ -114,10 +114,11 @@ class Shell:
         shutil.rmtree(self.home)
 
     def compiler(self, name, command):
-        path = os.path.join(self.home, "bin", name)
+        """A command for another one, which may have the same name further on in the path."""
+        path, (program, _, options) = os.path.join(self.home, "bin", name), command.partition(" ")
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w") as file:
-            file.write(f'#!/bin/sh\nexec {command} "$@"\n')
+            file.write(f'#!/bin/sh\nexec {shutil.which(program)} {options} "$@"\n')
         os.chmod(path, 0o755)
 
     def write(self, name, text):
@@ -126,7 +127,7 @@ class Shell:
 
     def run(self, command):
         """What the command printed; it has to succeed."""
-        done = subprocess.run(["bash", "-c", command], cwd=self.directory, env=self.environment, text=True, timeout=300,
+        done = subprocess.run(["bash", "-c", command], cwd=self.directory, env=self.environment, text=True, timeout=60,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert done.returncode == 0, f"`{command}`: status {done.returncode}: {done.stdout}"
         return done.stdout

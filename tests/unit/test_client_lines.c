@@ -205,7 +205,7 @@ static void *go_over(void *unused)
     assert_true(old->word != 0);                        /* the outer guard still stands where it began */
     dd_guard_leave(&outer);
     assert_int_equal(old->word, 0);
-    assert_int_equal(old->last, 0);
+    assert_int_equal(old->last, DD_LINE_UNSEEN);
     outer = enter();
     assert_ptr_equal(outer.line, nested.line);
     dd_guard_leave(&outer);
@@ -236,7 +236,7 @@ static void *interrupted_enter(void *unused)
     handler = enter();                                                         /* ... a handler runs ... */
     dd_guard_leave(&handler);
     __atomic_store_n(&guard.line->word, guard.line->last, __ATOMIC_RELAXED);            /* ... and it goes on */
-    assert_int_equal(guard.line->word, 0);
+    assert_int_equal(guard.line->word, DD_LINE_UNSEEN);         /* inside: what it loads now must stay */
     epoch = *(volatile uint64_t *)(void *)(dd_window_base + DD_WINDOW_CONTROL);
     assert_true(epoch != guard.line->last);                                             /* so it must ask */
     guard = dd_thread_renew(guard, epoch);
@@ -297,7 +297,7 @@ static void *interrupted_renew(void *unused)
     assert_true(guard.line != old && lines_is_current(guard.line));
     assert_true(guard.line->word != 0);
     assert_int_equal(old->word, 0);
-    assert_int_equal(old->last, 0);
+    assert_int_equal(old->last, DD_LINE_UNSEEN);
     dd_guard_leave(&guard);
     assert_int_equal(guard.line->word, 0);
     return NULL;
