@@ -21,6 +21,7 @@
  *     a reader line, and its exit gives it back;
  *   - fork() is safe at any moment, also inside a guard and from multi-threaded processes; vfork() and exec() too;
  *     after a raw clone() that copies the address space, dd_after_fork() comes before any hook;
+ *   - fork handlers of the application may call hooks if this library was linked at start, and not loaded later;
  *   - closing all descriptors is safe: the worker goes on dispatching;
  *   - C++ exceptions and pthread_exit() may leave a DD_GUARDED block; longjmp() out of one and switching stacks
  *     inside one are forbidden (a guard left by longjmp is found at the thread's next call, and counted).
@@ -59,8 +60,9 @@ struct dd_options {
 /*
  * Join the daemon.  Returns 0 also when no daemon is there: defaults run, and the library joins when one comes.
  * Errors: -EALREADY open already; -EINVAL options; -ENAMETOOLONG the path of the socket; -ENOMEM, -EAGAIN, -EMFILE,
- * -ENFILE memory, thread or descriptors; -ENOSYS, -EPERM, -EINVAL the kernel (Linux 5.14 or later is needed) or a
- * filter in front of it has no membarrier or memfd.  Nothing is left behind by a failure.
+ * -ENFILE memory, thread or descriptors; -EDEADLK inside a guard that is older than a dd_close(); -ENOSYS, -EPERM, -EINVAL the kernel (Linux 5.14 or later is needed) or a
+ * filter in front of it has no membarrier or memfd.  A failure leaves nothing behind but memory that the next
+ * dd_open() uses.
  * A refusal by the daemon is no error here (the next daemon may accept): see dd_status().
  */
 DD_PUBLIC int dd_open(const struct dd_options *options);
@@ -100,7 +102,8 @@ DD_PUBLIC int dd_process(void);
 
 /*
  * In the child of a raw clone() or _Fork() that copied the address space, before any hook; elsewhere it does nothing.
- * fork() needs no call.  The child runs its defaults until it has joined by itself.  -ENOMEM and others as dd_open():
+ * fork() needs no call.  Only where the process had one thread: it allocates, and such a clone leaves the C library's locks as
+ * they were.  The child runs its defaults until it has joined by itself.  -ENOMEM and others as dd_open():
  * the child runs its defaults for good.  The clone itself must not come from inside a guard.
  */
 DD_PUBLIC int dd_after_fork(void);
@@ -116,7 +119,8 @@ struct dd_field {
     uint32_t reserved;          /* 0 */
 };
 
-/* Code of a table: verdict of the program at this key, or the default. */
+/* Code of a table: verdict of the program at this key, or the default, which runs inside the guard: it neither blocks nor
+ * throws nor jumps out. */
 typedef uint32_t dd_entry(void *context, uint32_t key);
 
 /*

@@ -117,6 +117,7 @@ static void parent(void)
 /* live: as membership_after_fork() says. */
 static int become_child(int lines, int given, bool live)
 {
+    bool closing = library.busy && !library.open;       /* another thread was in dd_close(); it does not exist here */
     _cleanup_close_ int socket = given;
     int r;
 
@@ -127,6 +128,8 @@ static int become_child(int lines, int given, bool live)
         socket = -EBADF;
     }
     r = barrier_register();
+    if (closing)
+        membership_end(&library.membership);            /* what it still waited for, dd_open() waits for */
     if (!library.open)
         return r;
     membership_after_fork(&library.membership, TAKE_DESCRIPTOR(socket), live);  /* 6 */

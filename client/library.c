@@ -138,16 +138,22 @@ static void settle(int64_t timeout_ms)
     }
 }
 
-/* Drops and retakes the lock.  The daemon is told only when no thread is in its code any more: it forgets the lines then. */
-static void leave(void)
+/* Until no guard can see a window that we have left.  Drops and retakes the lock. */
+static void finish_move(void)
 {
-    library.open = false;
-    membership_unhook(&library.membership);
     while (!mover_step(&library.membership.mover)) {
         library_unlock();
         nanosleep(&(struct timespec){ .tv_nsec = CLOSE_POLL_NS }, NULL);
         library_lock();
     }
+}
+
+/* Drops and retakes the lock.  The daemon is told only when no thread is in its code any more: it forgets the lines then. */
+static void leave(void)
+{
+    library.open = false;
+    membership_unhook(&library.membership);
+    finish_move();
     membership_leave(&library.membership);
     membership_end(&library.membership);
 }
@@ -159,6 +165,13 @@ static int open_library(const struct dd_options *options)
 
     if (library.open || library.busy)
         return -EALREADY;
+    if (library.membership.mover.moving) {              /* the child of a fork in the course of dd_close() */
+        if (lines_in_guard())
+            return -EDEADLK;
+        library.busy = true;
+        finish_move();
+        library.busy = false;
+    }
     r = begin(options);
     if (r < 0)
         return r;
@@ -216,7 +229,7 @@ int dd_close(void)
 int dd_status(struct dd_status *ret_status)
 {
     struct dd_status status = { .size = sizeof status };
-    const struct window *window = library.membership.mover.current;
+    const struct window *window;
     const char *error;
 
     if (!ret_status || ret_status->size < offsetof(struct dd_status, error))

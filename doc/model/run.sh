@@ -105,11 +105,14 @@ unexpected=0
 echo "1..$rows"
 seq "$rows" | xargs -P "$jobs" -I @ROW@ "${BASH_SOURCE[0]}" --row @ROW@ "$OUT" &
 pool=$!
+# A background job of a script ignores the terminal's interrupt: end it, and what it started, ourselves.
+trap 'kill $pool 2>/dev/null; pkill -P $pool 2>/dev/null; pkill -f -- "--row .* $OUT" 2>/dev/null; wait; exit 130' INT TERM
 for n in $(seq "$rows"); do
     while [ ! -e "$OUT/$n/outcome" ] && kill -0 $pool 2>/dev/null; do sleep 0.1; done
     [ -e "$OUT/$n/outcome" ] || { mkdir -p "$OUT/$n"; echo broken >"$OUT/$n/outcome"; }
     report "$n"
 done
 wait $pool
+trap - INT TERM
 echo "# $((rows - unexpected)) of $rows runs as expected"
 [ "$unexpected" = 0 ]

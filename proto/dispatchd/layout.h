@@ -4,7 +4,7 @@
  *
  * The window, one reservation in the address space of a worker for each generation (offsets in bytes):
  *
- *      0x0000_0000  head     private, this process only, read+write    struct dd_window_head
+ *      0x0000_0000  head     private, this process only, read          struct dd_window_head
  *      0x0000_1000  control  shared memfd, sealed, read                struct dd_control
  *      0x0010_0000  code     private, this process only, read+execute  (reserved: procedure linkage)
  *      0x0020_0000  text     shared memfd, sealed, read+execute        entries, programs

@@ -340,6 +340,16 @@ def tables_that_come_and_go():
 
 
 @case
+def fork_while_another_thread_closes():
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("seven", slow_verdict(7, 20))
+        daemon.attach("on_test", 1, "seven")
+        equal(worker.do("fork-in-close"), "ok")         # of its `hold`
+        equal(worker.process.stdout.readline(), "exit 7\n")
+
+
+@case
 def closing_and_opening_again():
     with Daemon() as daemon:
         worker = daemon.worker()

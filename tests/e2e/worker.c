@@ -8,7 +8,7 @@
  *                  loop THREADS | stats | stop
  *      forking     fork N | forget-children | fork-tree DEPTH | fork-in-guard | after-clone | vfork-exec | spawn | exec
  *      life        signal-loop [alternate] | thread-churn N | pthread-exit-in-guard | hold | release | longjmp-leak |
- *                  close-all [reuse] | count-reused | drop-uid UID | lines | exit
+ *                  close-all [reuse] | count-reused | fork-in-close | drop-uid UID | lines | exit
  *
  * What loops, in threads and in children, calls on_test with the key of `key`.  Each verdict must be one of those of
  * `allow`, as it was when the call began or, unless it has changed meanwhile, is not counted: `stats` says
@@ -686,6 +686,44 @@ static void do_count_reused(const char *argument)
     answer("reused %d", n);
 }
 
+/* `fork-in-close`: another thread waits in dd_close() for a guard that is held; the child opens the library anew. */
+static void *close_main(void *unused)
+{
+    dd_close();
+    return NULL;
+}
+
+static int run_child_of_close(void)
+{
+    struct dd_status status = { .size = sizeof status };
+    struct test context = make_context();
+    int r = open_with("", 0);
+
+    for (int i = 0; r == 0 && i < 6000; i++) {
+        dd_status(&status);
+        if (status.state == DD_JOINED)
+            return (int)on_test(shared->key, &context);
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    }
+    return 200;
+}
+
+static void do_fork_in_close(const char *argument)
+{
+    pthread_t thread;
+    pid_t child;
+
+    do_hold("");
+    pthread_create(&thread, NULL, close_main, NULL);
+    usleep(50000);
+    child = fork_child();
+    if (child == 0)
+        _exit(run_child_of_close());
+    hold_state = 2;
+    pthread_join(thread, NULL);
+    answer_exit(child);
+}
+
 static void do_drop_uid(const char *argument)
 {
     uid_t uid = (uid_t)atoi(argument);
@@ -743,6 +781,7 @@ static const struct command {
     { "longjmp-leak", do_longjmp_leak },
     { "close-all", do_close_all },
     { "count-reused", do_count_reused },
+    { "fork-in-close", do_fork_in_close },
     { "drop-uid", do_drop_uid },
     { "lines", do_lines },
     { "exit", do_exit },

@@ -50,8 +50,8 @@ tree_test()
         tail -n 40 "$directory/$target.log"
     fi
     if ((f)); then
-        grep -l -E ':test-result: (FAIL|XPASS|ERROR)' $(find "$directory" -name '*.trs') | sed 's/\.trs$/.log/' |
-            xargs grep -H -E -A 12 '^(not ok|Bail out!|ERROR)' | head -n 100
+        find "$directory" -name '*.trs' -exec grep -l -E ':test-result: (FAIL|XPASS|ERROR)' {} + | sed 's/\.trs$/.log/' |
+            xargs -r grep -H -E -A 12 '^(not ok|Bail out!|ERROR)' | head -n 100
     fi
     echo "$directory $target: $p passed, $f failed, $s skipped ($((SECONDS - started)) s)"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
