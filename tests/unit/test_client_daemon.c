@@ -721,8 +721,10 @@ static void test_fork(void **state)
     guard = dd_guard_enter();
     call_hook();
     child = fork();
-    if (child == 0)
+    if (child == 0) {
+        close(go[1]);                   /* so that it ends with a parent that fails */
         _exit(run_child(&peer, &guard, ready[1], go[0]));
+    }
     dd_guard_leave(&guard);
     wait_readable(ready[0], "the child does not run");
     expect(&peer, INTERFACE "Fork");
@@ -741,6 +743,8 @@ static void test_fork(void **state)
     expect(&of_child, INTERFACE "Moved");
     reply(&of_child, "{}");
     assert_int_equal(dd_close(), 0);                    /* the child has no copy of the parent's conversation */
+    expect(&peer, INTERFACE "Leave");
+    expect(&peer, INTERFACE "Leave");
     wait_readable(stream_descriptor(peer.stream), "the parent's socket does not end");
     assert_int_equal(stream_receive(peer.stream, 0), 0);
     assert_int_equal(write(go[1], "x", 1), 1);
