@@ -35,13 +35,13 @@ tree_build()
 }
 
 # tree_test DIRECTORY TARGET: run one of make's test targets and add what it says to $passed, $failed and $skipped.
-# Counted is each single result that a test reported; a target that fails without one counts as a failure.
+# Counted is each single result that a test reported; a target that fails without one, or hangs, counts as a failure.
 passed=0 failed=0 skipped=0
 tree_test()
 {
     local directory=$1 target=$2 status=0 started=$SECONDS p f s
     find "$directory" -name '*.trs' -delete
-    make -C "$directory" -j"$(nproc)" "$target" >"$directory/$target.log" 2>&1 </dev/null || status=$?
+    timeout --foreground -k 30 30m make -C "$directory" -j"$(nproc)" "$target" >"$directory/$target.log" 2>&1 </dev/null || status=$?
     read -r p f s < <(find "$directory" -name '*.trs' -exec cat {} + | awk '
         $1 == ":test-result:" { count[$2]++ }
         END { print count["PASS"] + 0, count["FAIL"] + count["XPASS"] + count["ERROR"], count["SKIP"] + count["XFAIL"] }')

@@ -744,7 +744,6 @@ static void test_fork(void **state)
     reply(&of_child, "{}");
     assert_int_equal(dd_close(), 0);                    /* the child has no copy of the parent's conversation */
     expect(&peer, INTERFACE "Leave");
-    expect(&peer, INTERFACE "Leave");
     wait_readable(stream_descriptor(peer.stream), "the parent's socket does not end");
     assert_int_equal(stream_receive(peer.stream, 0), 0);
     assert_int_equal(write(go[1], "x", 1), 1);
