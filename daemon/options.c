@@ -23,6 +23,8 @@ static const char help[] =
     "  --runtime-dir DIR    directory of the sockets `control` and `worker` [/run/dispatchd]\n"
     "  --state-dir DIR      directory of the database [/var/lib/dispatchd]\n"
     "  --text-size MIB      size of the image, 1 to 1024 [64]; memory is taken as it is used\n"
+    "  --no-host-check      do not try at start whether this processor executes what is being replaced\n"
+    "                       correctly: for emulators that cannot, such as valgrind\n"
     "  --debug              log more\n"
     "  --help, --version\n"
     "\n"
@@ -88,13 +90,17 @@ static int use_text_size(struct options *options, const char *text)
     return 0;
 }
 
-enum { OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_DEBUG, OPTION_HELP, OPTION_VERSION };
+enum {
+    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_NO_HOST_CHECK, OPTION_DEBUG, OPTION_HELP,
+    OPTION_VERSION,
+};
 
 static const struct option long_options[] = {
     { "user", no_argument, NULL, OPTION_USER },
     { "runtime-dir", required_argument, NULL, OPTION_RUNTIME },
     { "state-dir", required_argument, NULL, OPTION_STATE },
     { "text-size", required_argument, NULL, OPTION_TEXT },
+    { "no-host-check", no_argument, NULL, OPTION_NO_HOST_CHECK },
     { "debug", no_argument, NULL, OPTION_DEBUG },
     { "help", no_argument, NULL, OPTION_HELP },
     { "version", no_argument, NULL, OPTION_VERSION },
@@ -113,6 +119,9 @@ static int use_option(struct options *options, int option)
         return use_directory(options->state_directory, optarg);
     case OPTION_TEXT:
         return use_text_size(options, optarg);
+    case OPTION_NO_HOST_CHECK:
+        options->no_host_check = true;
+        return 0;
     case OPTION_DEBUG:
         options->debug = true;
         return 0;

@@ -11,7 +11,7 @@ struct options {
     char runtime_directory[PATH_MAX];   /* the sockets */
     char state_directory[PATH_MAX];     /* the database */
     size_t text_size;                   /* bytes */
-    bool user, debug;
+    bool user, no_host_check, debug;
 };
 
 /*

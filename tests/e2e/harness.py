@@ -109,6 +109,8 @@ class Daemon:
         self.directory = directory or tempfile.mkdtemp(prefix="dispatchd-test-")
         self.arguments = list(arguments)
         self.wrapper = list(wrapper) or os.environ.get("DAEMON_WRAPPER", "").split()
+        if not wrapper and self.wrapper:        # it is an emulator
+            self.arguments.append("--no-host-check")
         self.process = None
         self.connection = None
         self.workers = []
