@@ -108,16 +108,16 @@ static uint32_t random_below(uint32_t limit)
 static _Noreturn void exec_reader(const struct poke *poke, unsigned number, int socket)
 {
     const int given[] = { socket, poke->memory->control_descriptor, poke->memory->text_descriptor,
-                          poke->shared_descriptor };
+                          poke->memory->arena_descriptor, poke->shared_descriptor };
     char path[4096], argument[4][24], *slash;
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - sizeof("/poke_reader"));
-    int high[4];
+    int high[sizeof(given) / sizeof(given[0])];
 
     /* Out of the way first, then to the numbers that the reader knows. */
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
         high[i] = fcntl(given[i], F_DUPFD_CLOEXEC, 100);
-    for (int i = 0; i < 4; i++)
-        if (dup2(high[i], READER_SOCKET + i) < 0)
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+        if (dup2(high[i], READER_SOCKET + (int)i) < 0)
             fail("descriptors of a reader", -errno);
     path[length > 0 ? length : 0] = '\0';
     slash = strrchr(path, '/');

@@ -57,7 +57,7 @@ static struct window *enter_window(uint64_t generation, uint64_t text_size, uint
 {
     struct window *window;
     const char *reason = "mapping";
-    int r = window_map(READER_CONTROL, READER_TEXT, generation, text_size, SLOT, &window, &reason);
+    int r = window_map(READER_CONTROL, READER_TEXT, READER_ARENA, generation, text_size, SLOT, &window, &reason);
 
     if (r < 0)
         fail(reason, r);

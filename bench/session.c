@@ -7,7 +7,6 @@
 #include <ftw.h>
 #include <json-c/json.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,42 +35,9 @@ static struct session {
     char control[256], worker[256];
 } session;
 
-void die(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    fputs("bench: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
-
-uint64_t now_ns(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 static void sleep_ms(unsigned milliseconds)
 {
     nanosleep(&(struct timespec){ .tv_nsec = milliseconds * 1000000L }, NULL);
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-double median(double *values, unsigned n)
-{
-    qsort(values, n, sizeof(*values), compare);
-    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 /* ---- the daemon ---------------------------------------------------------------------------------------- */
@@ -248,7 +214,6 @@ void session_load(unsigned targets)
         if (descriptor < 0)
             die("cannot open %s: %s", path, strerror(errno));
         json_object_object_add(parameters, "program", program_name(i));
-        json_object_object_add(parameters, "allow_unverified", json_object_new_boolean(true));
         json_object_object_add(parameters, "wait", json_object_new_string("committed"));
         json_object_put(session_call("Load", parameters, descriptor));
     }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "measure.h"
+
 struct json_object;
 
 /* A daemon to be started, or where one runs. */
@@ -41,15 +43,5 @@ void session_detach(const char *table);
 
 /* Wait until the table's code has its final place.  False: it has none yet after a second (it may be too large for one). */
 bool session_settle(const char *table);
-
-/* Write "bench: " and a sentence to standard error and end with 1. */
-__attribute__((noreturn, format(printf, 1, 2)))
-void die(const char *format, ...);
-
-/* Nanoseconds, monotonic. */
-uint64_t now_ns(void);
-
-/* Median of n values, which are sorted on the way. */
-double median(double *values, unsigned n);
 
 #endif

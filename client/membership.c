@@ -275,6 +275,7 @@ static int take_image(struct membership *membership, struct answer *answer, cons
 {
     _cleanup_close_ int control = message_take_descriptor(&answer->message, 0);
     _cleanup_close_ int text = message_take_descriptor(&answer->message, 1);
+    _cleanup_close_ int arena = message_take_descriptor(&answer->message, 2);
     _cleanup_(unmap_window) struct window *window = NULL;
     struct json_object *entries = json_object_object_get(answer->parameters, "entries");
     uint64_t generation = json_object_get_uint64(json_object_object_get(answer->parameters, "generation"));
@@ -288,7 +289,8 @@ static int take_image(struct membership *membership, struct answer *answer, cons
     } else if (generation <= membership->highest_generation) {
         return -ESTALE;
     }
-    r = window_map(control, text, generation, text_size, mover_free_slot(&membership->mover), &window, reterr_reason);
+    r = window_map(control, text, arena, generation, text_size, mover_free_slot(&membership->mover), &window,
+                   reterr_reason);
     if (r < 0)
         return r;
     table_reset(window->slot);

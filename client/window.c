@@ -38,10 +38,12 @@ char *dd_window_base = (char *)&default_window;
 
 /* ---- mapping ------------------------------------------------------------------------------------------- */
 
-/* A memfd that nobody can shrink under us or write to any more, of this size? */
-static bool memfd_is_sealed(int memfd, uint64_t size)
+#define SEALS_SIZE (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)  /* nobody can shrink it under us */
+#define SEALS_ALL (SEALS_SIZE | F_SEAL_FUTURE_WRITE)            /* nor write to it, but for the daemon */
+
+/* A memfd with these seals, of this size? */
+static bool memfd_is_sealed(int memfd, int wanted, uint64_t size)
 {
-    const int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | F_SEAL_FUTURE_WRITE;
     struct stat status;
     int seals = fcntl(memfd, F_GET_SEALS);
 
@@ -49,16 +51,18 @@ static bool memfd_is_sealed(int memfd, uint64_t size)
            status.st_size >= 0 && (uint64_t)status.st_size == size;
 }
 
-static const char *find_mistake(int control, int text, uint64_t generation, uint64_t text_size)
+static const char *find_mistake(int control, int text, int arena, uint64_t generation, uint64_t text_size)
 {
     if (generation == 0 || generation >= (uint64_t)1 << 31)
         return "the generation is out of range";
     if (text_size == 0 || text_size > DD_TEXT_SIZE_MAX || text_size % PAGE != 0)
         return "the size of the text is out of range";
-    if (!memfd_is_sealed(control, DD_CONTROL_SIZE))
+    if (!memfd_is_sealed(control, SEALS_ALL, DD_CONTROL_SIZE))
         return "the control page is no sealed memfd of its size";
-    if (!memfd_is_sealed(text, text_size))
+    if (!memfd_is_sealed(text, SEALS_ALL, text_size))
         return "the text is no sealed memfd of its size";
+    if (!memfd_is_sealed(arena, SEALS_SIZE, DD_ARENA_SIZE))
+        return "the arena is no sealed memfd of its size";
     return NULL;
 }
 
@@ -77,7 +81,7 @@ static const char *find_control_mistake(const struct window *window)
     return NULL;
 }
 
-static int map_part(const struct window *window, uint32_t offset, uint64_t size, int protection, int flags, int memfd)
+static int map_part(const struct window *window, uint64_t offset, uint64_t size, int protection, int flags, int memfd)
 {
     void *part = mmap(window->base + offset, size, protection, flags | MAP_FIXED, memfd, 0);
 
@@ -102,18 +106,18 @@ static void unmap_window(struct window **window)
 }
 
 /* One reservation, so that the distances are those of layout.h; what no part covers stays inaccessible. */
-int window_map(int control, int text, uint64_t generation, uint64_t text_size, unsigned slot, struct window **ret,
-               const char **reterr_reason)
+int window_map(int control, int text, int arena, uint64_t generation, uint64_t text_size, unsigned slot,
+               struct window **ret, const char **reterr_reason)
 {
     _cleanup_(unmap_window) struct window *window = NULL;
-    const char *mistake = find_mistake(control, text, generation, text_size);
+    const char *mistake = find_mistake(control, text, arena, generation, text_size);
     int r;
 
     if (!mistake) {
         window = calloc(1, sizeof *window);
         if (!window)
             return -ENOMEM;
-        *window = (struct window){ NULL, DD_WINDOW_TEXT + text_size, generation, text_size, slot };
+        *window = (struct window){ NULL, DD_WINDOW_TEXT + text_size + DD_ARENA_SIZE, generation, text_size, slot };
         window->base = mmap(NULL, window->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (window->base == MAP_FAILED) {
             window->base = NULL;
@@ -124,6 +128,8 @@ int window_map(int control, int text, uint64_t generation, uint64_t text_size, u
             r = map_part(window, DD_WINDOW_CONTROL, DD_CONTROL_SIZE, PROT_READ, MAP_SHARED, control);
         if (r == 0)
             r = map_part(window, DD_WINDOW_TEXT, text_size, PROT_READ | PROT_EXEC, MAP_SHARED, text);
+        if (r == 0)
+            r = map_part(window, DD_WINDOW_TEXT + text_size, DD_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena);
         if (r < 0)
             return r;
         mistake = find_control_mistake(window);

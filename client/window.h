@@ -20,12 +20,12 @@ struct window {
 };
 
 /*
- * Map a window from what a daemon sent, which is checked: two memfds with their seals and sizes, a control page that
- * agrees with the numbers.  The descriptors stay the caller's.  slot: 1 or 2.
+ * Map a window from what a daemon sent, which is checked: memfds with their seals and sizes, a control page that agrees
+ * with the numbers.  The descriptors stay the caller's.  slot: 1 or 2.
  * -EBADMSG: it does not fit, and *reterr_reason says what; else of mmap(2).
  */
-int window_map(int control, int text, uint64_t generation, uint64_t text_size, unsigned slot, struct window **ret,
-               const char **reterr_reason);
+int window_map(int control, int text, int arena, uint64_t generation, uint64_t text_size, unsigned slot,
+               struct window **ret, const char **reterr_reason);
 
 /* NULL is fine; returns NULL.  Nobody may be inside: mover.h. */
 struct window *window_unmap(struct window *window);

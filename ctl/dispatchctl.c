@@ -23,7 +23,9 @@ struct options {
     const char *socket;
     const char *wait;               /* NULL: the daemon's default */
     int timeout_ms;
-    bool json, quiet, help, allow_unverified;
+    const char *function;           /* NULL: the only program of the object */
+    struct json_object *settings;   /* NULL: none */
+    bool json, quiet, verbose, help;
 };
 
 /* ---- options ------------------------------------------------------------------------------------------- */
@@ -73,17 +75,41 @@ static enum status wait_read(const char *word, const char **ret)
     return complain(STATUS_USAGE, "--wait takes committed, live or quiescent, not '%s'", word);
 }
 
+static void options_done(struct options *options)
+{
+    json_object_put(options->settings);
+}
+
+/* NAME=VALUE; the first `=` ends the name. */
+static enum status setting_read(const char *word, struct json_object **settings)
+{
+    const char *equals = strchr(word, '=');
+    _cleanup_free_ char *name = equals ? require(strndup(word, (size_t)(equals - word))) : NULL;
+
+    if (!name || !*name)
+        return complain(STATUS_USAGE, "--set takes NAME=VALUE, not '%s'", word);
+    if (!*settings)
+        *settings = require(json_object_new_object());
+    if (json_object_object_get_ex(*settings, name, NULL))
+        return complain(STATUS_USAGE, "--set gives '%s' two values", name);
+    if (json_object_object_add(*settings, name, require(json_object_new_string(equals + 1))) < 0)
+        require(NULL);
+    return STATUS_DONE;
+}
+
 /* Options may stand anywhere; getopt moves the words behind them. */
 static enum status options_read(int argc, char **argv, struct options *ret)
 {
-    enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, ALLOW_UNVERIFIED, HELP, SHOW_VERSION };
+    enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, PROGRAM, SET, HELP, SHOW_VERSION };
     static const struct option table[] = {
         { "socket", required_argument, NULL, SOCKET },
         { "json", no_argument, NULL, JSON },
         { "quiet", no_argument, NULL, 'q' },
         { "timeout", required_argument, NULL, TIMEOUT },
         { "wait", required_argument, NULL, WAIT },
-        { "allow-unverified", no_argument, NULL, ALLOW_UNVERIFIED },
+        { "program", required_argument, NULL, PROGRAM },
+        { "set", required_argument, NULL, SET },
+        { "verbose", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, HELP },
         { "version", no_argument, NULL, SHOW_VERSION },
         { 0 },
@@ -92,7 +118,7 @@ static enum status options_read(int argc, char **argv, struct options *ret)
     enum status status = STATUS_DONE;
     int letter;
 
-    while (status == STATUS_DONE && (letter = getopt_long(argc, argv, "q", table, NULL)) >= 0)
+    while (status == STATUS_DONE && (letter = getopt_long(argc, argv, "qv", table, NULL)) >= 0)
         switch (letter) {
         case SOCKET:
             options.socket = optarg;
@@ -109,8 +135,14 @@ static enum status options_read(int argc, char **argv, struct options *ret)
         case WAIT:
             status = wait_read(optarg, &options.wait);
             break;
-        case ALLOW_UNVERIFIED:
-            options.allow_unverified = true;
+        case PROGRAM:
+            options.function = optarg;
+            break;
+        case SET:
+            status = setting_read(optarg, &options.settings);
+            break;
+        case 'v':
+            options.verbose = true;
             break;
         case HELP:
             options.help = true;
@@ -149,18 +181,33 @@ static enum status verb_check(const struct verb *verb, const struct options *opt
     }
     if (options->wait && !(verb->options & VERB_WAIT))
         return complain(STATUS_USAGE, "%s takes no --wait; see dispatchctl --help", verb->name);
-    if (options->allow_unverified && !(verb->options & VERB_ALLOW_UNVERIFIED))
-        return complain(STATUS_USAGE, "%s takes no --allow-unverified; see dispatchctl --help", verb->name);
+    if ((options->function || options->settings) && !(verb->options & VERB_OBJECT))
+        return complain(STATUS_USAGE, "%s takes no --program and no --set; see dispatchctl --help", verb->name);
+    if (options->verbose && !(verb->options & VERB_VERBOSE))
+        return complain(STATUS_USAGE, "%s takes no --verbose; see dispatchctl --help", verb->name);
     return STATUS_DONE;
 }
 
-static void options_add(const struct options *options, struct json_object *parameters)
+static void parameter_add(struct json_object *parameters, const char *name, struct json_object *value)
 {
-    if (options->wait && json_object_object_add(parameters, "wait", require(json_object_new_string(options->wait))) < 0)
+    if (json_object_object_add(parameters, name, require(value)) < 0)
         require(NULL);
-    if (options->allow_unverified &&
-        json_object_object_add(parameters, "allow_unverified", require(json_object_new_boolean(true))) < 0)
-        require(NULL);
+}
+
+/* What the options ask of the daemon. */
+static struct json_object *options_parameters(const struct options *options)
+{
+    struct json_object *parameters = require(json_object_new_object());
+
+    if (options->wait)
+        parameter_add(parameters, "wait", json_object_new_string(options->wait));
+    if (options->function)
+        parameter_add(parameters, "function", json_object_new_string(options->function));
+    if (options->settings)
+        parameter_add(parameters, "settings", json_object_get(options->settings));
+    if (options->verbose)
+        parameter_add(parameters, "log", json_object_new_boolean(true));
+    return parameters;
 }
 
 static void refusal_print(const struct options *options, const struct caller_reply *reply)
@@ -174,6 +221,8 @@ static void refusal_print(const struct options *options, const struct caller_rep
         json_object_object_add(object, "parameters", json_object_get(reply->parameters));
         print_json(object);
         json_object_put(object);
+    } else {
+        log_show(reply->parameters);
     }
     complain(STATUS_REFUSED, "%s", text);
 }
@@ -211,10 +260,9 @@ static enum status verb_run(const struct verb *verb, const struct options *optio
     _cleanup_free_ char *path = socket_path(options->socket);
     enum status status;
 
-    status = request_make(verb, arguments, &request);
+    status = request_make(verb, arguments, options_parameters(options), &request);
     if (status != STATUS_DONE)
         return status;
-    options_add(options, request.parameters);
     status = converse(path, options->timeout_ms, verb->method, request.parameters, request.descriptor, &reply);
     if (status == STATUS_REFUSED)
         refusal_print(options, &reply);
@@ -225,7 +273,7 @@ static enum status verb_run(const struct verb *verb, const struct options *optio
 
 static enum status run(int argc, char **argv)
 {
-    struct options options;
+    _cleanup_(options_done) struct options options = { 0 };
     const struct verb *verb;
     enum status status;
     int words;

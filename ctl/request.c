@@ -83,9 +83,9 @@ static enum status text_check(struct json_object *parameters)
     return STATUS_DONE;
 }
 
-enum status request_make(const struct verb *verb, char **arguments, struct request *ret)
+enum status request_make(const struct verb *verb, char **arguments, struct json_object *parameters, struct request *ret)
 {
-    _cleanup_(request_done) struct request request = { require(json_object_new_object()), -EBADF };
+    _cleanup_(request_done) struct request request = { parameters, -EBADF };
     enum status status = STATUS_DONE;
 
     for (int i = 0; verb->argument[i].shown && status == STATUS_DONE; i++)

@@ -12,8 +12,11 @@ struct request {
     int descriptor;                 /* owned; of the file to be passed on, negative if there is none */
 };
 
-/* Put a verb's arguments, as many as it takes, into *ret.  STATUS_USAGE or STATUS_LOCAL after a complaint. */
-enum status request_make(const struct verb *verb, char **arguments, struct request *ret);
+/*
+ * Put a verb's arguments, as many as it takes, to `parameters` (what options say; taken over) into *ret.  STATUS_USAGE or
+ * STATUS_LOCAL after a complaint.
+ */
+enum status request_make(const struct verb *verb, char **arguments, struct json_object *parameters, struct request *ret);
 
 /* Fine on an empty request. */
 void request_done(struct request *request);

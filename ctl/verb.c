@@ -29,6 +29,15 @@ static void print_info(const struct verb *verb, struct json_object *reply, bool 
         print_facts(reply);
 }
 
+/* What the verifier did, if that was asked for; the daemon has cleaned it. */
+void log_show(struct json_object *object)
+{
+    struct json_object *log = json_object_object_get(object, "log");
+
+    if (log)
+        fputs(json_object_get_string(log), stdout);
+}
+
 /* One program, as a table of one row. */
 static void print_program(const struct verb *verb, struct json_object *reply, bool quiet)
 {
@@ -37,6 +46,20 @@ static void print_program(const struct verb *verb, struct json_object *reply, bo
     json_object_array_add(rows, json_object_get(json_object_object_get(reply, verb->rows)));
     rows_show(verb, rows, quiet);
     json_object_put(rows);
+}
+
+static void print_verdict(const struct verb *verb, struct json_object *reply, bool quiet)
+{
+    struct json_object *facts;
+
+    log_show(reply);
+    if (quiet)
+        return;
+    facts = require(json_object_get(reply));
+    json_object_object_del(facts, "log");
+    puts("accepted");
+    print_facts(facts);
+    json_object_put(facts);
 }
 
 static void print_link(const struct verb *verb, struct json_object *reply, bool quiet)
@@ -50,7 +73,6 @@ static const struct column program_columns[] = {
     { "PROGRAM", "name", 0 },
     { "CONTEXT", "context", 0 },
     { "FUNCTION", "function", 0 },
-    { "VERIFIED", "verified", 0 },
     { "INSTRUCTIONS", "instructions", 0 },
     { "BYTES", "image_bytes", 0 },
     { "LINKS", "links", 0 },
@@ -95,15 +117,25 @@ const struct verb verbs[] = {
     {
         .name = "load",
         .argument = { { "NAME", "program", ARGUMENT_NAME }, { "FILE", NULL, ARGUMENT_FILE } },
-        .options = VERB_ALLOW_UNVERIFIED | VERB_WAIT,
-        .summary = "compile a BPF object and keep it under a name",
-        .help = "FILE is an ELF object from `clang -target bpf -O2 -g` with one program in a section\n"
-                "\"table/CONTEXT\", CONTEXT being the type that tables declare.  The program runs nowhere until\n"
-                "it is attached.  dispatchd keeps the object; the file is not needed any more.",
+        .options = VERB_OBJECT | VERB_WAIT,
+        .summary = "prove a program safe, compile it, and keep it under a name",
+        .help = "FILE is an ELF object from `clang -target bpf -O2 -g` with a program in a section \"table/CONTEXT\",\n"
+                "CONTEXT being the type that tables declare.  A program that is not proven safe is refused.  It runs\n"
+                "nowhere until it is attached.  dispatchd keeps the object; the file is not needed any more.",
         .method = "Load",
         .print = print_program,
         .rows = "program",
         .columns = program_columns,
+    },
+    {
+        .name = "verify",
+        .argument = { { "FILE", NULL, ARGUMENT_FILE } },
+        .options = VERB_OBJECT | VERB_VERBOSE,
+        .summary = "say whether load would accept a program, and load nothing",
+        .help = "A worker must have declared the program's context.  PROCESSED counts instructions on all paths that\n"
+                "the verifier followed.",
+        .method = "Verify",
+        .print = print_verdict,
     },
     {
         .name = "unload",
@@ -136,7 +168,7 @@ const struct verb verbs[] = {
     {
         .name = "list programs",
         .summary = "loaded programs, and the links that hold each",
-        .help = "VERIFIED says whether the program was proven safe; what was loaded with --allow-unverified was not.",
+        .help = "BYTES is the size of a program's code with its constant data.",
         .method = "ListPrograms",
         .print = print_rows,
         .rows = "programs",
@@ -218,8 +250,10 @@ void verb_usage(FILE *out, const struct verb *verb)
     fputs(verb->name, out);
     for (const struct argument *argument = verb->argument; argument->shown; argument++)
         fprintf(out, " %s", argument->shown);
-    if (verb->options & VERB_ALLOW_UNVERIFIED)
-        fputs(" [--allow-unverified]", out);
+    if (verb->options & VERB_OBJECT)
+        fputs(" [--program FUNCTION] [--set NAME=VALUE]...", out);
+    if (verb->options & VERB_VERBOSE)
+        fputs(" [--verbose]", out);
     if (verb->options & VERB_WAIT)
         fputs(" [--wait LEVEL]", out);
 }
@@ -231,8 +265,13 @@ static void verb_help_one(const struct verb *verb)
     printf("\n%c%s.\n", verb->summary[0] - ('a' - 'A'), verb->summary + 1);
     if (*verb->help)
         printf("\n%s\n", verb->help);
-    if (verb->options & VERB_ALLOW_UNVERIFIED)
-        puts("\n  --allow-unverified    load a program that nobody has proven safe: it can stop or crash every worker");
+    if (verb->options & VERB_OBJECT)
+        puts("\n  --program FUNCTION    which of the programs, if the object has several\n"
+             "  --set NAME=VALUE      give a `const volatile` variable of the object this value; any number of times.\n"
+             "                        VALUE is a number, true, false, the name of an enumerator, or a string, as the\n"
+             "                        variable's type has it; NAME may lead on, as in ports[3] or limits.burst");
+    if (verb->options & VERB_VERBOSE)
+        puts("\n  -v, --verbose         also print what the verifier did, instruction by instruction");
     if (verb->options & VERB_WAIT)
         puts("\n  --wait LEVEL          when to answer (default: live)\n"
              "      committed         the change will outlive dispatchd\n"

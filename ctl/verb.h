@@ -29,7 +29,8 @@ struct argument {
 
 enum verb_options {
     VERB_WAIT = 1 << 0,                 /* --wait */
-    VERB_ALLOW_UNVERIFIED = 1 << 1,     /* --allow-unverified */
+    VERB_OBJECT = 1 << 1,               /* --program, --set */
+    VERB_VERBOSE = 1 << 2,              /* --verbose */
 };
 
 struct verb {
@@ -53,8 +54,11 @@ const struct verb *verb_find(char **words, int n_words, int *ret_words);
 /* Arguments that a verb takes. */
 int verb_arguments(const struct verb *verb);
 
-/* "attach TABLE KEY PROGRAM [--wait LEVEL]" */
+/* "load NAME FILE [--program FUNCTION] [--set NAME=VALUE]... [--wait LEVEL]" */
 void verb_usage(FILE *out, const struct verb *verb);
+
+/* Print the log that a reply or an error of Verify may have. */
+void log_show(struct json_object *object);
 
 /* Help for all verbs whose name begins with this word; returns how many there are. */
 int verb_help(const char *word);

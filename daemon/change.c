@@ -4,16 +4,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "grace_driver.h"
 #include "log.h"
-#include "object.h"
 #include "refresh.h"
 #include "settle.h"
 #include "store.h"
+#include "translation.h"
 #include "util.h"
 
 /* A change between its request and the release of what it replaced. */
@@ -33,7 +34,9 @@ void operations_free(struct operation *operation, size_t operations)
         return;
     for (size_t i = 0; i < operations; i++) {
         free(operation[i].object);
-        object_free(operation[i].read);
+        free(operation[i].function);
+        json_object_put(operation[i].settings);
+        translation_free(operation[i].translation);
         context_free(operation[i].declared);
         shared_context_put(operation[i].context);
     }
@@ -283,7 +286,7 @@ static void drop_input(struct change *change)
         struct operation *operation = &change->request.operation[i];
 
         free(TAKE_POINTER(operation->object));
-        operation->read = object_free(operation->read);
+        operation->translation = translation_free(operation->translation);
         operation->declared = context_free(operation->declared);
     }
 }

@@ -2,15 +2,16 @@
 /*
  * The one path of every change.  A change is a transaction of operations, and runs through the same steps whatever they are:
  *
+ *      0 (before) programs that it loads are translated, in other processes: translation.h.  Nothing is changed by it.
  *      1 check    names, limits, contexts; each operation takes its effect in the registry, so that the next one sees it
- *      2 prepare  compile, place code, emit the trees: all that can fail for want of memory fails here
+ *      2 prepare  place code and data, emit the trees: all that can fail for want of memory fails here
  *      3 commit   to the database, durable
  *      4 poke     all slots, as one batch; cannot fail
  *      5 answer   as late as was asked for: committed, live, quiescent
  *      6 release  after a grace period, what was replaced
  *
  * A change that only takes links away never fails for want of image memory: see entry.h.
- * A failure in 1 to 3 undoes the operations in reverse order: registry, image and database are as before.
+ * A failure in 1 to 3 undoes the operations in reverse order: registry, image, arena and database are as before.
  * A new kind of operation is one struct operation_kind; it brings its own check and prepare, never a path of its own.
  */
 #ifndef DAEMON_CHANGE_H
@@ -24,7 +25,9 @@
 #include "daemon.h"
 #include "refusal.h"
 
+struct json_object;
 struct operation;
+struct translation;
 
 struct operation_kind {
     const char *name;                   /* "attach" */
@@ -54,7 +57,9 @@ struct operation {
     int64_t link_id;                            /* detach; set by attach */
     void *object;                               /* load: ELF bytes, owned */
     size_t object_size;
-    bool allow_unverified;                      /* load */
+    char *function;                             /* load: which program of the object, NULL: the only one; owned */
+    struct json_object *settings;               /* load: a reference; NULL: none */
+    struct translation *translation;            /* load: done, and not failed; owned */
     struct context *declared;                   /* declare: owned */
     uint32_t default_verdict;                   /* declare */
 
@@ -62,8 +67,7 @@ struct operation {
     struct program *program;
     struct table *table;                        /* attach, detach: its code changes */
     struct link *link;
-    struct shared_context *context;             /* load, declare: a reference */
-    struct object *read;                        /* load */
+    struct shared_context *context;             /* declare: a reference */
     struct table *declared_table, *replaced_table;      /* declare */
     bool created;                               /* declare: declared_table is new */
     bool unchanged;                             /* all is as asked already: nothing to store */

@@ -2,10 +2,13 @@
 /*
  * The daemon: what its parts share.  One thread, one event loop; nothing here needs a lock.
  *
- *      control clients --> service_control --+
- *                                            +--> change --> registry, store, image --> poke --> grace --> release
- *      workers ---------> service_worker ----+                                            |
- *                                                                                         +--> settle
+ *                                              translators, one process a stage
+ *                                                   |
+ *      control clients --> service_control --> translation
+ *                                        |          |
+ *                                        +----------+--> change --> registry, store, image, arena --> poke --> grace --> release
+ *                                        |                                                             |
+ *      workers ---------> service_worker-+                                                             +--> settle
  */
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
@@ -15,6 +18,7 @@
 #include "grace.h"
 #include "registry.h"
 
+struct arena;
 struct change;
 struct event_base;
 struct grace_driver;
@@ -23,6 +27,7 @@ struct listener;
 struct memory;
 struct server;
 struct store;
+struct translations;
 struct workers;
 
 struct daemon {
@@ -30,6 +35,8 @@ struct daemon {
     struct store *store;
     struct memory *memory;
     struct image *image;
+    struct arena *arena;
+    struct translations *translations;
     struct registry registry;
     struct grace_driver *grace;
     struct workers *workers;

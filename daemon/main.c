@@ -26,6 +26,8 @@
 #include "startup.h"
 #include "store.h"
 #include "supervisor.h"
+#include "translation.h"
+#include "translator.h"
 #include "workers.h"
 
 #define HOST_CHECK_POKES 20000
@@ -117,7 +119,10 @@ static int make_image(struct daemon *daemon, const struct options *options)
                   &daemon->image);
     if (r < 0)
         return fail(STARTUP_OTHER, "image", strerror(-r));
-    registry_init(&daemon->registry, daemon->image);
+    r = arena_new(daemon->memory, &daemon->arena);
+    if (r < 0)
+        return fail(STARTUP_OTHER, "arena", strerror(-r));
+    registry_init(&daemon->registry, daemon->image, daemon->arena);
     LIST_INIT(&daemon->changes);
     return 0;
 }
@@ -136,10 +141,14 @@ static int make_grace(struct daemon *daemon, struct grace **ret_grace)
     return r < 0 ? fail(STARTUP_OTHER, "event loop", strerror(-r)) : 0;
 }
 
-static int restore_state(struct daemon *daemon)
+static int restore_state(struct daemon *daemon, const struct options *options)
 {
     char text[1024];
+    int r;
 
+    r = translations_new(daemon, options->translation_seconds, &daemon->translations);
+    if (r < 0)
+        return fail(STARTUP_OTHER, "/proc/self/exe", strerror(-r));
     if (restore(daemon, text, sizeof(text)) < 0)
         return fail(STARTUP_RESTORE, "cannot run what the database holds", text);
     return 0;
@@ -263,7 +272,7 @@ static int start(struct daemon *daemon, const struct options *options, struct so
     if (r >= 0)
         r = make_grace(daemon, ret_grace);
     if (r >= 0)
-        r = restore_state(daemon);
+        r = restore_state(daemon, options);
     if (r >= 0)
         r = make_server(daemon);
     return r < 0 ? r : listen_on(daemon, sockets);
@@ -278,6 +287,7 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
     if (daemon->image)
         image_freeze(daemon->image);
     server_free(daemon->server);
+    translations_free(daemon->translations);
     workers_free(daemon->workers);
     grace_driver_free(daemon->grace);
     grace_free(grace);
@@ -285,6 +295,7 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
         changes_forget(daemon);
         registry_done(&daemon->registry);
     }
+    arena_free(daemon->arena);
     image_free_all(daemon->image);
     memory_free(daemon->memory);
     store_close(daemon->store);
@@ -301,11 +312,14 @@ int main(int argc, char **argv)
     struct options options;
     int r;
 
+    if (argc > 1 && !strcmp(argv[1], TRANSLATOR_OPTION))
+        translator_main(argc, argv);
     r = options_parse(argc, argv, &options);
     if (r != 0)
         return r < 0 ? STARTUP_USAGE : EXIT_SUCCESS;
     log_open(options.debug ? LOG_DEBUG : LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);           /* who started us may have ignored it, and then nobody learns how a child ended */
     raise_descriptor_limit();
     /* The image's writable mapping is the one thing that the seals cannot protect: keep the user's other processes out of it. */
     if (options.user)

@@ -37,19 +37,20 @@ static int create_file(const char *name, size_t size, unsigned executable_flag)
     return TAKE_DESCRIPTOR(descriptor);
 }
 
+#define SEALS_SIZE (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
 /*
  * Map read+write, then seal.  The order is the point: F_SEAL_FUTURE_WRITE spares mappings that exist and forbids all later
  * ones, also through /proc/PID/fd and also to root.  The mode keeps other users from even opening it again.
  */
-static int map_and_seal(int descriptor, size_t size, mode_t mode, void **ret)
+static int map_and_seal(int descriptor, size_t size, mode_t mode, int seals, void **ret)
 {
     void *memory;
 
     memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (memory == MAP_FAILED)
         return -errno;
-    if (fchmod(descriptor, mode) < 0 ||
-        fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0) {
+    if (fchmod(descriptor, mode) < 0 || fcntl(descriptor, F_ADD_SEALS, seals) < 0) {
         int result = -errno;
 
         munmap(memory, size);
@@ -86,7 +87,7 @@ static int create_text(struct memory *memory, const char **reterr_text)
             *reterr_text = memory_forbidden;
         return r;
     }
-    return map_and_seal(memory->text_descriptor, memory->text_size, 0500, &memory->text);
+    return map_and_seal(memory->text_descriptor, memory->text_size, 0500, SEALS_SIZE | F_SEAL_FUTURE_WRITE, &memory->text);
 }
 
 static int create_control(struct memory *memory, uint64_t generation)
@@ -99,7 +100,7 @@ static int create_control(struct memory *memory, uint64_t generation)
         return memory->control_descriptor;
     if (fallocate(memory->control_descriptor, 0, 0, DD_CONTROL_SIZE) < 0)
         return -errno;
-    r = map_and_seal(memory->control_descriptor, DD_CONTROL_SIZE, 0400, &control);
+    r = map_and_seal(memory->control_descriptor, DD_CONTROL_SIZE, 0400, SEALS_SIZE | F_SEAL_FUTURE_WRITE, &control);
     if (r < 0)
         return r;
     memory->control = control;
@@ -111,6 +112,14 @@ static int create_control(struct memory *memory, uint64_t generation)
     return 0;
 }
 
+static int create_arena(struct memory *memory)
+{
+    memory->arena_descriptor = create_file("dispatchd-arena", DD_ARENA_SIZE, MFD_NOEXEC_SEAL);
+    if (memory->arena_descriptor < 0)
+        return memory->arena_descriptor;
+    return map_and_seal(memory->arena_descriptor, DD_ARENA_SIZE, 0600, SEALS_SIZE, &memory->arena);
+}
+
 int memory_new(uint64_t generation, size_t text_size, struct memory **ret, const char **reterr_text)
 {
     struct memory *memory;
@@ -120,11 +129,13 @@ int memory_new(uint64_t generation, size_t text_size, struct memory **ret, const
     memory = calloc(1, sizeof(*memory));
     if (!memory)
         return -ENOMEM;
-    memory->text_descriptor = memory->control_descriptor = -EBADF;
+    memory->text_descriptor = memory->control_descriptor = memory->arena_descriptor = -EBADF;
     memory->text_size = text_size;
     r = create_text(memory, reterr_text);
     if (r >= 0)
         r = create_control(memory, generation);
+    if (r >= 0)
+        r = create_arena(memory);
     if (r < 0) {
         memory_free(memory);
         return r;
@@ -141,8 +152,11 @@ struct memory *memory_free(struct memory *memory)
         munmap(memory->text, memory->text_size);
     if (memory->control)
         munmap(memory->control, DD_CONTROL_SIZE);
+    if (memory->arena)
+        munmap(memory->arena, DD_ARENA_SIZE);
     close_descriptor(&memory->text_descriptor);
     close_descriptor(&memory->control_descriptor);
+    close_descriptor(&memory->arena_descriptor);
     free(memory);
     return NULL;
 }
@@ -152,4 +166,9 @@ int memory_populate(void *userdata, uint64_t offset, size_t size)
     struct memory *memory = userdata;
 
     return RETURN_ERRNO(fallocate(memory->text_descriptor, 0, (off_t)offset, (off_t)size));
+}
+
+int memory_populate_arena(struct memory *memory, uint64_t offset, size_t size)
+{
+    return RETURN_ERRNO(fallocate(memory->arena_descriptor, 0, (off_t)offset, (off_t)size));
 }

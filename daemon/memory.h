@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shared memory of one generation: the text and control memfds and the daemon's own mappings of them, which are read+write
- * and never executable.  After the seals no other writable mapping of either can be made, by anybody.
+ * The shared memory of one generation: the text, control and arena memfds and the daemon's own mappings of them, which are
+ * read+write and never executable.  After the seals no other writable mapping of text or control can be made, by anybody; the
+ * arena is for workers to write, and sealed in its size alone.
  */
 #ifndef DAEMON_MEMORY_H
 #define DAEMON_MEMORY_H
@@ -12,10 +13,11 @@
 #include <dispatchd/layout.h>
 
 struct memory {
-    int text_descriptor, control_descriptor;
+    int text_descriptor, control_descriptor, arena_descriptor;
     void *text;                         /* read+write; text_size bytes */
     size_t text_size;
     struct dd_control *control;         /* read+write */
+    void *arena;                        /* read+write; DD_ARENA_SIZE bytes; write-only by rule: workers put anything there */
 };
 
 /* What to say where a host refuses executable memory files (-EACCES, -EPERM). */
@@ -32,5 +34,8 @@ struct memory *memory_free(struct memory *memory);
 
 /* image_populate of the text: allocate its pages, so that no worker meets SIGBUS.  userdata: struct memory *. */
 int memory_populate(void *userdata, uint64_t offset, size_t size);
+
+/* The same for the arena. */
+int memory_populate_arena(struct memory *memory, uint64_t offset, size_t size);
 
 #endif

@@ -13,6 +13,8 @@
 
 #define MEBIBYTE ((size_t)1 << 20)
 #define TEXT_SIZE_DEFAULT (64 * MEBIBYTE)
+#define TRANSLATION_SECONDS_DEFAULT 20
+#define TRANSLATION_SECONDS_MAX 3600
 
 static const char help[] =
     "Usage: dispatchd [OPTION]...\n"
@@ -25,6 +27,8 @@ static const char help[] =
     "  --text-size MIB      size of the image, 1 to 1024 [64]; memory is taken as it is used\n"
     "  --no-host-check      do not try at start whether this processor executes what is being replaced\n"
     "                       correctly: for emulators that cannot, such as valgrind\n"
+    "  --translation-time SECONDS\n"
+    "                       that reading or compiling one program may take, 1 to 3600 [20]\n"
     "  --debug              log more\n"
     "  --help, --version\n"
     "\n"
@@ -74,25 +78,47 @@ static int use_user_directories(struct options *options)
     return 0;
 }
 
-static int use_text_size(struct options *options, const char *text)
+/* A number from 1 to `maximum`, of what `unit` says. */
+static int read_number(const char *option, const char *text, const char *unit, size_t maximum, size_t *ret)
 {
     char *end;
     unsigned long value;
 
     errno = 0;
     value = strtoul(text, &end, 10);
-    if (errno || end == text || *end || value < 1 || value > DD_TEXT_SIZE_MAX / MEBIBYTE) {
-        fprintf(stderr, "dispatchd: --text-size \"%s\" is not a number of MiB from 1 to %zu\n", text,
-                DD_TEXT_SIZE_MAX / MEBIBYTE);
+    if (errno || end == text || *end || value < 1 || value > maximum) {
+        fprintf(stderr, "dispatchd: --%s \"%s\" is not a number of %s from 1 to %zu\n", option, text, unit, maximum);
         return -EINVAL;
     }
-    options->text_size = value * MEBIBYTE;
+    *ret = value;
     return 0;
 }
 
+static int use_text_size(struct options *options, const char *text)
+{
+    size_t mebibytes;
+    int r;
+
+    r = read_number("text-size", text, "MiB", DD_TEXT_SIZE_MAX / MEBIBYTE, &mebibytes);
+    if (r >= 0)
+        options->text_size = mebibytes * MEBIBYTE;
+    return r;
+}
+
+static int use_translation_time(struct options *options, const char *text)
+{
+    size_t seconds;
+    int r;
+
+    r = read_number("translation-time", text, "seconds", TRANSLATION_SECONDS_MAX, &seconds);
+    if (r >= 0)
+        options->translation_seconds = (unsigned)seconds;
+    return r;
+}
+
 enum {
-    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_NO_HOST_CHECK, OPTION_DEBUG, OPTION_HELP,
-    OPTION_VERSION,
+    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME,
+    OPTION_DEBUG, OPTION_HELP, OPTION_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -101,6 +127,7 @@ static const struct option long_options[] = {
     { "state-dir", required_argument, NULL, OPTION_STATE },
     { "text-size", required_argument, NULL, OPTION_TEXT },
     { "no-host-check", no_argument, NULL, OPTION_NO_HOST_CHECK },
+    { "translation-time", required_argument, NULL, OPTION_TRANSLATION_TIME },
     { "debug", no_argument, NULL, OPTION_DEBUG },
     { "help", no_argument, NULL, OPTION_HELP },
     { "version", no_argument, NULL, OPTION_VERSION },
@@ -122,6 +149,8 @@ static int use_option(struct options *options, int option)
     case OPTION_NO_HOST_CHECK:
         options->no_host_check = true;
         return 0;
+    case OPTION_TRANSLATION_TIME:
+        return use_translation_time(options, optarg);
     case OPTION_DEBUG:
         options->debug = true;
         return 0;
@@ -139,7 +168,7 @@ static int use_option(struct options *options, int option)
 
 int options_parse(int argc, char **argv, struct options *ret)
 {
-    struct options options = { .text_size = TEXT_SIZE_DEFAULT };
+    struct options options = { .text_size = TEXT_SIZE_DEFAULT, .translation_seconds = TRANSLATION_SECONDS_DEFAULT };
     int option, r = 0;
 
     while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)

@@ -11,6 +11,7 @@ struct options {
     char runtime_directory[PATH_MAX];   /* the sockets */
     char state_directory[PATH_MAX];     /* the database */
     size_t text_size;                   /* bytes */
+    unsigned translation_seconds;       /* that one process may take to read or compile an object */
     bool user, no_host_check, debug;
 };
 

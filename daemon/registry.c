@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,9 +105,9 @@ static int compare_link_key(const void *object, const void *key)
 
 /* ---- the registry -------------------------------------------------------------------------------------- */
 
-void registry_init(struct registry *registry, struct image *image)
+void registry_init(struct registry *registry, struct image *image, struct arena *arena)
 {
-    *registry = (struct registry){ .image = image, .next_link = 1 };
+    *registry = (struct registry){ .image = image, .arena = arena, .next_link = 1 };
 }
 
 void registry_done(struct registry *registry)
@@ -197,7 +198,7 @@ struct shared_context *shared_context_put(struct shared_context *context)
     return NULL;
 }
 
-int program_new(const char *name, struct image *image, struct shared_context *context, struct program **ret)
+int program_new(const struct registry *registry, const char *name, struct shared_context *context, struct program **ret)
 {
     struct program *program = calloc(1, sizeof(*program));
 
@@ -206,9 +207,11 @@ int program_new(const char *name, struct image *image, struct shared_context *co
     assert(registry_name_valid(name));
     strcpy(program->name, name);
     program->references = 1;
-    program->image = image;
+    program->image = registry->image;
+    program->arena = registry->arena;
     program->context = shared_context_get(context);
     program->code = IMAGE_NONE;
+    program->data = ARENA_NONE;
     *ret = program;
     return 0;
 }
@@ -226,6 +229,9 @@ struct program *program_put(struct program *program)
     assert(!program->links);
     if (program->code != IMAGE_NONE)
         image_release(program->image, program->code);
+    if (program->data != ARENA_NONE)
+        arena_release(program->arena, program->data);
+    json_object_put(program->settings);
     shared_context_put(program->context);
     free(program->link);
     free(program);

@@ -16,12 +16,14 @@
 #include <stdint.h>
 
 #include "architecture.h"
+#include "arena.h"
 #include "context.h"
 #include "entry.h"
 #include "grace.h"
 #include "image.h"
 
 struct daemon;
+struct json_object;
 
 #define NAME_LENGTH_MAX CONTEXT_NAME_MAX        /* bytes of the name of a program, table or context */
 #define TABLES_MAX 4096
@@ -38,12 +40,17 @@ struct program {
     char name[NAME_LENGTH_MAX + 1];
     unsigned references;
     struct image *image;
+    struct arena *arena;
     struct shared_context *context;
-    char function[64];
+    char function[64];                  /* its name in the object */
+    char licence[64];
+    struct json_object *settings;       /* values of its variables by name; NULL: none */
     uint8_t digest[32];                 /* SHA-256 of the object */
     uint32_t instructions;
     uint64_t code;                      /* image offset, IMAGE_NONE before it is placed */
     size_t code_size;                   /* bytes */
+    uint64_t data;                      /* arena offset, ARENA_NONE if it has none */
+    size_t data_size;                   /* bytes */
     struct link **link;                 /* by id */
     size_t links, links_capacity;
 };
@@ -74,7 +81,8 @@ struct link {
 };
 
 struct registry {
-    struct image *image;                /* borrowed */
+    struct image *image;                /* borrowed, like the arena */
+    struct arena *arena;
     struct program **program;
     size_t programs, programs_capacity;
     struct table **table;
@@ -84,7 +92,7 @@ struct registry {
     int64_t next_link;                  /* ids are never used again */
 };
 
-void registry_init(struct registry *registry, struct image *image);
+void registry_init(struct registry *registry, struct image *image, struct arena *arena);
 void registry_done(struct registry *registry);
 
 /* Is this a name of a program, table or context: [A-Za-z0-9_.-]{1,63}? */
@@ -101,9 +109,9 @@ struct shared_context *registry_context(const struct registry *registry, const c
 int shared_context_new(struct context *description, struct shared_context **ret);      /* takes the description */
 struct shared_context *shared_context_get(struct shared_context *context);
 struct shared_context *shared_context_put(struct shared_context *context);
-int program_new(const char *name, struct image *image, struct shared_context *context, struct program **ret);
+int program_new(const struct registry *registry, const char *name, struct shared_context *context, struct program **ret);
 struct program *program_get(struct program *program);
-struct program *program_put(struct program *program);           /* the last one releases the code: see above */
+struct program *program_put(struct program *program);           /* the last one releases code and data */
 int table_new(const char *name, struct shared_context *context, uint32_t default_verdict, struct table **ret);
 struct table *table_free(struct table *table);
 int link_new(int64_t id, struct table *table, uint32_t key, struct program *program, struct link **ret);

@@ -2,14 +2,16 @@
 #include "restore.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler.h"
-#include "object.h"
+#include "placement.h"
 #include "store.h"
+#include "translation.h"
 #include "util.h"
 #include "workers.h"
 
@@ -17,6 +19,7 @@ struct restore {
     struct daemon *daemon;
     struct shared_context **context;    /* all of the database's, a reference each */
     size_t contexts;
+    int result;                         /* of the first program that failed, `text` says why */
     char *text;
     size_t size;
 };
@@ -69,66 +72,150 @@ static int restore_table(void *userdata, const char *name, const char *context_n
     return r;
 }
 
-static int place(struct restore *restore, struct program *program, const struct object *object, struct jit_error *error)
+/* ---- programs: a few translations at once, while their rows are read ----------------------------------- */
+
+/* A program under way. */
+struct restored {
+    struct restore *restore;
+    struct json_object *settings;
+    char name[NAME_LENGTH_MAX + 1];
+};
+
+static struct restored *restored_free(struct restored *restored)
 {
-    struct image *image = restore->daemon->image;
-    struct code code = { 0 };
+    if (restored)
+        json_object_put(restored->settings);
+    free(restored);
+    return NULL;
+}
+
+static int fail_program(struct restore *restore, const char *name, int r, const struct refusal *refusal)
+{
+    struct json_object *reason = json_object_object_get(refusal->parameters, "reason");
+
+    if (restore->result >= 0)
+        snprintf(restore->text, restore->size, "program \"%s\": %s%s%s", name, refusal->error ? refusal->error : "",
+                 reason ? ": " : "", reason ? json_object_get_string(reason) : refusal->error ? "" : strerror(-r));
+    if (restore->result >= 0)
+        restore->result = r;
+    return r;
+}
+
+static int enter_program(struct restored *restored, struct translation *translation)
+{
+    struct daemon *daemon = restored->restore->daemon;
+    struct program *program;
     int r;
 
-    r = compile(object, program->context->description, image_architecture(image), &code, error);
+    r = placement_program(daemon, restored->name, translation, restored->settings, &program);
     if (r < 0)
         return r;
-    r = image_reserve(image, code.size, IMAGE_FRESH, &program->code);
-    if (r >= 0) {
-        memcpy(image_write(image, program->code), code.bytes, code.size);
-        image_commit(image, program->code);
-        program->code_size = code.size;
-    } else {
-        program->code = IMAGE_NONE;
-        jit_error_set(error, r, "image", "the image is full: start with a larger --text-size");
-    }
-    free(code.bytes);
-    return r;
-}
-
-static int restore_program(void *userdata, const char *name, const char *context_name, const void *bytes, size_t size)
-{
-    struct restore *restore = userdata;
-    struct shared_context *context = find_context(restore, context_name);
-    struct jit_error error = { .text = "its row is damaged" };
-    struct object *object = NULL;
-    struct program *program = NULL;
-    int r = -EBADMSG;
-
-    if (context && registry_name_valid(name))
-        r = object_read(bytes, size, &object, &error);
+    r = placement(daemon, translation, program, &translation->refusal);
     if (r >= 0)
-        r = program_new(name, restore->daemon->image, context, &program);
-    if (r >= 0) {
-        snprintf(program->function, sizeof(program->function), "%s", object->function[0].name);
-        memcpy(program->digest, object->digest, sizeof(program->digest));
-        program->instructions = object->instructions;
-        r = place(restore, program, object, &error);
-    }
-    if (r >= 0)
-        r = registry_add_program(&restore->daemon->registry, program);
-    object_free(object);
-    if (r < 0) {
+        r = registry_add_program(&daemon->registry, program);
+    if (r < 0)
         program_put(program);
-        snprintf(restore->text, restore->size, "program \"%s\": %s", name, error.text);
-    }
     return r;
 }
+
+static void on_translated(struct translation *translation, void *userdata)
+{
+    struct restored *restored = userdata;
+    int r = translation->result;
+
+    if (r >= 0)
+        r = enter_program(restored, translation);
+    if (r < 0)
+        fail_program(restored->restore, restored->name, r, &translation->refusal);
+    translation_free(translation);
+    restored_free(restored);
+}
+
+/* Until at most so many are under way. */
+static int wait_for_programs(struct restore *restore, size_t most)
+{
+    struct daemon *daemon = restore->daemon;
+
+    while (translations_pending(daemon->translations) > most)
+        if (event_base_loop(daemon->base, EVLOOP_ONCE) != 0)
+            return -EIO;
+    return restore->result;
+}
+
+static int new_restored(struct restore *restore, const struct store_program *row, struct restored **ret)
+{
+    struct restored *restored;
+
+    if (!registry_name_valid(row->name))
+        return -EBADMSG;
+    restored = calloc(1, sizeof(*restored));
+    if (!restored)
+        return -ENOMEM;
+    restored->restore = restore;
+    restored->settings = json_tokener_parse(row->settings);
+    strcpy(restored->name, row->name);
+    if (!json_object_is_type(restored->settings, json_type_object)) {
+        restored_free(restored);
+        return -EBADMSG;
+    }
+    *ret = restored;
+    return 0;
+}
+
+static int start_program(struct restore *restore, const struct store_program *row, struct refusal *refusal)
+{
+    struct translation_options options = {
+        .program = row->name, .object = row->object, .object_size = row->size,
+        .function = *row->function ? row->function : NULL, .context = find_context(restore, row->context),
+        .done = on_translated,
+    };
+    struct translation *translation;
+    struct restored *restored;
+    int r;
+
+    if (!options.context)
+        return -EBADMSG;
+    r = new_restored(restore, row, &restored);
+    if (r < 0)
+        return r;
+    options.settings = restored->settings;
+    options.userdata = restored;
+    r = translation_start(restore->daemon->translations, &options, &translation, refusal);
+    if (r < 0)
+        restored_free(restored);
+    return r;
+}
+
+static int restore_program(void *userdata, const struct store_program *row)
+{
+    _cleanup_(refusal_done) struct refusal refusal = { 0 };
+    struct restore *restore = userdata;
+    int r;
+
+    r = wait_for_programs(restore, 2 * TRANSLATIONS_RUNNING_MAX);
+    if (r < 0)
+        return r;
+    r = start_program(restore, row, &refusal);
+    return r < 0 ? fail_program(restore, row->name, r, &refusal) : 0;
+}
+
+/* ---- links, workers ------------------------------------------------------------------------------------ */
 
 static int restore_link(void *userdata, int64_t id, const char *table_name, uint32_t key, const char *program_name)
 {
     struct restore *restore = userdata;
-    struct table *table = registry_table(&restore->daemon->registry, table_name);
-    struct program *program = registry_program(&restore->daemon->registry, program_name);
+    struct program *program;
+    struct table *table;
     struct link *link;
-    int r = -EBADMSG;
+    int r;
 
-    if (table && program)
+    r = wait_for_programs(restore, 0);
+    if (r < 0)
+        return r;
+    table = registry_table(&restore->daemon->registry, table_name);
+    program = registry_program(&restore->daemon->registry, program_name);
+    r = table && program ? 0 : -EBADMSG;
+    if (r >= 0)
         r = link_new(id, table, key, program, &link);
     if (r >= 0) {
         r = registry_add_link(&restore->daemon->registry, link);
@@ -170,10 +257,13 @@ int restore(struct daemon *daemon, char *text, size_t size)
     const struct store_reader reader = {
         restore_context, restore_table, restore_program, restore_link, restore_worker, &state,
     };
-    int r;
+    int r, translated;
 
     text[0] = 0;
     r = store_read(daemon->store, &reader, &daemon->registry.next_link);
+    translated = wait_for_programs(&state, 0);          /* also after a failure: they refer to `state` */
+    if (r >= 0)
+        r = translated;
     for (size_t i = 0; r >= 0 && i < daemon->registry.tables; i++)
         r = build_table(&state, daemon->registry.table[i]);
     if (r < 0 && !text[0])

@@ -17,7 +17,9 @@
 #include "memory.h"
 #include "object.h"
 #include "service.h"
+#include "translation.h"
 #include "util.h"
+#include "view.h"
 #include "workers.h"
 
 #define INTERFACE "io.dispatchd.Control"
@@ -84,12 +86,26 @@ static int read_object_text(const char *text, struct operation *operation, struc
     return 0;
 }
 
+static int read_options(struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    const char *function = parameter_string(json, "function");
+
+    operation->settings = json_object_get(json_object_object_get(json, "settings"));
+    operation->function = function ? strdup(function) : NULL;
+    return function && !operation->function ? refuse_memory(refusal) : 0;
+}
+
+/* The object, and which of its programs with which settings. */
 static int read_object(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
 {
     const char *text = parameter_string(json, "object");
     int64_t index = parameter_int(json, "descriptor");
     _cleanup_close_ int descriptor = -EBADF;
+    int r;
 
+    r = read_options(json, operation, refusal);
+    if (r < 0)
+        return r;
     if (text)
         return read_object_text(text, operation, refusal);
     if (index >= 0 && index < 4096)
@@ -104,7 +120,6 @@ static int read_load(struct call *call, struct json_object *json, struct operati
 {
     int r = read_name(json, "program", operation->program_name, refusal);
 
-    operation->allow_unverified = parameter_bool(json, "allow_unverified");
     return r < 0 ? r : read_object(call, json, operation, refusal);
 }
 
@@ -165,20 +180,31 @@ static int read_operation(struct call *call, const char *name, struct json_objec
 
 /* ---- running changes ----------------------------------------------------------------------------------- */
 
+typedef struct json_object *make_reply(struct daemon *daemon, const struct operation *operation, size_t operations);
+
 /* A change that a client waits for. */
 struct pending {
     struct daemon *daemon;
     struct call *call;
-    struct json_object *(*reply)(struct daemon *daemon, const struct operation *operation, size_t operations);
+    make_reply *reply;
+    struct change_request request;
+    size_t translating;                 /* operations whose program is not translated yet */
 };
+
+static struct pending *pending_free(struct pending *pending)
+{
+    if (pending)
+        call_put(pending->call);
+    free(pending);
+    return NULL;
+}
 
 static void on_done(void *userdata, const struct operation *operation, size_t operations)
 {
     struct pending *pending = userdata;
 
     call_reply(pending->call, pending->reply(pending->daemon, operation, operations));
-    call_put(pending->call);
-    free(pending);
+    pending_free(pending);
 }
 
 static enum change_wait wait_of(struct json_object *parameters)
@@ -192,31 +218,95 @@ static enum change_wait wait_of(struct json_object *parameters)
     return CHANGE_LIVE;
 }
 
+/* The first translation that failed, NULL if none did. */
+static struct translation *failed_translation(const struct change_request *request)
+{
+    for (size_t i = 0; i < request->operations; i++)
+        if (request->operation[i].translation && request->operation[i].translation->result < 0)
+            return request->operation[i].translation;
+    return NULL;
+}
+
+/* All is translated: the change itself.  Takes the operations over. */
+static int run_translated(struct pending *pending, struct refusal *refusal)
+{
+    struct change_request *request = &pending->request;
+    struct translation *failed = failed_translation(request);
+    int r;
+
+    if (!failed)
+        return change_run(pending->daemon, request, refusal);
+    r = failed->result;
+    *refusal = failed->refusal;
+    failed->refusal = (struct refusal){ 0 };
+    operations_free(request->operation, request->operations);
+    return r;
+}
+
+static void on_translated(struct translation *translation, void *userdata)
+{
+    struct pending *pending = userdata;
+    struct refusal refusal = { 0 };
+
+    (void)translation;
+    if (--pending->translating > 0 || run_translated(pending, &refusal) >= 0)
+        return;
+    service_refuse(pending->call, INTERFACE, &refusal);
+    pending_free(pending);
+}
+
+static int translate(struct daemon *daemon, struct operation *operation, bool log,
+                     void (*done)(struct translation *translation, void *userdata), void *userdata,
+                     struct refusal *refusal)
+{
+    const struct translation_options options = {
+        .program = operation->program_name, .object = operation->object, .object_size = operation->object_size,
+        .function = operation->function, .settings = operation->settings, .log = log, .done = done,
+        .userdata = userdata,
+    };
+
+    return translation_start(daemon->translations, &options, &operation->translation, refusal);
+}
+
+static int translate_all(struct pending *pending, struct refusal *refusal)
+{
+    const struct change_request *request = &pending->request;
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < request->operations; i++) {
+        if (request->operation[i].kind != &operation_load)
+            continue;
+        r = translate(pending->daemon, &request->operation[i], false, on_translated, pending, refusal);
+        pending->translating += r >= 0;
+    }
+    if (r < 0)
+        operations_free(request->operation, request->operations);
+    return r;
+}
+
 /* Run operations (taken over) and answer the call when they are as far as it asked for. */
 static int run(struct daemon *daemon, struct call *call, struct operation *operation, size_t operations,
-               struct json_object *(*reply)(struct daemon *, const struct operation *, size_t), struct refusal *refusal)
+               make_reply *reply, struct refusal *refusal)
 {
     struct pending *pending = malloc(sizeof(*pending));
-    struct change_request request = {
-        .operation = operation, .operations = operations, .wait = wait_of(call_parameters(call)),
-        .uid = call_peer(call)->uid, .pid = call_peer(call)->pid, .done = on_done, .userdata = pending,
-    };
     int r;
 
     if (!pending) {
         operations_free(operation, operations);
         return refuse_memory(refusal);
     }
-    *pending = (struct pending){ daemon, call_get(call), reply };
-    r = change_run(daemon, &request, refusal);
-    if (r < 0) {
-        call_put(call);
-        free(pending);
-    }
+    *pending = (struct pending){ .daemon = daemon, .call = call_get(call), .reply = reply };
+    pending->request = (struct change_request){
+        .operation = operation, .operations = operations, .wait = wait_of(call_parameters(call)),
+        .uid = call_peer(call)->uid, .pid = call_peer(call)->pid, .done = on_done, .userdata = pending,
+    };
+    r = translate_all(pending, refusal);
+    if (r >= 0 && pending->translating == 0)
+        r = run_translated(pending, refusal);
+    if (r < 0)
+        pending_free(pending);
     return r;
 }
-
-static struct json_object *unmoved(struct daemon *daemon);
 
 static struct json_object *reply_plain(struct daemon *daemon, const struct operation *operation, size_t operations)
 {
@@ -229,7 +319,7 @@ static struct json_object *reply_detach(struct daemon *daemon, const struct oper
     struct json_object *reply = json_object_new_object();
 
     (void)operation, (void)operations;
-    json_object_object_add(reply, "unmoved", unmoved(daemon));
+    json_object_object_add(reply, "unmoved", view_unmoved(daemon));
     return reply;
 }
 
@@ -241,14 +331,12 @@ static struct json_object *reply_attach(struct daemon *daemon, const struct oper
     return reply;
 }
 
-static struct json_object *program_view(const struct program *program);
-
 static struct json_object *reply_load(struct daemon *daemon, const struct operation *operation, size_t operations)
 {
     struct json_object *reply = json_object_new_object();
 
     (void)daemon, (void)operations;
-    json_object_object_add(reply, "program", program_view(operation->program));
+    json_object_object_add(reply, "program", view_program(operation->program));
     return reply;
 }
 
@@ -269,8 +357,7 @@ static struct json_object *reply_apply(struct daemon *daemon, const struct opera
 }
 
 /* A method that is one operation of the same name. */
-static void handle_one(struct daemon *daemon, struct call *call,
-                       struct json_object *(*reply)(struct daemon *, const struct operation *, size_t))
+static void handle_one(struct daemon *daemon, struct call *call, make_reply *reply)
 {
     struct operation *operation = calloc(1, sizeof(*operation));
     struct refusal refusal = { 0 };
@@ -338,115 +425,73 @@ static void handle_apply(struct call *call, void *daemon)
         service_refuse(call, INTERFACE, &refusal);
 }
 
-/* ---- listings ------------------------------------------------------------------------------------------ */
+/* ---- verifying only ------------------------------------------------------------------------------------ */
 
-static void add_string(struct json_object *object, const char *name, const char *value)
+/* A client that wants to know what Load would say. */
+struct verification {
+    struct call *call;
+    struct operation *operation;
+};
+
+static void verification_free(struct verification *verification)
 {
-    json_object_object_add(object, name, json_object_new_string(value));
+    operations_free(verification->operation, 1);
+    call_put(verification->call);
+    free(verification);
 }
 
-static void add_int(struct json_object *object, const char *name, uint64_t value)
+static void on_verified(struct translation *translation, void *userdata)
 {
-    json_object_object_add(object, name, json_object_new_int64((int64_t)value));
+    struct verification *verification = userdata;
+    struct json_object *reply;
+
+    if (translation->result < 0) {
+        service_refuse(verification->call, INTERFACE, &translation->refusal);
+    } else {
+        reply = json_object_new_object();
+        view_add_string(reply, "function", translation->function);
+        view_add_string(reply, "context", translation->context->description->name);
+        view_add_string(reply, "licence", translation->licence);
+        view_add_int(reply, "instructions", translation->instructions);
+        view_add_int(reply, "processed", translation->processed);
+        view_add_int(reply, "image_bytes", translation->code.size);
+        if (translation->log)
+            view_add_string(reply, "log", translation->log);
+        call_reply(verification->call, reply);
+    }
+    verification_free(verification);
 }
 
-static void add_bool(struct json_object *object, const char *name, bool value)
+static int start_verification(struct daemon *daemon, struct call *call, struct verification *verification,
+                              struct refusal *refusal)
 {
-    json_object_object_add(object, name, json_object_new_boolean(value));
+    struct json_object *parameters = call_parameters(call);
+    int r;
+
+    verification->call = call_get(call);
+    verification->operation = calloc(1, sizeof(*verification->operation));
+    if (!verification->operation)
+        return refuse_memory(refusal);
+    r = read_object(call, parameters, verification->operation, refusal);
+    return r < 0 ? r : translate(daemon, verification->operation, parameter_bool(parameters, "log"), on_verified,
+                                 verification, refusal);
 }
 
-static struct json_object *link_ids(struct link *const *link, size_t links)
+static void handle_verify(struct call *call, void *daemon)
 {
-    struct json_object *ids = json_object_new_array();
+    struct verification *verification = calloc(1, sizeof(*verification));
+    struct refusal refusal = { 0 };
 
-    for (size_t i = 0; i < links; i++)
-        json_object_array_add(ids, json_object_new_int64(link[i]->id));
-    return ids;
-}
-
-static struct json_object *program_view(const struct program *program)
-{
-    struct json_object *view = json_object_new_object();
-    char digest[2 * sizeof(program->digest) + 1];
-
-    for (size_t i = 0; i < sizeof(program->digest); i++)
-        snprintf(digest + 2 * i, 3, "%02x", program->digest[i]);
-    add_string(view, "name", program->name);
-    add_string(view, "context", program->context->description->name);
-    add_string(view, "function", program->function);
-    add_string(view, "digest", digest);
-    add_int(view, "instructions", program->instructions);
-    add_int(view, "image_bytes", program->code_size);
-    add_bool(view, "verified", false);
-    add_int(view, "references", program->references);
-    json_object_object_add(view, "links", link_ids(program->link, program->links));
-    return view;
-}
-
-static struct json_object *table_view(const struct table *table)
-{
-    struct json_object *view = json_object_new_object();
-
-    add_string(view, "name", table->name);
-    add_string(view, "context", table->context->description->name);
-    add_int(view, "default_verdict", table->default_verdict);
-    json_object_object_add(view, "links", link_ids(table->link, table->links));
-    add_string(view, "shape", "tree");
-    add_int(view, "image_bytes", entry_code_size(table->entry));
-    add_bool(view, "settled", entry_state(table->entry) == ENTRY_SETTLED);
-    add_int(view, "workers", table->workers);
-    return view;
-}
-
-static struct json_object *link_view(const struct link *link)
-{
-    struct json_object *view = json_object_new_object();
-
-    add_int(view, "id", (uint64_t)link->id);
-    add_string(view, "table", link->table->name);
-    add_int(view, "key", link->key);
-    add_string(view, "program", link->program->name);
-    return view;
-}
-
-static void add_worker(void *userdata, const struct worker_view *worker)
-{
-    struct json_object *view = json_object_new_object(), *tables = json_object_new_array();
-
-    add_int(view, "pid", (uint64_t)worker->pid);
-    add_int(view, "uid", worker->uid);
-    add_string(view, "name", worker->name);
-    add_int(view, "generation", worker->generation);
-    add_string(view, "state", worker_state_name(worker->state));
-    add_bool(view, "holding", worker->holding);
-    add_int(view, "threads", worker->threads);
-    add_int(view, "leaked_guards", worker->leaked);
-    for (size_t i = 0; i < worker->tables; i++)
-        json_object_array_add(tables, json_object_new_string(worker->table[i]->name));
-    json_object_object_add(view, "tables", tables);
-    json_object_array_add(userdata, view);
-}
-
-/* Who does not see a change yet: its threads may run the code of an earlier daemon. */
-static void add_unmoved(void *userdata, const struct worker_view *worker)
-{
-    struct json_object *reference;
-
-    if (worker->generation == worker->current)
+    if (verification && start_verification(daemon, call, verification, &refusal) >= 0)
         return;
-    reference = json_object_new_object();
-    add_int(reference, "pid", (uint64_t)worker->pid);
-    add_string(reference, "name", worker->name);
-    json_object_array_add(userdata, reference);
+    if (verification)
+        verification_free(verification);
+    else
+        refuse_memory(&refusal);
+    service_refuse(call, INTERFACE, &refusal);
 }
 
-static struct json_object *unmoved(struct daemon *daemon)
-{
-    struct json_object *list = json_object_new_array();
-
-    workers_view(daemon->workers, add_unmoved, list);
-    return list;
-}
+/* ---- listings ------------------------------------------------------------------------------------------ */
 
 static void reply_list(struct call *call, const char *name, struct json_object *list)
 {
@@ -462,7 +507,7 @@ static void handle_list_programs(struct call *call, void *userdata)
     struct json_object *list = json_object_new_array();
 
     for (size_t i = 0; i < registry->programs; i++)
-        json_object_array_add(list, program_view(registry->program[i]));
+        json_object_array_add(list, view_program(registry->program[i]));
     reply_list(call, "programs", list);
 }
 
@@ -472,7 +517,7 @@ static void handle_list_tables(struct call *call, void *userdata)
     struct json_object *list = json_object_new_array();
 
     for (size_t i = 0; i < registry->tables; i++)
-        json_object_array_add(list, table_view(registry->table[i]));
+        json_object_array_add(list, view_table(registry->table[i]));
     reply_list(call, "tables", list);
 }
 
@@ -482,16 +527,13 @@ static void handle_list_links(struct call *call, void *userdata)
     struct json_object *list = json_object_new_array();
 
     for (size_t i = 0; i < registry->links; i++)
-        json_object_array_add(list, link_view(registry->link[i]));
+        json_object_array_add(list, view_link(registry->link[i]));
     reply_list(call, "links", list);
 }
 
 static void handle_list_workers(struct call *call, void *userdata)
 {
-    struct json_object *list = json_object_new_array();
-
-    workers_view(((struct daemon *)userdata)->workers, add_worker, list);
-    reply_list(call, "workers", list);
+    reply_list(call, "workers", view_workers(userdata));
 }
 
 static void handle_info(struct call *call, void *userdata)
@@ -501,23 +543,26 @@ static void handle_info(struct call *call, void *userdata)
     struct image_usage usage;
 
     image_usage(daemon->image, &usage);
-    add_string(reply, "product", "dispatchd");
-    add_string(reply, "version", PACKAGE_VERSION);
-    add_int(reply, "generation", daemon->generation);
-    add_int(reply, "layout_version", DD_LAYOUT_VERSION);
-    add_int(reply, "text_bytes", usage.size);
-    add_int(reply, "text_bytes_used", usage.used);
-    add_int(reply, "programs", daemon->registry.programs);
-    add_int(reply, "tables", daemon->registry.tables);
-    add_int(reply, "links", daemon->registry.links);
-    add_int(reply, "workers", workers_count(daemon->workers));
-    add_int(reply, "grace_periods", grace_completed(grace_driver_grace(daemon->grace)));
+    view_add_string(reply, "product", "dispatchd");
+    view_add_string(reply, "version", PACKAGE_VERSION);
+    view_add_int(reply, "generation", daemon->generation);
+    view_add_int(reply, "layout_version", DD_LAYOUT_VERSION);
+    view_add_int(reply, "text_bytes", usage.size);
+    view_add_int(reply, "text_bytes_used", usage.used);
+    view_add_int(reply, "arena_bytes", DD_ARENA_SIZE);
+    view_add_int(reply, "arena_bytes_used", arena_used(daemon->arena));
+    view_add_int(reply, "programs", daemon->registry.programs);
+    view_add_int(reply, "tables", daemon->registry.tables);
+    view_add_int(reply, "links", daemon->registry.links);
+    view_add_int(reply, "workers", workers_count(daemon->workers));
+    view_add_int(reply, "grace_periods", grace_completed(grace_driver_grace(daemon->grace)));
     call_reply(call, reply);
 }
 
 const struct method_handler control_handlers[] = {
     { "Info", handle_info, 0 },
     { "Load", handle_load, 0 },
+    { "Verify", handle_verify, 0 },
     { "Unload", handle_unload, 0 },
     { "Attach", handle_attach, 0 },
     { "Detach", handle_detach, 0 },

@@ -245,7 +245,9 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
 static void handle_join(struct call *call, void *userdata)
 {
     struct daemon *daemon = userdata;
-    const int descriptors[] = { daemon->memory->control_descriptor, daemon->memory->text_descriptor };
+    const int descriptors[] = {
+        daemon->memory->control_descriptor, daemon->memory->text_descriptor, daemon->memory->arena_descriptor,
+    };
     struct declaration declaration;
     struct refusal refusal = { 0 };
     struct json_object *reply;

@@ -11,7 +11,7 @@
 
 #include "util.h"
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 #define STORE_APPLICATION 0x64697370    /* "disp": PRAGMA application_id */
 
 /* ---- schema -------------------------------------------------------------------------------------------- */
@@ -27,7 +27,8 @@ static const char schema[] =
     "  PRIMARY KEY (context, byte_offset)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE programs ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
-    "  digest BLOB NOT NULL, object BLOB NOT NULL) STRICT;"
+    "  digest BLOB NOT NULL, object BLOB NOT NULL,"
+    "  function TEXT NOT NULL, settings TEXT NOT NULL) STRICT;"
     "CREATE TABLE tables ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
     "  default_verdict INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
@@ -46,6 +47,12 @@ static const char schema[] =
     "  id INTEGER PRIMARY KEY, time INTEGER NOT NULL, uid INTEGER NOT NULL, pid INTEGER NOT NULL,"
     "  operation TEXT NOT NULL, object TEXT NOT NULL) STRICT;";
 
+/* migration[n] makes version n + 1 of version n. */
+static const char *const migration[STORE_VERSION] = {
+    [1] = "ALTER TABLE programs ADD COLUMN function TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE programs ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';",
+};
+
 /* Each statement of the module, prepared once. Parameters are bound in the order of the letters: i integer, s string, b blob. */
 enum statement {
     NEXT_GENERATION, ADD_CONTEXT, REMOVE_FIELDS, ADD_FIELD, ADD_PROGRAM, REMOVE_PROGRAM, ADD_TABLE, CHANGE_TABLE,
@@ -59,7 +66,8 @@ static const char *const statement_text[STATEMENTS] = {
     [ADD_CONTEXT] = "INSERT INTO contexts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET size = excluded.size",
     [REMOVE_FIELDS] = "DELETE FROM fields WHERE context = ?",
     [ADD_FIELD] = "INSERT INTO fields VALUES (?, ?, ?, ?, ?)",
-    [ADD_PROGRAM] = "INSERT INTO programs (name, context, digest, object) VALUES (?, ?, ?, ?)",
+    [ADD_PROGRAM] = "INSERT INTO programs (name, context, digest, object, function, settings)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
     [REMOVE_PROGRAM] = "DELETE FROM programs WHERE name = ?",
     [ADD_TABLE] = "INSERT INTO tables VALUES (?, ?, ?)",
     [CHANGE_TABLE] = "UPDATE tables SET context = ?2, default_verdict = ?3 WHERE name = ?1",
@@ -72,7 +80,7 @@ static const char *const statement_text[STATEMENTS] = {
     [READ_CONTEXTS] = "SELECT name, size FROM contexts",
     [READ_FIELDS] = "SELECT name, byte_offset, size, rights FROM fields WHERE context = ? ORDER BY byte_offset",
     [READ_TABLES] = "SELECT name, context, default_verdict FROM tables ORDER BY name",
-    [READ_PROGRAMS] = "SELECT name, context, object FROM programs ORDER BY name",
+    [READ_PROGRAMS] = "SELECT name, context, object, function, settings FROM programs ORDER BY name",
     [READ_LINKS] = "SELECT id, table_name, table_key, program FROM links ORDER BY id",
     [READ_WORKERS] = "SELECT pid, start_time, uid, name FROM workers",
     [READ_NEXT_LINK] = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'links'",
@@ -210,7 +218,23 @@ static int create_schema(struct store *store)
     return execute(store, text);
 }
 
-/* Forward-only migrations would stand here, one step a version. */
+/* All steps or none. */
+static int migrate(struct store *store, int version)
+{
+    char text[64];
+    int r;
+
+    r = execute(store, "BEGIN IMMEDIATE");
+    for (; r >= 0 && version < STORE_VERSION; version++)
+        r = execute(store, migration[version]);
+    snprintf(text, sizeof(text), "PRAGMA user_version = %d; COMMIT", STORE_VERSION);
+    if (r >= 0)
+        r = execute(store, text);
+    if (r < 0)
+        store_rollback(store);
+    return r;
+}
+
 static int check_schema(struct store *store, int *reterr_version)
 {
     int application = 0, version = 0, objects = 0, r;
@@ -224,13 +248,13 @@ static int check_schema(struct store *store, int *reterr_version)
         return r;
     if (application == 0 && version == 0 && objects == 0)
         return create_schema(store);
-    if (application != STORE_APPLICATION)
+    if (application != STORE_APPLICATION || version < 1)
         return -EBADMSG;
     if (version > STORE_VERSION) {
         *reterr_version = version;
         return -EPROTO;
     }
-    return 0;
+    return version < STORE_VERSION ? migrate(store, version) : 0;
 }
 
 /* The lock comes with the first read: exclusive from then on, so WAL needs no shared-memory file. */
@@ -346,21 +370,24 @@ int store_add_context(struct store *store, const struct context *context)
     return r;
 }
 
-int store_add_program(struct store *store, const char *name, const char *context, const void *object, size_t size,
-                      const uint8_t digest[32])
+int store_add_program(struct store *store, const struct store_program *program, const uint8_t digest[32])
 {
     _cleanup_statement_ sqlite3_stmt *statement = NULL;
     int r;
 
     r = get_statement(store, ADD_PROGRAM, &statement);
     if (r >= 0)
-        r = bind_text(statement, 1, name);
+        r = bind_text(statement, 1, program->name);
     if (r >= 0)
-        r = bind_text(statement, 2, context);
+        r = bind_text(statement, 2, program->context);
     if (r >= 0)
         r = error_of(sqlite3_bind_blob(statement, 3, digest, 32, SQLITE_STATIC));
     if (r >= 0)
-        r = error_of(sqlite3_bind_blob64(statement, 4, object, size, SQLITE_STATIC));
+        r = error_of(sqlite3_bind_blob64(statement, 4, program->object, program->size, SQLITE_STATIC));
+    if (r >= 0)
+        r = bind_text(statement, 5, program->function);
+    if (r >= 0)
+        r = bind_text(statement, 6, program->settings);
     return r < 0 ? r : run_statement(statement);
 }
 
@@ -516,8 +543,13 @@ static int read_table(struct store *store, sqlite3_stmt *statement, const struct
 
 static int read_program(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
 {
-    return reader->program(reader->userdata, text_of(statement, 0), text_of(statement, 1),
-                           sqlite3_column_blob(statement, 2), (size_t)sqlite3_column_bytes(statement, 2));
+    const struct store_program program = {
+        .name = text_of(statement, 0), .context = text_of(statement, 1), .object = sqlite3_column_blob(statement, 2),
+        .size = (size_t)sqlite3_column_bytes(statement, 2), .function = text_of(statement, 3),
+        .settings = text_of(statement, 4),
+    };
+
+    return reader->program(reader->userdata, &program);
 }
 
 static int read_link(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)

@@ -4,7 +4,7 @@
  *
  * SQLite in WAL mode with an exclusive lock, so that two daemons never own one database.  Changes are synchronised to disk
  * before they are live; the list of workers, which a reboot ends anyway, only has to survive this process and is not.
- * Schema versions go forward only; a database that is newer than the program is refused and left as it is.
+ * Schema versions go forward only, by one migration each; a database that is newer than the program is refused and left as it is.
  *
  * All functions return negative errno: -EIO for what SQLite reports, in words by store_error(); -EBUSY, -ENOSPC, -EROFS
  * where it says so.  Not thread-safe.
@@ -40,9 +40,16 @@ void store_rollback(struct store *store);
 
 /* ---- operations of a transaction ---- */
 
+struct store_program {
+    const char *name, *context;
+    const char *function;               /* which program of the object; "": the only one */
+    const char *settings;               /* JSON: an object of strings */
+    const void *object;
+    size_t size;                        /* bytes */
+};
+
 int store_add_context(struct store *store, const struct context *context);      /* fine if it is there already */
-int store_add_program(struct store *store, const char *name, const char *context, const void *object, size_t size,
-                      const uint8_t digest[32]);
+int store_add_program(struct store *store, const struct store_program *program, const uint8_t digest[32]);
 int store_remove_program(struct store *store, const char *name);
 int store_add_table(struct store *store, const char *name, const char *context, uint32_t default_verdict);
 int store_change_table(struct store *store, const char *name, const char *context, uint32_t default_verdict);
@@ -57,7 +64,7 @@ int store_audit(struct store *store, uid_t uid, pid_t pid, const char *operation
 struct store_reader {
     int (*context)(void *userdata, struct context *context);    /* takes it over */
     int (*table)(void *userdata, const char *name, const char *context, uint32_t default_verdict);
-    int (*program)(void *userdata, const char *name, const char *context, const void *object, size_t size);
+    int (*program)(void *userdata, const struct store_program *program);
     int (*link)(void *userdata, int64_t id, const char *table, uint32_t key, const char *program);
     int (*worker)(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name);
     void *userdata;

@@ -7,7 +7,7 @@
 
 #include "x86_64/x86_64.h"
 
-static const struct architecture *const architectures[] = { &architecture_x86_64 };
+static const struct architecture *const architectures[] = { &architecture_x86_64, &architecture_x86_64_v3 };
 
 const struct architecture *architecture_find(const char *name)
 {
@@ -20,7 +20,7 @@ const struct architecture *architecture_find(const char *name)
 const struct architecture *architecture_native(void)
 {
 #if defined(__x86_64__)
-    return architecture_find("x86_64");
+    return x86_64_v3_supported() ? &architecture_x86_64_v3 : &architecture_x86_64;
 #else
     return NULL;
 #endif

@@ -12,7 +12,7 @@
 
 #include "emitter.h"
 
-struct checked_program;         /* checker.h: instructions, with what is known of each access */
+struct verified;                /* verified.h: a program with what is proven of it */
 
 struct dispatcher_case {
     uint32_t key;
@@ -20,10 +20,16 @@ struct dispatcher_case {
 };
 
 struct architecture {
-    const char *name;           /* "x86_64" */
+    const char *name;           /* "x86_64", "x86_64-v3" */
 
-    /* Translate a checked program at the emitter's position. Errors are sticky in the emitter. */
-    void (*emit_program)(struct emitter *emitter, const struct checked_program *program);
+    /* Has the back end code for the helper that instruction `call` calls? */
+    bool (*has_helper)(const struct verified *verified, uint32_t call);
+
+    /*
+     * Translate a program whose helpers it has, at the emitter's position; its constant regions follow.  Errors are
+     * sticky in the emitter.
+     */
+    void (*emit_program)(struct emitter *emitter, const struct verified *verified);
 
     /*
      * A binary decision tree over `cases` (sorted by key, no key twice) that jumps to the target of its key, and returns
@@ -49,7 +55,7 @@ struct architecture {
     void (*poison)(void *write, size_t size);
 };
 
-/* The architecture that this program runs on; NULL if it has no back end. */
+/* The best that this processor runs; NULL if it has no back end. */
 const struct architecture *architecture_native(void);
 
 /* By name; NULL if unknown. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From an object to machine code: check what may be checked without the verifier, then one
- * translation. The code is position-independent and refers to nothing outside itself: its bytes run
- * at any address.
+ * From a program to machine code: verify, then one translation.  The code is position-independent: its bytes run at any
+ * address, apart from the distances to memory outside (the arena), which are filled in where the code is placed.
  */
 #ifndef JITCORE_COMPILER_H
 #define JITCORE_COMPILER_H
@@ -11,24 +10,42 @@
 #include <stdint.h>
 
 #include "architecture.h"
+#include "bytecode.h"
 #include "context.h"
 #include "error.h"
-#include "object.h"
+#include "verifier/verifier.h"
 
 /*
- * Machine code of one program. The entry is at offset 0: uint32_t (*)(void *context, uint32_t key).
+ * Machine code of one program.  The entry is at offset 0: uint32_t (*)(void *context, uint32_t key).  Constant regions
+ * (.rodata) follow the code in the same bytes, at multiples of 8.  It has no indirect branch, and is entered by a
+ * direct jump only (from an entry's slot), so that no place in it needs a landing pad.
  */
 struct code {
     uint8_t *bytes;
     size_t size;                /* bytes */
+    struct code_relocation *relocation;
+    size_t relocations;
 };
 
 /*
- * Compile `object` for hooks with this context.  The result's bytes are the caller's (free()).
- * -EINVAL with `error`: what the checks refuse (rules in checker.h); -EOPNOTSUPP: an instruction
- * that is not supported yet, by name; -ENOMEM; -E2BIG: code over the architecture's branch range.
+ * Verify and compile.  The result is the caller's (code_clear()).  -EINVAL, -E2BIG with `error`: what the verifier
+ * refuses (rules in verifier.h); -EOPNOTSUPP: a helper that has no code yet, by name; -ENOMEM; -E2BIG: code over the
+ * architecture's branch range.
  */
-int compile(const struct object *object, const struct context *context,
-            const struct architecture *architecture, struct code *ret, struct jit_error *error);
+int compile(const struct bytecode *bytecode, const struct context *context, const struct architecture *architecture,
+            const struct verifier_options *options, struct code *ret, struct jit_error *error);
+
+/* Only translate what is proven already; errors as above, but for the verifier's. */
+int compile_verified(const struct verified *verified, const struct architecture *architecture, struct code *ret,
+                     struct jit_error *error);
+
+/*
+ * Fill in the distances in a copy of the code at `write` that will run at image offset `final`, with region r at image
+ * offset position[r].  -ERANGE if one is out of reach; then nothing was written.
+ */
+int code_relocate(const struct code *code, uint8_t *write, uint64_t final, const uint64_t *position);
+
+/* What is zeroed is fine. */
+void code_clear(struct code *code);
 
 #endif

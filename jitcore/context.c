@@ -167,6 +167,24 @@ int context_new(const char *name, uint32_t size, const struct context_field *fie
     return 0;
 }
 
+int context_new_bytes(uint32_t size, struct context **ret, struct jit_error *error)
+{
+    struct context *context;
+
+    if (size > CONTEXT_SIZE_MAX)
+        return jit_error_set(error, -EINVAL, "context", "the context has %u bytes; the limit is %d", size,
+                             CONTEXT_SIZE_MAX);
+    context = calloc(1, sizeof(*context));
+    if (!context)
+        return -ENOMEM;
+    strcpy(context->name, "bytes");
+    context->size = size;
+    context->data = context->data_end = -1;
+    context->bytes = true;
+    *ret = context;
+    return 0;
+}
+
 struct context *context_free(struct context *context)
 {
     free(context);

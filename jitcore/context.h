@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The typed description of a hook's context: per field offset, size and rights, and which pair
- * delimits the packet.  Workers declare it, the checker and the verifier work from it.  Immutable
+ * delimits the packet.  Workers declare it, the verifier works from it.  Immutable
  * after context_new().
  */
 #ifndef JITCORE_CONTEXT_H
@@ -36,6 +36,7 @@ struct context {
     uint32_t size;              /* bytes */
     uint32_t fields;
     int32_t data, data_end;     /* index of the packet's fields, -1 if there is no packet */
+    bool bytes;                 /* no fields: all of it may be read and written, in any size */
     struct context_field field[];       /* sorted by offset */
 };
 
@@ -47,6 +48,12 @@ struct context {
  */
 int context_new(const char *name, uint32_t size, const struct context_field *field, uint32_t fields,
                 struct context **ret, struct jit_error *error);
+
+/*
+ * A context without a description, for tools that run programs of others: `size` bytes, perhaps 0,
+ * which fit programs for any context.  Owned by the caller.  -EINVAL, -ENOMEM as above.
+ */
+int context_new_bytes(uint32_t size, struct context **ret, struct jit_error *error);
 
 /*
  * May this be the name of a context or a field: 1 to CONTEXT_NAME_MAX bytes of [A-Za-z0-9_.-]?

@@ -85,3 +85,16 @@ void emit_relative_32(struct emitter *emitter, uint64_t to)
     }
     emit_32(emitter, (uint32_t)distance);
 }
+
+void emit_relocation_32(struct emitter *emitter, uint32_t region, int32_t addend)
+{
+    if (emitter->relocation && emitter->relocations == emitter->relocations_max)
+        fail(emitter, -ENOSPC);
+    if (emitter->error)
+        return;
+    if (emitter->relocation)
+        emitter->relocation[emitter->relocations] =
+            (struct code_relocation){ (uint32_t)emitter->size, region, addend };
+    emitter->relocations++;
+    emit_32(emitter, 0);
+}

@@ -6,6 +6,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+static void make_printable(char *text)
+{
+    for (; *text; text++)
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+}
+
 int jit_error_set(struct jit_error *error, int result, const char *rule, const char *format, ...)
 {
     va_list arguments;
@@ -16,6 +23,7 @@ int jit_error_set(struct jit_error *error, int result, const char *rule, const c
     va_start(arguments, format);
     vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
+    make_printable(error->text);
     return result;
 }
 
@@ -38,5 +46,7 @@ int jit_error_set_at(struct jit_error *error, int result, const char *rule, cons
     va_start(arguments, format);
     vsnprintf(error->text + prefix, sizeof(error->text) - (size_t)prefix, format, arguments);
     va_end(arguments);
+    make_printable(error->function);
+    make_printable(error->text);
     return result;
 }

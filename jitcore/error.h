@@ -11,13 +11,15 @@
 /*
  * Filled on failure only.  `rule` is a stable word for programs ("stack-bounds"); `text` is one
  * sentence for people that names the place, the object, the reason and, where there is one, the
- * next step.
+ * next step.  It is printable ASCII: other bytes, which names in objects may have, become '?'.
  */
 struct jit_error {
     const char *rule;           /* static string */
     char function[64];          /* function of the object, "" if none */
     int64_t instruction;        /* index within that function, -1 if none */
     char text[512];
+    char registers[1024];       /* the verifier: what it knows of them on that path, "" if it says nothing */
+    char hint[256];             /* what would make the program pass, "" if that is not known */
 };
 
 /* Fill `error` (may be NULL) and return `result`, so that a failing function ends in one line. */

@@ -4,7 +4,6 @@
 #include "instruction.h"
 
 #include <errno.h>
-#include <linux/bpf.h>
 #include <stddef.h>
 
 /* What a field of an instruction may hold. */
@@ -14,7 +13,7 @@ enum operand {
     READ,                       /* a register */
     WRITTEN,                    /* a register that the instruction changes: not R10 */
     CALLEE,                     /* source register of a call: enum instruction_call */
-    WIDE_KIND,                  /* source register of lddw: 0 a number, 1 to 6 a map or the like */
+    WIDE_KIND,                  /* source register of lddw: enum instruction_wide, and others that RFC 9669 defines */
     SIGNEDNESS,                 /* offset of division: 0 unsigned, 1 signed */
     EXTENSION_32,               /* offset of a move: 0, or sign-extend 8, 16 bits */
     EXTENSION_64,               /* offset of a move: 0, or sign-extend 8, 16, 32 bits */
@@ -25,28 +24,31 @@ enum operand {
 struct opcode {
     const char *name;           /* NULL: there is none */
     uint8_t destination, source, offset, immediate;     /* enum operand */
-    bool unsupported;           /* defined, but not supported yet */
+    const char *refused;        /* defined, but refused: why; NULL if it is not */
 };
+
+#define NO_CALLX "calls through a register are refused: which function runs is decided when the program is verified"
+#define NO_PACKET "loads of the legacy packet group are refused: load through the context's data pointer instead"
 
 /* Arithmetic in its four forms: 32 and 64 bits, with immediate and with register. */
 #define ARITHMETIC(operation, word, offset)                                          \
-    [operation << 4 | 0x04] = { word "32", WRITTEN, ZERO, offset, ANY, false },      \
-    [operation << 4 | 0x0c] = { word "32", WRITTEN, READ, offset, ZERO, false },     \
-    [operation << 4 | 0x07] = { word "64", WRITTEN, ZERO, offset, ANY, false },      \
-    [operation << 4 | 0x0f] = { word "64", WRITTEN, READ, offset, ZERO, false }
+    [operation << 4 | 0x04] = { word "32", WRITTEN, ZERO, offset, ANY, NULL },      \
+    [operation << 4 | 0x0c] = { word "32", WRITTEN, READ, offset, ZERO, NULL },     \
+    [operation << 4 | 0x07] = { word "64", WRITTEN, ZERO, offset, ANY, NULL },      \
+    [operation << 4 | 0x0f] = { word "64", WRITTEN, READ, offset, ZERO, NULL }
 
 /* Conditional jumps likewise. */
 #define CONDITIONAL(operation, word)                                            \
-    [operation << 4 | 0x05] = { word "64", READ, ZERO, ANY, ANY, false },       \
-    [operation << 4 | 0x0d] = { word "64", READ, READ, ANY, ZERO, false },      \
-    [operation << 4 | 0x06] = { word "32", READ, ZERO, ANY, ANY, false },       \
-    [operation << 4 | 0x0e] = { word "32", READ, READ, ANY, ZERO, false }
+    [operation << 4 | 0x05] = { word "64", READ, ZERO, ANY, ANY, NULL },       \
+    [operation << 4 | 0x0d] = { word "64", READ, READ, ANY, ZERO, NULL },      \
+    [operation << 4 | 0x06] = { word "32", READ, ZERO, ANY, ANY, NULL },       \
+    [operation << 4 | 0x0e] = { word "32", READ, READ, ANY, ZERO, NULL }
 
 /* Loads and stores of one size; bits 3-4 of the opcode. */
 #define MEMORY(size, suffix)                                                    \
-    [size << 3 | 0x61] = { "ldx" suffix, WRITTEN, READ, ANY, ZERO, false },     \
-    [size << 3 | 0x62] = { "st" suffix, READ, ZERO, ANY, ANY, false },          \
-    [size << 3 | 0x63] = { "stx" suffix, READ, READ, ANY, ZERO, false }
+    [size << 3 | 0x61] = { "ldx" suffix, WRITTEN, READ, ANY, ZERO, NULL },     \
+    [size << 3 | 0x62] = { "st" suffix, READ, ZERO, ANY, ANY, NULL },          \
+    [size << 3 | 0x63] = { "stx" suffix, READ, READ, ANY, ZERO, NULL }
 
 static const struct opcode opcodes[256] = {
     ARITHMETIC(ALU_ADD, "add", ZERO),
@@ -60,15 +62,15 @@ static const struct opcode opcodes[256] = {
     ARITHMETIC(ALU_MOD, "mod", SIGNEDNESS),
     ARITHMETIC(ALU_XOR, "xor", ZERO),
     ARITHMETIC(ALU_ARSH, "arsh", ZERO),
-    [0x84] = { "neg32", WRITTEN, ZERO, ZERO, ZERO, false },
-    [0x87] = { "neg64", WRITTEN, ZERO, ZERO, ZERO, false },
-    [0xb4] = { "mov32", WRITTEN, ZERO, ZERO, ANY, false },
-    [0xbc] = { "mov32", WRITTEN, READ, EXTENSION_32, ZERO, false },
-    [0xb7] = { "mov64", WRITTEN, ZERO, ZERO, ANY, false },
-    [0xbf] = { "mov64", WRITTEN, READ, EXTENSION_64, ZERO, false },
-    [0xd4] = { "le", WRITTEN, ZERO, ZERO, WIDTH, false },
-    [0xdc] = { "be", WRITTEN, ZERO, ZERO, WIDTH, false },
-    [0xd7] = { "bswap", WRITTEN, ZERO, ZERO, WIDTH, false },
+    [0x84] = { "neg32", WRITTEN, ZERO, ZERO, ZERO, NULL },
+    [0x87] = { "neg64", WRITTEN, ZERO, ZERO, ZERO, NULL },
+    [0xb4] = { "mov32", WRITTEN, ZERO, ZERO, ANY, NULL },
+    [0xbc] = { "mov32", WRITTEN, READ, EXTENSION_32, ZERO, NULL },
+    [0xb7] = { "mov64", WRITTEN, ZERO, ZERO, ANY, NULL },
+    [0xbf] = { "mov64", WRITTEN, READ, EXTENSION_64, ZERO, NULL },
+    [0xd4] = { "le", WRITTEN, ZERO, ZERO, WIDTH, NULL },
+    [0xdc] = { "be", WRITTEN, ZERO, ZERO, WIDTH, NULL },
+    [0xd7] = { "bswap", WRITTEN, ZERO, ZERO, WIDTH, NULL },
 
     CONDITIONAL(JUMP_EQ, "jeq"),
     CONDITIONAL(JUMP_GT, "jgt"),
@@ -81,33 +83,30 @@ static const struct opcode opcodes[256] = {
     CONDITIONAL(JUMP_LE, "jle"),
     CONDITIONAL(JUMP_SLT, "jslt"),
     CONDITIONAL(JUMP_SLE, "jsle"),
-    [OPCODE_JUMP_16] = { "ja", ZERO, ZERO, ANY, ZERO, false },
-    [OPCODE_JUMP_32] = { "ja32", ZERO, ZERO, ZERO, ANY, false },
-    [OPCODE_CALL] = { "call", ZERO, CALLEE, ZERO, ANY, false },
-    [0x8d] = { "callx", READ, ZERO, ZERO, ZERO, true },
-    [OPCODE_EXIT] = { "exit", ZERO, ZERO, ZERO, ZERO, false },
+    [OPCODE_JUMP_16] = { "ja", ZERO, ZERO, ANY, ZERO, NULL },
+    [OPCODE_JUMP_32] = { "ja32", ZERO, ZERO, ZERO, ANY, NULL },
+    [OPCODE_CALL] = { "call", ZERO, CALLEE, ZERO, ANY, NULL },
+    [0x8d] = { "callx", READ, ZERO, ZERO, ZERO, NO_CALLX },
+    [OPCODE_EXIT] = { "exit", ZERO, ZERO, ZERO, ZERO, NULL },
 
     MEMORY(0, "w"),
     MEMORY(1, "h"),
     MEMORY(2, "b"),
     MEMORY(3, "dw"),
-    [0x81] = { "ldxsw", WRITTEN, READ, ANY, ZERO, false },
-    [0x89] = { "ldxsh", WRITTEN, READ, ANY, ZERO, false },
-    [0x91] = { "ldxsb", WRITTEN, READ, ANY, ZERO, false },
-    [OPCODE_LOAD_64] = { "lddw", WRITTEN, WIDE_KIND, ZERO, ANY, false },
+    [0x81] = { "ldxsw", WRITTEN, READ, ANY, ZERO, NULL },
+    [0x89] = { "ldxsh", WRITTEN, READ, ANY, ZERO, NULL },
+    [0x91] = { "ldxsb", WRITTEN, READ, ANY, ZERO, NULL },
+    [OPCODE_LOAD_64] = { "lddw", WRITTEN, WIDE_KIND, ZERO, ANY, NULL },
 
-    [0xc3] = { "atomic32", READ, READ, ANY, ATOMIC, true },
-    [0xdb] = { "atomic64", READ, READ, ANY, ATOMIC, true },
-    [0x20] = { "ldabsw", ZERO, ZERO, ZERO, ANY, true },
-    [0x28] = { "ldabsh", ZERO, ZERO, ZERO, ANY, true },
-    [0x30] = { "ldabsb", ZERO, ZERO, ZERO, ANY, true },
-    [0x40] = { "ldindw", ZERO, READ, ZERO, ANY, true },
-    [0x48] = { "ldindh", ZERO, READ, ZERO, ANY, true },
-    [0x50] = { "ldindb", ZERO, READ, ZERO, ANY, true },
+    [0xc3] = { "atomic32", READ, READ, ANY, ATOMIC, NULL },
+    [0xdb] = { "atomic64", READ, READ, ANY, ATOMIC, NULL },
+    [0x20] = { "ldabsw", ZERO, ZERO, ZERO, ANY, NO_PACKET },
+    [0x28] = { "ldabsh", ZERO, ZERO, ZERO, ANY, NO_PACKET },
+    [0x30] = { "ldabsb", ZERO, ZERO, ZERO, ANY, NO_PACKET },
+    [0x40] = { "ldindw", ZERO, READ, ZERO, ANY, NO_PACKET },
+    [0x48] = { "ldindh", ZERO, READ, ZERO, ANY, NO_PACKET },
+    [0x50] = { "ldindb", ZERO, READ, ZERO, ANY, NO_PACKET },
 };
-
-#define HELPER_NAME(name) #name
-static const char *const helper_names[] = { __BPF_FUNC_MAPPER(HELPER_NAME) };
 
 bool instruction_is_jump(struct instruction i)
 {
@@ -134,6 +133,11 @@ bool instruction_access_signed(struct instruction i)
     return (i.opcode & 0xe0) == 0x80;
 }
 
+bool instruction_is_atomic(struct instruction i)
+{
+    return instruction_class(i) == CLASS_STX && (i.opcode & 0xe0) == 0xc0;
+}
+
 unsigned instruction_length(struct instruction i)
 {
     return i.opcode == OPCODE_LOAD_64 ? 2 : 1;
@@ -146,18 +150,21 @@ const char *instruction_name(struct instruction i)
     return name ? name : "unknown";
 }
 
-/* RFC 9669 section 5.3, table 9. */
-static bool is_atomic(int64_t immediate)
+/* RFC 9669 section 5.3. */
+static bool is_atomic_operation(int64_t immediate)
 {
-    switch (immediate & ~1) {
-    case 0x00:
-    case 0x40:
-    case 0x50:
-    case 0xa0:
+    switch (immediate) {
+    case ATOMIC_ADD:
+    case ATOMIC_ADD | ATOMIC_FETCH:
+    case ATOMIC_OR:
+    case ATOMIC_OR | ATOMIC_FETCH:
+    case ATOMIC_AND:
+    case ATOMIC_AND | ATOMIC_FETCH:
+    case ATOMIC_XOR:
+    case ATOMIC_XOR | ATOMIC_FETCH:
+    case ATOMIC_EXCHANGE:
+    case ATOMIC_COMPARE_EXCHANGE:
         return true;
-    case 0xe0:
-    case 0xf0:
-        return immediate & 1;
     }
     return false;
 }
@@ -186,7 +193,7 @@ static bool operand_allows(enum operand operand, int64_t value)
     case WIDTH:
         return value == 16 || value == 32 || value == 64;
     case ATOMIC:
-        return is_atomic(value);
+        return is_atomic_operation(value);
     }
     return false;
 }
@@ -225,39 +232,47 @@ static int check_field(const struct place *place, const char *field, enum operan
                             field, (long long)value, operand_rule(operand, value));
 }
 
+static int refuse(const struct place *place, int result, const char *rule, const char *why)
+{
+    return jit_error_set_at(place->error, result, rule, place->function, place->index, "%s: %s",
+                            instruction_name(place->instruction), why);
+}
+
 /* The second half of lddw holds the upper immediate and nothing else (RFC 9669 section 5.4). */
 static int check_wide(const struct place *place, const struct instruction *next)
 {
     if (!next)
-        return jit_error_set_at(place->error, -EINVAL, "instruction", place->function, place->index,
-                                "lddw: its second half is missing");
+        return refuse(place, -EINVAL, "instruction", "its second half is missing");
     if (next->opcode || next->registers || next->offset)
-        return jit_error_set_at(place->error, -EINVAL, "instruction", place->function, place->index,
-                                "lddw: in its second half all fields but the immediate must be 0");
-    if (instruction_source(place->instruction) != 0)
-        return jit_error_set_at(place->error, -EOPNOTSUPP, "unsupported", place->function,
-                                place->index,
-                                "lddw of kind %u (a map, a variable or code) is not supported yet",
-                                instruction_source(place->instruction));
-    return 0;
+        return refuse(place, -EINVAL, "instruction", "in its second half all fields but the immediate must be 0");
+    switch (instruction_source(place->instruction)) {
+    case WIDE_NUMBER:
+    case WIDE_MAP_VALUE:
+        return 0;
+    case WIDE_MAP:
+    case WIDE_FUNCTION:
+        if (next->immediate)
+            return refuse(place, -EINVAL, "instruction", "a map or a function has no second immediate: it must be 0");
+        return 0;
+    }
+    return refuse(place, -EOPNOTSUPP, "unsupported",
+                  "only numbers, maps, addresses in maps and functions can be loaded (source 0, 1, 2, 4)");
 }
 
 static int check_call(const struct place *place)
 {
-    int32_t number = place->instruction.immediate;
-    const char *name = "no helper that this build knows";
+    if (instruction_source(place->instruction) == CALL_KERNEL)
+        return refuse(place, -EOPNOTSUPP, "helper", "this is a kernel function, and there is no kernel here");
+    return 0;
+}
 
-    if (number >= 0 && (size_t)number < sizeof(helper_names) / sizeof(helper_names[0]))
-        name = helper_names[number];
-    switch (instruction_source(place->instruction)) {
-    case CALL_HELPER:
-        return jit_error_set_at(place->error, -EOPNOTSUPP, "helper", place->function, place->index,
-                                "call of helper %d (%s): helpers are not supported yet", number,
-                                name);
-    case CALL_KERNEL:
-        return jit_error_set_at(place->error, -EOPNOTSUPP, "helper", place->function, place->index,
-                                "call of kernel function %d: there is no kernel here", number);
-    }
+/* What an atomic fetches goes to its source register, or to R0 when it compares. */
+static int check_atomic(const struct place *place)
+{
+    struct instruction i = place->instruction;
+
+    if (i.immediate & ATOMIC_FETCH && i.immediate != ATOMIC_COMPARE_EXCHANGE)
+        return check_field(place, "source", WRITTEN, instruction_source(i));
     return 0;
 }
 
@@ -280,12 +295,13 @@ int instruction_check(struct instruction i, const struct instruction *next, cons
         r = check_field(&place, "immediate", opcode->immediate, i.immediate);
     if (r < 0)
         return r;
-    if (opcode->unsupported)
-        return jit_error_set_at(error, -EOPNOTSUPP, "unsupported", function, index,
-                                "%s (opcode 0x%02x) is not supported yet", opcode->name, i.opcode);
+    if (opcode->refused)
+        return refuse(&place, -EOPNOTSUPP, "unsupported", opcode->refused);
     if (i.opcode == OPCODE_LOAD_64)
         return check_wide(&place, next);
     if (i.opcode == OPCODE_CALL)
         return check_call(&place);
+    if (instruction_is_atomic(i))
+        return check_atomic(&place);
     return 0;
 }

@@ -81,6 +81,20 @@ enum instruction_jump {
 /* The source field of OPCODE_CALL (section 4.3.1). */
 enum instruction_call { CALL_HELPER = 0, CALL_LOCAL = 1, CALL_KERNEL = 2 };
 
+/* The immediate of an atomic operation (section 5.3). */
+enum instruction_atomic {
+    ATOMIC_FETCH = 0x01,        /* with the four below: what was in memory goes to the source register */
+    ATOMIC_ADD = 0x00,
+    ATOMIC_OR = 0x40,
+    ATOMIC_AND = 0x50,
+    ATOMIC_XOR = 0xa0,
+    ATOMIC_EXCHANGE = 0xe1,
+    ATOMIC_COMPARE_EXCHANGE = 0xf1,     /* with R0; what was in memory goes to R0 */
+};
+
+/* The source field of OPCODE_LOAD_64 (section 5.4), the kinds in canonical form: bytecode.h says what they hold. */
+enum instruction_wide { WIDE_NUMBER = 0, WIDE_MAP = 1, WIDE_MAP_VALUE = 2, WIDE_FUNCTION = 4 };
+
 static inline unsigned instruction_destination(struct instruction i)
 {
     return i.registers & 15;
@@ -125,6 +139,9 @@ unsigned instruction_access_size(struct instruction i);
 /* Of a load: is the value sign-extended? */
 bool instruction_access_signed(struct instruction i);
 
+/* An atomic operation on memory; the other instructions of class STX are plain stores. */
+bool instruction_is_atomic(struct instruction i);
+
 /* How many struct instruction it takes: 1 or 2. */
 unsigned instruction_length(struct instruction i);
 
@@ -132,10 +149,11 @@ unsigned instruction_length(struct instruction i);
 const char *instruction_name(struct instruction i);
 
 /*
- * Is this one an instruction, well formed and supported?  `next` is what follows it, NULL at the
- * end of the function. 0, or with `error`: -EINVAL rule "instruction" (unknown opcode, a register
- * that does not exist, R10 written, a field that is not used and not zero, half of a two-part
- * instruction); -EOPNOTSUPP rule "unsupported" or "helper" (defined, but not supported yet).
+ * Is this one an instruction, well formed and supported?  `next` is what follows it, NULL at the end of the function.
+ * 0, or with `error`: -EINVAL rule "instruction" (unknown opcode, a register that does not exist, R10 written, a field
+ * that is not used and not zero, half of a two-part instruction); -EOPNOTSUPP rule "unsupported" (the groups callx and
+ * packet, other forms of lddw) or "helper" (a kernel function).  Shifts by an immediate beyond the width are accepted,
+ * and masked as RFC 9669 section 4.1 says.  What indices refer to is not looked at (bytecode.h).
  * `function` and `index` are for the error's place.
  */
 int instruction_check(struct instruction i, const struct instruction *next, const char *function,

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ELF objects from `clang -target bpf`: one program in a section "table/CONTEXT", the functions
- * that it calls, and, where the object has it, BTF.  Nothing here trusts the bytes.
+ * ELF objects from `clang -target bpf`: programs, each a function in a section "table/CONTEXT", what they call, their
+ * data, and, where the object has it, BTF.  Nothing here trusts the bytes.
+ *
+ *      object_read()           what is in the file
+ *      object_set()            any number of times: the value of a `const volatile` variable
+ *      object_bytecode()       a program in canonical form, with all that it reaches and nothing else
+ *
+ * Not thread-safe: libbpf's print function is switched off meanwhile.
  */
 #ifndef JITCORE_OBJECT_H
 #define JITCORE_OBJECT_H
@@ -9,45 +15,63 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytecode.h"
 #include "context.h"
 #include "error.h"
-#include "instruction.h"
-#include "types.h"
 
 #define OBJECT_SIZE_MAX (4u << 20)      /* bytes */
 #define OBJECT_SECTIONS_MAX 4096
-#define OBJECT_FUNCTIONS_MAX 256
-#define OBJECT_INSTRUCTIONS_MAX 65536
+#define OBJECT_FUNCTIONS_MAX 4096
 
-/* A function: instructions [first, first + count) of the object. Function 0 is the program. */
-struct object_function {
-    char name[64];              /* printable; cut off if longer */
-    uint32_t first, count;      /* count > 0 */
+struct object_program {
+    char name[BYTECODE_NAME_MAX + 1];     /* its function's: printable, no other program has it; cut off if longer */
+    char context[CONTEXT_NAME_MAX + 1]; /* the hooks that it is for, from its section's name */
+    uint32_t function;                  /* index into object->function */
 };
 
 struct object {
-    char context[CONTEXT_NAME_MAX + 1]; /* from the section's name: "table/CONTEXT" */
-    uint32_t instructions;
+    uint32_t programs;                  /* at least one */
+    struct object_program *program;     /* by section and place */
+    char licence[BYTECODE_NAME_MAX + 1];  /* section "license", printable; "" if there is none */
+    uint8_t digest[32];                 /* SHA-256 of the object's bytes, as read */
+
+    struct object_file *file;           /* object_file.h */
+    struct btf *btf;                    /* libbpf's; NULL if the object has none */
     uint32_t functions;
-    uint32_t fields;                    /* 0 without BTF, or if the program takes no struct */
-    struct instruction *instruction;    /* local calls: imm = index of the function */
-    struct object_function *function;   /* the program and all that it calls; none is dead */
-    struct types_field *field;          /* the context as the object was compiled against it */
-    uint8_t digest[32];                 /* SHA-256 of the object's bytes */
+    struct object_function *function;   /* all, by section and place: linker.h */
 };
 
 /*
  * Read an object.  `bytes` are only borrowed.  The result is the caller's.
- * -EINVAL with `error`, rule: "elf" (no ELF, truncated, wrong class or byte order), "machine" (not
- * BPF: compile with -target bpf), "section" (no program section, several, empty, or of unknown
- * kind), "relocation" (what the object refers to is not there: maps, global data or kernel
- * functions, by name), "instruction" (a function that is not whole instructions, a call that leads
- * to no function), "btf" (damaged), "context" (BTF: the program takes another struct than its
- * section says), "limit".  -ENOMEM.
- * What the instructions do is checked by checker.h.  Not thread-safe (libbpf's print function is
- * switched off meanwhile).
+ * -EINVAL with `error`, rule: "elf" (no ELF, truncated, wrong class or byte order), "machine" (not BPF: compile with
+ * -target bpf), "section" (no program, two of one name, code in a section of unknown kind), "instruction" (a function
+ * that is not whole instructions), "btf" (damaged), "limit".  -ENOMEM.
  */
 int object_read(const void *bytes, size_t size, struct object **ret, struct jit_error *error);
+
+/*
+ * The index of the program of this name; NULL: of the only one.
+ * -EINVAL with `error`, rule "program": there is none, or several; it lists those that there are.
+ */
+int object_find(const struct object *object, const char *name, uint32_t *ret, struct jit_error *error);
+
+/*
+ * Give a `const volatile` variable another value than the source does.  `name` is a variable's, or leads on from one:
+ * "ports[3]", "limits.burst".  `value` depends on its type: an integer in decimal or 0x form; for a bool also true and
+ * false; for an enum one of its names; for an array of char a string, shorter than the array.
+ * -EINVAL with `error`, rule "variable": no such variable, one that may change while the program runs, one whose type
+ * cannot be set, a value that the type does not have; or "btf" (there is none: compile with -g).
+ */
+int object_set(struct object *object, const char *name, const char *value, struct jit_error *error);
+
+/*
+ * Program `program` of the object in canonical form.  The result is the caller's (bytecode_free()).  Its regions are
+ * the sections of data that it refers to, by name.
+ * -EINVAL with `error`, rule: "relocation" (it refers to what is not there or not supported: maps, kernel functions, by
+ * name), "instruction" (a call that leads to no function), "context" (BTF: it takes another struct than its section
+ * says), "btf" (damaged), "limit"; and what bytecode_check() returns.  -ENOMEM.
+ */
+int object_bytecode(const struct object *object, uint32_t program, struct bytecode **ret, struct jit_error *error);
 
 /* NULL is fine.  Returns NULL. */
 struct object *object_free(struct object *object);

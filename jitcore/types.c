@@ -22,19 +22,18 @@ struct reader {
     struct jit_error *error;
 };
 
-static const struct btf_type *type_of(const struct btf *btf, uint32_t id)
+const struct btf_type *types_resolve(const struct btf *btf, uint32_t id)
 {
-    /* libbpf bounds the chain of modifiers */
-    int resolved = btf__resolve_type(btf, id);
+    int resolved = btf__resolve_type(btf, id);      /* it bounds the chain */
 
     return resolved < 0 ? NULL : btf__type_by_id(btf, (uint32_t)resolved);
 }
 
-static const char *name_of(const struct btf *btf, const struct btf_type *type)
+const char *types_string(const struct btf *btf, uint32_t offset)
 {
-    const char *name = btf__name_by_offset(btf, type->name_off);
+    const char *string = btf__str_by_offset(btf, offset);
 
-    return name ? name : "";
+    return string ? string : "";
 }
 
 static void add_field(struct reader *reader, const char *name, uint32_t offset, uint32_t size)
@@ -55,7 +54,7 @@ static int read_member(struct reader *reader, const struct btf_type *type, uint3
     const struct btf_member *member = &btf_members(type)[index];
     const char *name = btf__name_by_offset(reader->btf, member->name_off);
     uint32_t bits = btf_member_bit_offset(type, index);
-    const struct btf_type *inner = type_of(reader->btf, member->type);
+    const struct btf_type *inner = types_resolve(reader->btf, member->type);
     int64_t size = btf__resolve_size(reader->btf, member->type);
     char full[sizeof(reader->field->name)];
     int length;
@@ -120,7 +119,7 @@ static bool is_called(const struct btf *btf, uint32_t id, const char *name)
         if (!type)
             return false;
         if ((btf_is_composite(type) || btf_is_typedef(type)) &&
-            strcmp(name_of(btf, type), name) == 0)
+            strcmp(types_string(btf, type->name_off), name) == 0)
             return true;
         if (!btf_is_mod(type) && !btf_is_typedef(type))
             return false;
@@ -132,45 +131,48 @@ static bool is_called(const struct btf *btf, uint32_t id, const char *name)
 static int read_context(struct reader *reader, const char *function, const char *context)
 {
     uint32_t id = find_context(reader->btf, function);
-    const struct btf_type *type = id == 0 ? NULL : type_of(reader->btf, id);
+    const struct btf_type *type = id == 0 ? NULL : types_resolve(reader->btf, id);
 
     if (!type || !btf_is_composite(type))
         return 0;
     if (!is_called(reader->btf, id, context))
         return jit_error_set(reader->error, -EINVAL, "context",
-                             "the program is in section \"table/%s\", but its first parameter "
-                             "does not point to a struct of that name; make them the same",
-                             context);
+                             "program %s is in section \"table/%s\", but its first parameter does not point to a "
+                             "struct of that name; make them the same",
+                             function, context);
     reader->field = calloc(TYPES_FIELDS_MAX, sizeof(*reader->field));
     if (!reader->field)
         return -ENOMEM;
     return read_struct(reader, type, "", 0, 0);
 }
 
-int types_read(const void *bytes, size_t size, const char *function, const char *context,
-               struct types_field **ret, uint32_t *ret_fields, struct jit_error *error)
+int types_read_context(const struct btf *btf, const char *function, const char *context, struct types_field **ret,
+                       uint32_t *ret_fields, struct jit_error *error)
 {
-    libbpf_print_fn_t print = libbpf_set_print(NULL);   /* a library does not write to stderr */
-    struct btf *btf = btf__new(bytes, (uint32_t)size);
     struct reader reader = { .btf = btf, .error = error };
-    int r;
+    int r = read_context(&reader, function, context);
 
-    if (btf) {
-        btf__set_pointer_size(btf, POINTER_SIZE);
-        r = read_context(&reader, function, context);
-    } else if (errno == ENOMEM) {
-        r = -ENOMEM;
-    } else {
-        r = jit_error_set(error, -EINVAL, "btf", "the object's .BTF section is damaged: %s",
-                          strerror(errno));
-    }
-    btf__free(btf);
-    libbpf_set_print(print);
     if (r < 0) {
         free(reader.field);
         return r;
     }
     *ret = reader.field;
     *ret_fields = reader.fields;
+    return 0;
+}
+
+int types_new(const void *bytes, size_t size, struct btf **ret, struct jit_error *error)
+{
+    libbpf_print_fn_t print = libbpf_set_print(NULL);   /* a library does not write to stderr */
+    struct btf *btf = btf__new(bytes, (uint32_t)size);
+    int why = errno;
+
+    libbpf_set_print(print);
+    if (!btf && why == ENOMEM)
+        return -ENOMEM;
+    if (!btf)
+        return jit_error_set(error, -EINVAL, "btf", "the object's .BTF section is damaged: %s", strerror(why));
+    btf__set_pointer_size(btf, POINTER_SIZE);
+    *ret = btf;
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an object's BTF says of the program's context: the members of the struct that it was
- * compiled against. Nothing here trusts the bytes.
+ * What an object's BTF says, with libbpf's reader: of the program's context, the members of the struct that it was
+ * compiled against.  Nothing here trusts the bytes.
  */
 #ifndef JITCORE_TYPES_H
 #define JITCORE_TYPES_H
@@ -11,6 +11,9 @@
 
 #include "context.h"
 #include "error.h"
+
+struct btf;
+struct btf_type;
 
 #define TYPES_FIELDS_MAX 512            /* members, those of nested structs included */
 
@@ -22,12 +25,24 @@ struct types_field {
 };
 
 /*
+ * Read the bytes of a section .BTF, which are only borrowed.  The result is the caller's (btf__free()).
+ * -EINVAL with `error`, rule "btf": damaged.  -ENOMEM.
+ */
+int types_new(const void *bytes, size_t size, struct btf **ret, struct jit_error *error);
+
+/* The type behind typedefs, const, volatile and the like; NULL if there is none. */
+const struct btf_type *types_resolve(const struct btf *btf, uint32_t id);
+
+/* A string of the BTF, hostile bytes; "" if there is none at this offset. */
+const char *types_string(const struct btf *btf, uint32_t offset);
+
+/*
  * The members of the struct that `function`'s first parameter points to.  No function of that name
  * or no pointer to a struct: 0 and no fields.  *ret is the caller's (free()).
  * -EINVAL with `error`: rule "btf" (damaged), "context" (it points to another struct than
  * `context`), "limit".  -ENOMEM.
  */
-int types_read(const void *btf, size_t size, const char *function, const char *context,
-               struct types_field **ret, uint32_t *ret_fields, struct jit_error *error);
+int types_read_context(const struct btf *btf, const char *function, const char *context, struct types_field **ret,
+                       uint32_t *ret_fields, struct jit_error *error);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arithmetic of eBPF in x86-64.  Results of 32-bit operations are zero-extended by the processor
- * itself.
+ * Arithmetic of eBPF (RFC 9669 section 4) in x86-64, as far as it has no form of three operands: operation.c has the
+ * others.  Results of 32-bit operations are zero-extended by the processor itself.
  */
 
-#include "arithmetic.h"
+#include "translation.h"
 
 /* One instruction, decoded once. */
 struct operands {
@@ -18,59 +18,18 @@ struct operands {
 
 static void simple(const struct operands *o, enum x86_operation op)
 {
+    bool narrow = op == OP_AND && o->number >= 0;       /* the upper half becomes zero in either width */
+
     if (o->has_from)
         x86_op(o->emitter, o->width, op, o->to, o->from);
     else
-        x86_op_number(o->emitter, o->width, op, o->to, o->number);
-}
-
-static void multiply(const struct operands *o)
-{
-    if (o->has_from)
-        x86_imul(o->emitter, o->width, o->to, o->from);
-    else
-        x86_imul_number(o->emitter, o->width, o->to, o->number);
+        x86_op_number(o->emitter, narrow ? WIDTH_32 : o->width, op, o->to, o->number);
 }
 
 /* The value of the immediate at the operation's width, as a register would hold it. */
 static uint64_t number_value(const struct operands *o)
 {
     return o->width == WIDTH_64 ? (uint64_t)(int64_t)o->number : (uint32_t)o->number;
-}
-
-/* `bits`: 0, or sign-extend from so many. */
-static void move(const struct operands *o, unsigned bits)
-{
-    if (!o->has_from)
-        x86_mov_number(o->emitter, o->to, number_value(o));
-    else if (bits)
-        x86_sign_extend(o->emitter, o->width, bits, o->to, o->from);
-    else
-        x86_mov(o->emitter, o->width, o->to, o->from);
-}
-
-/*
- * The processor masks shift counts as the RFC does (5 bits, 6 for 64-bit operands), immediates too:
- * a count out of range is accepted and masked, where Linux would refuse it.  A count in a register
- * must be in CL.
- */
-static void shift(const struct operands *o, enum x86_shift op)
-{
-    enum x86_register to = o->to == RCX ? R11 : o->to;
-
-    if (!o->has_from) {
-        x86_shift(o->emitter, o->width, op, o->to,
-                  (uint8_t)(o->number & (o->width == WIDTH_64 ? 63 : 31)));
-        return;
-    }
-    if (o->from == RCX) {
-        x86_shift_cl(o->emitter, o->width, op, o->to);
-        return;
-    }
-    x86_mov(o->emitter, WIDTH_64, R11, RCX);
-    x86_mov(o->emitter, WIDTH_64, RCX, o->from);
-    x86_shift_cl(o->emitter, o->width, op, to);
-    x86_mov(o->emitter, WIDTH_64, RCX, R11);
 }
 
 /*
@@ -162,19 +121,14 @@ static void division(const struct operands *o, void (*divide)(const struct opera
     x86_mov(o->emitter, o->width, o->to, R11);
 }
 
-/* The value's low bits, zero-extended; `swap`: their bytes in reverse (RFC 9669 section 4.2). */
-static void byte_order(const struct operands *o, bool swap)
+/* The bytes of the value's low bits in reverse, zero-extended (RFC 9669 section 4.2). */
+static void swap(const struct operands *o)
 {
-    enum x86_width width = o->number == 64 ? WIDTH_64 : WIDTH_32;
-
     if (o->number == 16) {
-        if (swap)
-            x86_swap_16(o->emitter, o->to);
-        x86_zero_extend_16(o->emitter, o->to, o->to);
-    } else if (swap) {
-        x86_swap(o->emitter, width, o->to);
-    } else if (o->number == 32) {
-        x86_mov(o->emitter, WIDTH_32, o->to, o->to);
+        x86_swap_16(o->emitter, o->to);
+        x86_zero_extend(o->emitter, 16, o->to, o->to);
+    } else {
+        x86_swap(o->emitter, o->number == 64 ? WIDTH_64 : WIDTH_32, o->to);
     }
 }
 
@@ -189,9 +143,7 @@ void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction i)
         .number = i.immediate,
     };
 
-    switch ((enum instruction_arithmetic)instruction_operation(i)) {
-    case ALU_ADD:
-        return simple(&o, OP_ADD);
+    switch (instruction_operation(i)) {
     case ALU_SUB:
         return simple(&o, OP_SUB);
     case ALU_OR:
@@ -201,22 +153,16 @@ void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction i)
     case ALU_XOR:
         return simple(&o, OP_XOR);
     case ALU_MUL:
-        return multiply(&o);
+        return x86_imul(emitter, o.width, o.to, o.from);
     case ALU_DIV:
         return division(&o, i.offset ? divide_signed : divide_unsigned);
     case ALU_MOD:
         return division(&o, i.offset ? modulo_signed : modulo_unsigned);
-    case ALU_LSH:
-        return shift(&o, SHIFT_SHL);
-    case ALU_RSH:
-        return shift(&o, SHIFT_SHR);
-    case ALU_ARSH:
-        return shift(&o, SHIFT_SAR);
     case ALU_NEG:
         return x86_unary(emitter, o.width, UNARY_NEG, o.to);
     case ALU_MOV:
-        return move(&o, (unsigned)i.offset);
-    case ALU_END:               /* le keeps this machine's order; be and bswap (ALU64) do not */
-        return byte_order(&o, instruction_uses_source(i) || instruction_class(i) == CLASS_ALU64);
+        return x86_mov_number(emitter, o.to, number_value(&o));
+    case ALU_END:
+        return swap(&o);
     }
 }

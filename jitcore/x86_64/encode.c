@@ -29,23 +29,35 @@ static bool fits_8(int64_t number)
     return number == (int8_t)number;
 }
 
-/*
- * ModRM, second operand [base + offset], with SIB where the base's number means "SIB follows" (RSP,
- * R12).
- */
-static void modrm_memory(struct emitter *emitter, unsigned reg, enum x86_register base,
-                         int32_t offset)
+/* REX for a memory operand: X is the index register's fourth bit. */
+static void rex_memory(struct emitter *emitter, enum x86_width width, unsigned reg, struct x86_memory memory, bool byte)
 {
-    bool none = offset == 0 && (base & 7) != RBP;       /* mod 00 there means RIP-relative */
-    unsigned mod = none ? 0x00 : fits_8(offset) ? 0x40 : 0x80;
+    unsigned prefix = 0x40 | (width == WIDTH_64 ? 8 : 0) | (reg >> 3) << 2 | (memory.index >> 3) << 1 |
+                      memory.base >> 3;
 
-    emit_8(emitter, (uint8_t)(mod | (reg & 7) << 3 | (base & 7)));
-    if ((base & 7) == RSP)
-        emit_8(emitter, 0x24);
+    if (prefix != 0x40 || byte)
+        emit_8(emitter, (uint8_t)prefix);
+}
+
+/*
+ * ModRM, second operand memory, with SIB where there is an index, or where the base's number means "SIB follows" (RSP,
+ * R12); there RSP as index stands for none.
+ */
+static void modrm_memory(struct emitter *emitter, unsigned reg, struct x86_memory memory)
+{
+    bool none = memory.offset == 0 && (memory.base & 7) != RBP;         /* mod 00 there means no base, or RIP */
+    unsigned mod = none ? 0x00 : fits_8(memory.offset) ? 0x40 : 0x80;
+
+    if (memory.index == X86_NO_INDEX && (memory.base & 7) != RSP) {
+        emit_8(emitter, (uint8_t)(mod | (reg & 7) << 3 | (memory.base & 7)));
+    } else {
+        emit_8(emitter, (uint8_t)(mod | (reg & 7) << 3 | 4));
+        emit_8(emitter, (uint8_t)(memory.scale << 6 | (memory.index & 7) << 3 | (memory.base & 7)));
+    }
     if (mod == 0x40)
-        emit_8(emitter, (uint8_t)offset);
+        emit_8(emitter, (uint8_t)memory.offset);
     else if (mod == 0x80)
-        emit_32(emitter, (uint32_t)offset);
+        emit_32(emitter, (uint32_t)memory.offset);
 }
 
 /* opcode reg, rm */
@@ -67,23 +79,23 @@ static void op_register_0f(struct emitter *emitter, enum x86_width width, uint8_
     modrm(emitter, reg, rm);
 }
 
-/* opcode reg, [base + offset] */
+/* opcode reg, memory */
 static void op_memory(struct emitter *emitter, enum x86_width width, uint8_t opcode, unsigned reg,
-                      enum x86_register base, int32_t offset)
+                      struct x86_memory memory)
 {
-    rex(emitter, width, reg, base, false);
+    rex_memory(emitter, width, reg, memory, false);
     emit_8(emitter, opcode);
-    modrm_memory(emitter, reg, base, offset);
+    modrm_memory(emitter, reg, memory);
 }
 
-/* 0f opcode reg, [base + offset] */
-static void op_memory_0f(struct emitter *emitter, enum x86_width width, uint8_t opcode,
-                         unsigned reg, enum x86_register base, int32_t offset)
+/* 0f opcode reg, memory */
+static void op_memory_0f(struct emitter *emitter, enum x86_width width, uint8_t opcode, unsigned reg,
+                         struct x86_memory memory)
 {
-    rex(emitter, width, reg, base, false);
+    rex_memory(emitter, width, reg, memory, false);
     emit_8(emitter, 0x0f);
     emit_8(emitter, opcode);
-    modrm_memory(emitter, reg, base, offset);
+    modrm_memory(emitter, reg, memory);
 }
 
 /* ---- registers and numbers ---- */
@@ -156,12 +168,15 @@ void x86_imul(struct emitter *emitter, enum x86_width width, enum x86_register t
     op_register_0f(emitter, width, 0xaf, to, from, false);
 }
 
-/* imul to, to, number */
-void x86_imul_number(struct emitter *emitter, enum x86_width width, enum x86_register to,
+/* imul to, from, number */
+void x86_imul_number(struct emitter *emitter, enum x86_width width, enum x86_register to, enum x86_register from,
                      int32_t number)
 {
-    op_register(emitter, width, 0x69, to, to);
-    emit_32(emitter, (uint32_t)number);
+    op_register(emitter, width, fits_8(number) ? 0x6b : 0x69, to, from);
+    if (fits_8(number))
+        emit_8(emitter, (uint8_t)number);
+    else
+        emit_32(emitter, (uint32_t)number);
 }
 
 /* neg operand; div operand (rdx:rax by it); idiv operand */
@@ -193,10 +208,10 @@ void x86_shift_cl(struct emitter *emitter, enum x86_width width, enum x86_shift 
     op_register(emitter, width, 0xd3, op, to);
 }
 
-/* movzx to32, from16 */
-void x86_zero_extend_16(struct emitter *emitter, enum x86_register to, enum x86_register from)
+/* movzx to32, from8; movzx to32, from16 */
+void x86_zero_extend(struct emitter *emitter, unsigned bits, enum x86_register to, enum x86_register from)
 {
-    op_register_0f(emitter, WIDTH_32, 0xb7, to, from, false);
+    op_register_0f(emitter, WIDTH_32, bits == 8 ? 0xb6 : 0xb7, to, from, bits == 8 && from >= RSP);
 }
 
 /* movsx to, from8; movsx to, from16; movsxd to, from32 */
@@ -225,76 +240,147 @@ void x86_swap(struct emitter *emitter, enum x86_width width, enum x86_register o
     emit_8(emitter, (uint8_t)(0xc8 | (operand & 7)));
 }
 
-/* cmovcc to, from */
-void x86_cmov(struct emitter *emitter, enum x86_condition condition, enum x86_register to,
-              enum x86_register from)
+/* ---- BMI2 ---- */
+
+/* The low two bits of VEX's last byte stand for a prefix. */
+enum vex_prefix { VEX_66 = 1, VEX_F3 = 2, VEX_F2 = 3 };
+
+/* Three-byte VEX: inverted R, X, B and the opcode's map; W, the inverted third register, the prefix. */
+static void op_vex(struct emitter *emitter, enum x86_width width, enum vex_prefix prefix, unsigned map, uint8_t opcode,
+                   unsigned reg, unsigned rm, unsigned third)
 {
-    op_register_0f(emitter, WIDTH_64, (uint8_t)(0x40 | condition), to, from, false);
+    emit_8(emitter, 0xc4);
+    emit_8(emitter, (uint8_t)((~reg & 8) << 4 | 0x40 | (~rm & 8) << 2 | map));
+    emit_8(emitter, (uint8_t)((width == WIDTH_64 ? 0x80 : 0) | (~third & 15) << 3 | prefix));
+    emit_8(emitter, opcode);
+    modrm(emitter, reg, rm);
+}
+
+/* shlx to, from, count; shrx; sarx */
+void x86_shift_register(struct emitter *emitter, enum x86_width width, enum x86_shift op, enum x86_register to,
+                        enum x86_register from, enum x86_register count)
+{
+    enum vex_prefix prefix = op == SHIFT_SHL ? VEX_66 : op == SHIFT_SHR ? VEX_F2 : VEX_F3;
+
+    op_vex(emitter, width, prefix, 2, 0xf7, to, from, count);
+}
+
+/* rorx to, from, count */
+void x86_rotate_right(struct emitter *emitter, enum x86_width width, enum x86_register to, enum x86_register from,
+                      uint8_t count)
+{
+    op_vex(emitter, width, VEX_F2, 3, 0xf0, to, from, 0);
+    emit_8(emitter, count);
 }
 
 /* ---- memory ---- */
 
-/* lea to, [base + offset] */
-void x86_lea(struct emitter *emitter, enum x86_register to, enum x86_register base, int32_t offset)
+/* lea to, memory */
+void x86_lea(struct emitter *emitter, enum x86_width width, enum x86_register to, struct x86_memory from)
 {
-    op_memory(emitter, WIDTH_64, 0x8d, to, base, offset);
+    op_memory(emitter, width, 0x8d, to, from);
 }
 
-/* sub to, [base + offset] */
-void x86_op_memory(struct emitter *emitter, enum x86_operation op, enum x86_register to,
-                   enum x86_register base, int32_t offset)
+/* lea to, [rip + ...]; four bytes of distance are missing */
+static void lea_relative(struct emitter *emitter, enum x86_register to)
 {
-    op_memory(emitter, WIDTH_64, (uint8_t)(op << 3 | 3), to, base, offset);
+    rex(emitter, WIDTH_64, to, 0, false);
+    emit_8(emitter, 0x8d);
+    emit_8(emitter, (uint8_t)((to & 7) << 3 | RBP));
 }
 
-/* movzx to32, byte [base + offset]; movzx to32, word [..]; mov to32, [..]; mov to, [..] */
-void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, enum x86_register base,
-              int32_t offset)
+void x86_lea_relative(struct emitter *emitter, enum x86_register to, uint64_t position)
+{
+    lea_relative(emitter, to);
+    emit_relative_32(emitter, position);
+}
+
+void x86_lea_region(struct emitter *emitter, enum x86_register to, uint32_t region, int32_t addend)
+{
+    lea_relative(emitter, to);
+    emit_relocation_32(emitter, region, addend);
+}
+
+/* sub to, memory */
+void x86_op_memory(struct emitter *emitter, enum x86_width width, enum x86_operation op, enum x86_register to,
+                   struct x86_memory from)
+{
+    op_memory(emitter, width, (uint8_t)(op << 3 | 3), to, from);
+}
+
+/* movzx to32, byte memory; movzx to32, word memory; mov to32, memory; mov to, memory */
+void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, struct x86_memory from)
 {
     if (size <= 2)
-        op_memory_0f(emitter, WIDTH_32, size == 1 ? 0xb6 : 0xb7, to, base, offset);
+        op_memory_0f(emitter, WIDTH_32, size == 1 ? 0xb6 : 0xb7, to, from);
     else
-        op_memory(emitter, size == 8 ? WIDTH_64 : WIDTH_32, 0x8b, to, base, offset);
+        op_memory(emitter, size == 8 ? WIDTH_64 : WIDTH_32, 0x8b, to, from);
 }
 
-/* movsx to, byte [base + offset]; movsx to, word [..]; movsxd to, [..] */
-void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register to,
-                     enum x86_register base, int32_t offset)
+/* movsx to, byte memory; movsx to, word memory; movsxd to, memory */
+void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register to, struct x86_memory from)
 {
     if (size <= 2)
-        op_memory_0f(emitter, WIDTH_64, size == 1 ? 0xbe : 0xbf, to, base, offset);
+        op_memory_0f(emitter, WIDTH_64, size == 1 ? 0xbe : 0xbf, to, from);
     else
-        op_memory(emitter, WIDTH_64, 0x63, to, base, offset);
+        op_memory(emitter, WIDTH_64, 0x63, to, from);
 }
 
 /* What stores of all sizes have before their operands. */
-static void store_prefix(struct emitter *emitter, unsigned size, unsigned reg,
-                         enum x86_register base)
+static void store_prefix(struct emitter *emitter, unsigned size, unsigned reg, struct x86_memory to)
 {
     if (size == 2)
         emit_8(emitter, 0x66);
-    rex(emitter, size == 8 ? WIDTH_64 : WIDTH_32, reg, base, size == 1 && reg >= RSP);
+    rex_memory(emitter, size == 8 ? WIDTH_64 : WIDTH_32, reg, to, size == 1 && reg >= RSP);
 }
 
-/* mov [base + offset], from */
-void x86_store(struct emitter *emitter, unsigned size, enum x86_register base, int32_t offset,
-               enum x86_register from)
+/* mov memory, from */
+void x86_store(struct emitter *emitter, unsigned size, struct x86_memory to, enum x86_register from)
 {
-    store_prefix(emitter, size, from, base);
+    store_prefix(emitter, size, from, to);
     emit_8(emitter, size == 1 ? 0x88 : 0x89);
-    modrm_memory(emitter, from, base, offset);
+    modrm_memory(emitter, from, to);
 }
 
-/* mov size [base + offset], number (sign-extended) */
-void x86_store_number(struct emitter *emitter, unsigned size, enum x86_register base,
-                      int32_t offset, int32_t number)
+/* mov size memory, number (sign-extended) */
+void x86_store_number(struct emitter *emitter, unsigned size, struct x86_memory to, int32_t number)
 {
     uint32_t bytes = (uint32_t)number;
 
-    store_prefix(emitter, size, 0, base);
+    store_prefix(emitter, size, 0, to);
     emit_8(emitter, size == 1 ? 0xc6 : 0xc7);
-    modrm_memory(emitter, 0, base, offset);
+    modrm_memory(emitter, 0, to);
     emit_bytes(emitter, &bytes, size < 4 ? size : 4);
+}
+
+#define PREFIX_LOCK 0xf0
+
+/* lock add memory, from */
+void x86_lock_op(struct emitter *emitter, enum x86_width width, enum x86_operation op, struct x86_memory to,
+                 enum x86_register from)
+{
+    emit_8(emitter, PREFIX_LOCK);
+    op_memory(emitter, width, (uint8_t)(op << 3 | 1), from, to);
+}
+
+/* lock xadd memory, from */
+void x86_lock_xadd(struct emitter *emitter, enum x86_width width, struct x86_memory to, enum x86_register from)
+{
+    emit_8(emitter, PREFIX_LOCK);
+    op_memory_0f(emitter, width, 0xc1, from, to);
+}
+
+/* lock cmpxchg memory, from: compares with RAX */
+void x86_lock_cmpxchg(struct emitter *emitter, enum x86_width width, struct x86_memory to, enum x86_register from)
+{
+    emit_8(emitter, PREFIX_LOCK);
+    op_memory_0f(emitter, width, 0xb1, from, to);
+}
+
+/* xchg memory, from: always locked */
+void x86_xchg(struct emitter *emitter, enum x86_width width, struct x86_memory to, enum x86_register from)
+{
+    op_memory(emitter, width, 0x87, from, to);
 }
 
 /* push from */

@@ -10,8 +10,14 @@
 
 extern const struct architecture architecture_x86_64;
 
-/* program.c */
-void x86_64_emit_program(struct emitter *emitter, const struct checked_program *program);
+/* With BMI2, as the third level of the psABI has it. */
+extern const struct architecture architecture_x86_64_v3;
+bool x86_64_v3_supported(void);
+
+/* program.c, call.c */
+void x86_64_emit_program(struct emitter *emitter, const struct verified *verified);
+void x86_64_v3_emit_program(struct emitter *emitter, const struct verified *verified);
+bool x86_64_has_helper(const struct verified *verified, uint32_t call);
 
 /* dispatcher.c */
 void x86_64_emit_tree(struct emitter *emitter, const struct dispatcher_case *cases, size_t count,

@@ -8,7 +8,7 @@
  *      0x0000_1000  control  shared memfd, sealed, read                struct dd_control
  *      0x0010_0000  code     private, this process only, read+execute  (reserved: procedure linkage)
  *      0x0020_0000  text     shared memfd, sealed, read+execute        entries, programs
- *      text + size  end      (the arena follows here, at the same offset in every process)
+ *      text + size  arena    shared memfd, read+write, never execute   data of programs
  *
  * Every reference inside the text is relative, so the distances above are the same in all workers; the
  * base is not.  The reader lines, one memfd a process, are mapped elsewhere: they outlive generations.
@@ -17,6 +17,7 @@
  *      head     written by the worker's own client library before the window becomes the current one
  *      control  written by the daemon alone; workers hold it sealed and read-only
  *      text     written by the daemon alone, through a mapping that is never executable
+ *      arena    written by programs in all workers, and by any worker as it likes: nobody decides anything by it
  *      lines    written by the worker; hostile input to the daemon, which checks all that it reads
  *
  * The layout is versioned as a whole: a daemon refuses a worker with another DD_LAYOUT_VERSION by name.
@@ -35,7 +36,7 @@ extern "C" {
 #define DD_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-#define DD_LAYOUT_VERSION 1u
+#define DD_LAYOUT_VERSION 2u
 
 #define DD_WINDOW_HEAD 0x00000000u
 #define DD_WINDOW_CONTROL 0x00001000u
@@ -43,7 +44,8 @@ extern "C" {
 #define DD_WINDOW_TEXT 0x00200000u
 
 #define DD_CONTROL_SIZE 0x00001000u     /* bytes of the control memfd */
-#define DD_TEXT_SIZE_MAX 0x40000000u    /* bytes; far below the 2 GiB that a relative branch reaches */
+#define DD_TEXT_SIZE_MAX 0x40000000u    /* bytes; with the arena far below the 2 GiB that a relative reference reaches */
+#define DD_ARENA_SIZE 0x04000000u       /* bytes of the arena memfd; memory is taken as it is used */
 
 #define DD_CACHE_LINE 64u
 

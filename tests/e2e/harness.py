@@ -163,7 +163,7 @@ class Daemon:
 
     def load(self, name, path, **parameters):
         with open(path, "rb") as file:
-            return self.call("Load", [file.fileno()], program=name, allow_unverified=True, **parameters)
+            return self.call("Load", [file.fileno()], program=name, **parameters)
 
     def attach(self, table, key, program_name, **parameters):
         return self.call("Attach", table=table, key=key, program=program_name, **parameters)["link"]

@@ -4,13 +4,13 @@ import os
 import subprocess
 import tempfile
 
-from fake_worker import FIELDS, TABLE, lines
+from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, lines
 from harness import CONTEXT, Connection, Daemon, Refused, compile_program, verdict
 from tap import BUILD_DIR, case, equal, run
 
 def join(daemon, table=None, descriptor=None, **parameters):
     connection = Connection(daemon.worker_path)
-    call = {"layout_version": 1, "name": "test", "tables": [table or TABLE], **parameters}
+    call = {"layout_version": LAYOUT_VERSION, "name": "test", "tables": [table or TABLE], **parameters}
     connection.call("io.dispatchd.Worker.Join", [lines() if descriptor is None else descriptor], **call)
     return connection
 
@@ -150,14 +150,6 @@ def taken():
 
 
 @case
-def unverified():
-    def load():
-        with open(verdict(8), "rb") as file:
-            daemon.call("Load", [file.fileno()], program="eight")
-    refused(load, "NotVerified", program="eight")
-
-
-@case
 def objects_that_are_none():
     with tempfile.TemporaryDirectory() as directory:
         def write(name, data):
@@ -181,10 +173,10 @@ def objects_that_are_none():
         os.mkfifo(f"{directory}/fifo")
         fifo = os.open(f"{directory}/fifo", os.O_RDWR)
         for descriptor in (fifo, os.open(directory, os.O_RDONLY), os.open("/dev/zero", os.O_RDONLY)):
-            refused(lambda: daemon.call("Load", [descriptor], program="bad", allow_unverified=True), "InvalidParameter",
+            refused(lambda: daemon.call("Load", [descriptor], program="bad"), "InvalidParameter",
                     parameter="object")
-        refused(lambda: daemon.call("Load", program="bad", allow_unverified=True), "InvalidParameter", parameter="object")
-        refused(lambda: daemon.call("Load", program="bad", allow_unverified=True, object="!!"), "InvalidParameter",
+        refused(lambda: daemon.call("Load", program="bad"), "InvalidParameter", parameter="object")
+        refused(lambda: daemon.call("Load", program="bad", object="!!"), "InvalidParameter",
                 parameter="object", reason=lambda r: "base64" in r)
         large = write("large", b"")
         os.truncate(large, 1 << 40)
@@ -196,9 +188,10 @@ def programs_that_are_refused():
     cases = {
         "context-write": ("t->method = 1; return 0;", "ProgramRejected", "method"),
         "context-field": ("return *(__u32 *)((char *)t + 24);", "ProgramRejected", ""),
-        "helper": ("return bpf_ktime_get_ns();", "ObjectInvalid ProgramRejected", ""),
+        "helper": ("return bpf_ktime_get_ns();", "ProgramRejected", "ktime_get_ns"),
         "stack": ("__u32 x; asm volatile(\"%0 = *(u8 *)(r10 - 600)\" : \"=r\"(x)); return x;", "ProgramRejected", ""),
-        "atomic": ("__u64 x = 1; __sync_fetch_and_add(&x, 1); return x;", "ProgramRejected ObjectInvalid", ""),
+        "leak": ("return (__u32)(unsigned long)t;", "ProgramRejected", ""),
+        "kernel-function": ("extern int kernel_f(void) __ksym; return kernel_f();", "ObjectInvalid", "kernel_f"),
     }
     for name, (body, errors, word) in cases.items():
         path = compile_program(CONTEXT + f'SEC("table/test") __u32 f(struct test *t) {{ {body} }}', name)
@@ -272,14 +265,15 @@ def descriptors_that_are_no_lines():
 
 @case
 def joining_wrongly():
-    refused(lambda: join(daemon, layout_version=2), "LayoutMismatch", expected=1)
+    refused(lambda: join(daemon, layout_version=LAYOUT_VERSION - 1), "LayoutMismatch", expected=LAYOUT_VERSION)
     connection = Connection(daemon.worker_path)
     refused(lambda: connection.call("io.dispatchd.Worker.Moved", generation=1), "UnknownProcess")
     refused(lambda: connection.call("io.dispatchd.Worker.Fork"), "UnknownProcess")
     refused(lambda: connection.call("io.dispatchd.Worker.Declare", tables=[TABLE]), "UnknownProcess")
-    refused(lambda: connection.call("io.dispatchd.Worker.Join", layout_version=1, name="x", tables=[TABLE]), "UnknownProcess")
+    refused(lambda: connection.call("io.dispatchd.Worker.Join", layout_version=LAYOUT_VERSION, name="x", tables=[TABLE]),
+            "UnknownProcess")
     again = join(daemon)
-    refused(lambda: again.call("io.dispatchd.Worker.Join", [lines()], layout_version=1, name="x", tables=[]),
+    refused(lambda: again.call("io.dispatchd.Worker.Join", [lines()], layout_version=LAYOUT_VERSION, name="x", tables=[]),
             "InvalidParameter")
     refused(lambda: again.call("io.dispatchd.Worker.Moved", generation=77), "InvalidParameter", parameter="generation")
     refused(lambda: again.call("io.dispatchd.Worker.Fork"), "DescriptorRefused")

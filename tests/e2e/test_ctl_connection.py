@@ -211,14 +211,16 @@ def error_is_json_for_programs():
 
 @case
 def rejection_shows_only_what_is_there():
-    rejection = {"program": "p", "function": "", "instruction": -1, "rule": "elf", "reason": "truncated"}
+    rejection = {"program": "p", "function": "main", "instruction": 4, "file": "", "line": -1, "rule": "stack-bounds",
+                 "reason": "outside the stack", "registers": "", "hint": ""}
     answering("rejected", reply(error="io.dispatchd.Control.ProgramRejected", parameters=rejection),
               reply(error="io.dispatchd.Control.ProgramRejected",
-                    parameters=dict(rejection, function="main", instruction=4)))
+                    parameters=dict(rejection, file="p.c", line=12, registers="R1=context", hint="stay inside")))
+    said = "dispatchctl: program 'p' is rejected: outside the stack (rule stack-bounds)\n"
     result, _ = ctl(path_of("rejected"), "load", "p", os.path.realpath(__file__))
-    equal(result.stderr, "dispatchctl: program 'p' is rejected: truncated (rule elf)\n")
+    equal(result.stderr, said)
     result, _ = ctl(path_of("rejected"), "load", "p", os.path.realpath(__file__))
-    equal(result.stderr, "dispatchctl: program 'p' is rejected: truncated (rule elf), at instruction 4 of main\n")
+    equal(result.stderr, said + "  source: p.c, line 12\n  registers: R1=context\n  hint: stay inside\n")
 
 
 @case

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from harness import DISPATCHCTL, Daemon, wait_until
+from harness import CONTEXT, DISPATCHCTL, Daemon, compile_program, wait_until
 from tap import BUILD_DIR, case, equal, run
 
 PROGRAMS = os.path.join(BUILD_DIR, "examples/programs")
@@ -69,8 +69,8 @@ def a_fresh_daemon_has_nothing():
 @case
 def the_two_commands_and_back():
     with Daemon() as daemon, Server(daemon):
-        loaded = output(daemon, "load", "block_bots", object_of("block_bots"), "--allow-unverified")
-        assert re.search(r"^block_bots +request +block_bots +no ", loaded, re.M), loaded
+        loaded = output(daemon, "load", "block_bots", object_of("block_bots"))
+        assert re.search(r"^block_bots +request +block_bots +\d+ ", loaded, re.M), loaded
         equal(output(daemon, "attach", "on_request", "3", "block_bots"), "link 1\n")
         equal(output(daemon, "-q", "attach", "on_request", "0xffffffff", "block_bots"), "2\n")
         links = output(daemon, "list", "links")
@@ -92,24 +92,79 @@ def the_two_commands_and_back():
 @case
 def load_says_why_not():
     with Daemon() as daemon, Server(daemon):
-        assert "--allow-unverified" in refused(daemon, "load", "p", object_of("set_status"))
-        equal(output(daemon, "-q", "load", "p", object_of("set_status"), "--allow-unverified"), "p\n")
-        assert "'p' is loaded already" in refused(daemon, "load", "p", object_of("block_bots"), "--allow-unverified")
+        equal(output(daemon, "-q", "load", "p", object_of("set_status")), "p\n")
+        assert "'p' is loaded already" in refused(daemon, "load", "p", object_of("block_bots"))
         text = os.path.join(daemon.directory, "text")
         with open(text, "w") as file:
             file.write("no object\n")
-        assert "'q'" in refused(daemon, "load", "q", text, "--allow-unverified")
+        assert "'q'" in refused(daemon, "load", "q", text)
         fifo = os.path.join(daemon.directory, "fifo")
         os.mkfifo(fifo)
         for odd in (fifo, "/dev/zero", daemon.directory):
-            refused(daemon, "load", "q", odd, "--allow-unverified")
+            refused(daemon, "load", "q", odd)
         equal(output(daemon, "-q", "list", "programs"), "p\n")
+
+
+SEVERAL = CONTEXT + """
+const volatile __u32 limit = 5;
+SEC("table/test") __u32 good(struct test *t) { return limit + t->method; }
+SEC("table/test") __u32 bad(struct test *t) {
+    const __u8 *data = t->data;
+    return data[limit];
+}
+char LICENSE[] SEC("license") = "MIT";
+"""
+
+
+@case
+def load_takes_one_program_and_settings():
+    with Daemon() as daemon:
+        worker, several = daemon.worker(), compile_program(SEVERAL, "good-and-bad")
+        sentence = refused(daemon, "load", "p", several)
+        assert "good" in sentence and "bad" in sentence, sentence
+        output(daemon, "load", "p", several, "--program", "good", "--set", "limit=7")
+        output(daemon, "attach", "on_test", "3", "p")
+        equal(worker.do("call on_test 3").split()[1], "7")
+        [program] = json.loads(output(daemon, "--json", "list", "programs"))["programs"]
+        equal((program["function"], program["settings"], program["licence"]), ("good", {"limit": "7"}, "MIT"))
+        for setting, words in (("limit=x", ("limit", "x")), ("limits=1", ("limits", "limit")), ("limit=4294967296", ("limit",))):
+            sentence = refused(daemon, "load", "q", several, "--program", "good", "--set", setting)
+            for word in words:
+                assert word in sentence, sentence
+
+
+@case
+def verify_loads_nothing():
+    with Daemon() as daemon:
+        several = compile_program(SEVERAL, "good-and-bad")
+        assert "'test'" in refused(daemon, "verify", several, "--program", "good")         # no worker has declared it
+        daemon.worker()
+        text = output(daemon, "verify", several, "--program", "good")
+        assert text.startswith("accepted\n"), text
+        for pattern in (r"^function +good$", r"^context +test$", r"^licence +MIT$", r"^processed +\d+$"):
+            assert re.search(pattern, text, re.M), text
+        verbose = output(daemon, "verify", several, "--program", "good", "-v")
+        assert len(verbose.splitlines()) > len(text.splitlines()) and verbose.endswith(text), verbose
+        equal(output(daemon, "-q", "verify", several, "--program", "good"), "")
+        result = ctl(daemon, "verify", several, "--program", "bad")
+        equal((result.returncode, result.stdout), (3, ""))
+        lines = result.stderr.splitlines()
+        assert "'bad' is rejected" in lines[0] and "packet" in lines[0], lines
+        for word in ("source: ", "registers: ", "hint: "):
+            assert any(line.startswith("  " + word) for line in lines[1:]), lines
+        assert re.search(r"source: .*, line \d+$", result.stderr, re.M), lines
+        result = ctl(daemon, "verify", several, "--program", "bad", "--verbose")
+        assert result.stdout and result.stderr.splitlines() == lines, result
+        rejected = json.loads(ctl(daemon, "--json", "verify", several, "--program", "bad").stdout)
+        equal((rejected["error"].split(".")[-1], rejected["parameters"]["function"]), ("ProgramRejected", "bad"))
+        assert rejected["parameters"]["line"] > 0 and rejected["parameters"]["hint"], rejected
+        equal(output(daemon, "-q", "list", "programs"), "")
 
 
 @case
 def attach_and_detach_say_why_not():
     with Daemon() as daemon, Server(daemon):
-        output(daemon, "load", "p", object_of("set_status"), "--allow-unverified")
+        output(daemon, "load", "p", object_of("set_status"))
         assert "'nowhere'" in refused(daemon, "attach", "nowhere", "1", "p")
         assert "'nobody'" in refused(daemon, "attach", "on_request", "1", "nobody")
         output(daemon, "attach", "on_request", "1", "p")
@@ -124,8 +179,8 @@ def attach_and_detach_say_why_not():
 @case
 def json_is_the_reply():
     with Daemon() as daemon, Server(daemon):
-        loaded = json.loads(output(daemon, "--json", "load", "p", object_of("set_status"), "--allow-unverified"))
-        equal((loaded["program"]["name"], loaded["program"]["verified"]), ("p", False))
+        loaded = json.loads(output(daemon, "--json", "load", "p", object_of("set_status")))
+        equal((loaded["program"]["name"], loaded["program"]["settings"]), ("p", {}))
         equal(json.loads(output(daemon, "--json", "attach", "on_request", "2", "p")), {"link": 1, "unmoved": []})
         links = json.loads(output(daemon, "--json", "list", "links"))
         equal(links, {"links": [{"id": 1, "table": "on_request", "key": 2, "program": "p"}]})
@@ -136,7 +191,7 @@ def json_is_the_reply():
 def links_survive_the_daemon_and_unmoved_workers_are_named():
     """A stopped worker cannot move to the next daemon, so a change does not reach it yet."""
     with Daemon() as daemon, Server(daemon) as server:
-        output(daemon, "load", "p", object_of("set_status"), "--allow-unverified")
+        output(daemon, "load", "p", object_of("set_status"))
         output(daemon, "attach", "on_request", "2", "p")
         before = output(daemon, "list", "links")
         server.process.send_signal(19)      # SIGSTOP: the parent, which is a worker too

@@ -120,7 +120,9 @@ def largest_key_and_link_are_accepted():
 @case
 def options_of_other_verbs_are_refused():
     assert "--wait" in refused("list", "links", "--wait", "live")
-    assert "--allow-unverified" in refused("detach", "7", "--allow-unverified")
+    assert "--program" in refused("detach", "7", "--program", "f")
+    assert "--set" in refused("unload", "p", "--set", "a=1")
+    assert "--verbose" in refused("load", "p", "f", "-v")
 
 
 @case
@@ -129,6 +131,9 @@ def bad_values_of_options_are_refused():
     for seconds in ("0", "-1", "x", "1.5", "86401", ""):
         assert "--timeout" in refused("info", f"--timeout={seconds}")
     assert "--json" in refused("info", "--json", "--quiet")
+    for setting in ("a", "=1", ""):
+        assert "NAME=VALUE" in refused("load", "p", "f", "--set", setting)
+    assert "two values" in refused("load", "p", "f", "--set", "a=1", "--set", "a=2")
 
 
 @case

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 
-from fake_worker import FIELDS, TABLE, lines
+from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, lines
 from harness import Connection, Daemon, Refused, verdict
 from tap import case, equal, run
 
@@ -16,7 +16,7 @@ os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_s
 
 def join(daemon, tables=None):
     connection = Connection(daemon.worker_path)
-    connection.call(WORKER + "Join", [lines()], layout_version=1, name="hostile", tables=tables or [TABLE])
+    connection.call(WORKER + "Join", [lines()], layout_version=LAYOUT_VERSION, name="hostile", tables=tables or [TABLE])
     return connection
 
 
@@ -125,7 +125,7 @@ def refused_changes_do_not_use_up_the_image():
         daemon.worker()
         with open(verdict(7), "rb") as file:
             for _ in range(300):
-                operations = [{"operation": "load", "program": f"p{i}", "descriptor": 0, "allow_unverified": True}
+                operations = [{"operation": "load", "program": f"p{i}", "descriptor": 0}
                               if i == 0 else {"operation": "detach", "link": 99} for i in range(2)]
                 refused(lambda: daemon.call("Apply", [file.fileno()], operations=operations), "UnknownLink")
         daemon.load("seven", verdict(7))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""No mapping is writable and executable, in any process; text and control cannot be written by a worker, by any route."""
+"""
+No mapping is writable and executable, in any process; text and control cannot be written by a worker, by any route; and
+what a worker writes into the arena harms neither the daemon nor others.
+"""
 import ctypes
 import mmap
 import os
@@ -7,8 +10,8 @@ import socket
 import subprocess
 import sys
 
-from fake_worker import TABLE, lines
-from harness import Connection, Daemon, descendants, verdict
+from fake_worker import LAYOUT_VERSION, TABLE, lines
+from harness import CONTEXT, Connection, Daemon, compile_program, descendants, verdict
 from tap import Skip, case, equal, run
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
@@ -25,10 +28,10 @@ def mappings(pid):
 
 
 def join(daemon):
-    """As a hostile worker: keep the descriptors.  Returns (connection, control, text)."""
+    """As a hostile worker: keep the descriptors.  Returns (connection, control, text, arena)."""
     connection = Connection(daemon.worker_path)
     connection.send({"method": "io.dispatchd.Worker.Join",
-                     "parameters": {"layout_version": 1, "name": "hostile", "tables": [TABLE]}}, [lines()])
+                     "parameters": {"layout_version": LAYOUT_VERSION, "name": "hostile", "tables": [TABLE]}}, [lines()])
     data, descriptors, _, _ = socket.recv_fds(connection.socket, 65536, 8)
     assert b"error" not in data, data
     return connection, *descriptors
@@ -99,7 +102,13 @@ if len(sys.argv) > 1 and sys.argv[1] == "hostile":
         worker_path = sys.argv[2]
     if int(sys.argv[3]):
         os.setresuid(int(sys.argv[3]), int(sys.argv[3]), int(sys.argv[3]))
-    _connection, _control, _text = join(Target)
+    _connection, _control, _text, _arena = join(Target)
+    for _size in (0, 1 << 30):                  # its bytes are anybody's, its size is not
+        try:
+            os.ftruncate(_arena, _size)
+            sys.exit("the arena has another size")
+        except PermissionError:
+            pass
     _failed = [f"{what}: {name}" for what, descriptor, size in (("control", _control, 4096), ("text", _text, 1 << 20))
                for name, succeeded in attempts(descriptor, size).items() if succeeded]
     print("\n".join(_failed))
@@ -155,12 +164,32 @@ def the_attempts_would_be_seen():
 
 
 @case
+def the_daemon_believes_nothing_in_the_arena():
+    """A worker that fills it with anything changes what programs load from there, and nothing else."""
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        path = compile_program(CONTEXT + """
+            static __u32 index, table[16];
+            SEC("table/test") __u32 f(struct test *t) { table[index & 15] = 7; return table[index & 15]; }""", "index")
+        daemon.load("index", path)
+        daemon.attach("on_test", 3, "index")
+        connection, *descriptors = join(daemon)
+        for fill in (b"\xff", b"\x80", b"\x00", b"\x7f"):
+            os.pwrite(descriptors[2], fill * (1 << 20), 0)
+            equal(worker.do("call on_test 3").split()[1], "7")
+            daemon.load("other", path)
+            daemon.call("Unload", program="other", wait="quiescent")
+            daemon.list("programs")
+        connection.close()
+
+
+@case
 def the_daemon_believes_no_line():
     """A worker that scribbles on its lines delays the reuse of code, and nothing else."""
     with Daemon() as daemon:
         connection = Connection(daemon.worker_path)
         descriptor = lines()
-        connection.call("io.dispatchd.Worker.Join", [descriptor], layout_version=1, name="scribbler", tables=[TABLE])
+        connection.call("io.dispatchd.Worker.Join", [descriptor], layout_version=LAYOUT_VERSION, name="scribbler", tables=[TABLE])
         worker = daemon.worker()
         daemon.load("seven", verdict(7))
         for fill in (b"\xff", b"\x01", b"\x80", b"\x00"):

@@ -27,7 +27,7 @@ ELSEWHERE = {
     "make install": ("tests/e2e/installation.py", 'make("install"'),
     "--prefix=/usr": ("tests/e2e/test_install.py", '"--prefix=/usr"'),
 }
-NO_COMMANDS = {"build/", "-g", "-I"}    # other words that README sets as code
+NO_COMMANDS = {"build/", "-g", "-I", "load", "const volatile"}    # other words that README sets as code
 
 ran = set()                             # what README shows and a case has run
 
@@ -178,13 +178,33 @@ def the_examples_work_together():
         daemon.start()
         shell.wait_for_worker()
         equal(ask(worker, 7), (0, 200), "before")
-        shell.run("dispatchctl load --allow-unverified teapot teapot.bpf.o")
+        shell.run("dispatchctl load teapot teapot.bpf.o")
         equal(ask(worker, 7), (0, 200), "loaded")
         equal(shell.run("dispatchctl attach on_request 7 teapot"), "link 1\n")
         equal(ask(worker, 7), (1, 418), "attached")
         equal(ask(worker, 8), (0, 200), "at another key")
         shell.run("dispatchctl detach 1")
         equal(ask(worker, 7), (0, 200), "detached")
+
+
+@case
+def a_program_is_verified_and_configured():
+    with Daemon() as daemon, Shell(None, DISPATCHD_CONTROL_SOCKET=daemon.control_path,
+                                   DISPATCHD_WORKER_SOCKET=daemon.worker_path) as shell:
+        shell.build_examples()
+        worker, verify = shell.start("./worker"), shown("dispatchctl verify teapot.bpf.o")
+        shell.wait_for_worker()
+        accepted = shell.run(verify)
+        assert accepted.startswith("accepted\n"), accepted
+        assert len(shell.run(f"{verify} {shown('-v')}")) > len(accepted)
+        for name, limit in (("limited", "limit"), ("unsafe", "*(__u32 *)request->data")):
+            shell.write(name + ".bpf.c", "const volatile unsigned limit = 418;\n" + the("program").replace("418", limit))
+            shell.run(f"clang -target bpf -O2 -g -I/usr/include/x86_64-linux-gnu -c {name}.bpf.c")
+        load = shown("dispatchctl load NAME FILE --set limit=100").replace("NAME FILE", "limited limited.bpf.o")
+        shell.run(load + " && dispatchctl attach on_request 7 limited")
+        equal(ask(worker, 7), (1, 100), "configured")
+        refused = shell.run("! dispatchctl load unsafe unsafe.bpf.o")
+        assert re.search(r"source: .*unsafe.bpf.c, line \d+$", refused, re.MULTILINE) and "hint: " in refused, refused
 
 
 @case
@@ -201,7 +221,7 @@ def for_one_user_the_daemon_needs_no_root_and_is_found():
         wait_until(lambda: os.path.exists(runtime + "/dispatchd/control"), "the control socket is there")
         worker = shell.start("./worker")
         shell.wait_for_worker()
-        shell.run("dispatchctl load --allow-unverified teapot teapot.bpf.o && dispatchctl attach on_request 7 teapot")
+        shell.run("dispatchctl load teapot teapot.bpf.o && dispatchctl attach on_request 7 teapot")
         equal(ask(worker, 7), (1, 418), "attached")
         assert os.path.exists(shell.home + "/.local/state/dispatchd/dispatchd.db"), "no database in ~/.local/state"
         daemon.terminate()
@@ -232,20 +252,6 @@ def the_session_goes_as_shown():
             equal(server.status("/static/logo.png", User_Agent="robot"), 403 if attached else 200, command)
             equal(server.status("/static/logo.png", User_Agent="Firefox"), 200, command)
         equal(verbs, ["load", "attach", "list", "detach"])
-
-
-@case
-def load_wants_allow_unverified():
-    """The verb and the option exist, and without the option there is no load."""
-    with Daemon() as daemon, Shell(None, DISPATCHD_CONTROL_SOCKET=daemon.control_path,
-                                   DISPATCHD_WORKER_SOCKET=daemon.worker_path) as shell:
-        shell.build_examples()
-        shell.start("./worker")
-        shell.wait_for_worker()
-        verb, option = shown("load"), shown("--allow-unverified")
-        refused = shell.run(f"! dispatchctl {verb} teapot teapot.bpf.o")
-        assert option in refused, refused
-        shell.run(f"dispatchctl {verb} {option} teapot teapot.bpf.o")
 
 
 @case

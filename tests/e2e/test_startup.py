@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Every way in which the daemon cannot start: its exit code, and one line that says what to do."""
+import contextlib
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ import sqlite3
 import subprocess
 import tempfile
 
-from harness import DISPATCHD, Connection, Daemon, wait_until
+from harness import CONTEXT, DISPATCHD, Connection, Daemon, compile_program, verdict, wait_until
 from tap import Skip, case, equal, run
 
 
@@ -42,6 +43,7 @@ def usage():
     expect(start("nonsense"), 2, "nonsense", "--help")
     expect(start("--text-size", "0"), 2, "--text-size", "1 to 1024")
     expect(start("--text-size", "5x"), 2, "--text-size")
+    expect(start("--translation-time", "0"), 2, "--translation-time", "1 to 3600")
     expect(start("--user", environment={"PATH": os.environ["PATH"]}), 2, "XDG_RUNTIME_DIR", "--runtime-dir")
 
 
@@ -140,13 +142,39 @@ def damaged_row_is_named_and_kept():
         daemon.stop()
         database = sqlite3.connect(path)
         database.execute("INSERT INTO contexts VALUES ('c', 8)")
-        database.execute("INSERT INTO programs VALUES ('broken', 'c', x'00', x'7f454c46')")
+        database.execute("INSERT INTO programs VALUES ('broken', 'c', x'00', x'7f454c46', '', '{}')")
         database.commit()
         database.close()
         expect(start("--state-dir", f"{daemon.directory}/state"), 9, "program \"broken\"")
         database = sqlite3.connect(path)
         equal(database.execute("SELECT name FROM programs").fetchall(), [("broken",)])
         database.close()
+
+
+@case
+def program_that_is_not_safe_is_named_and_kept():
+    """As a daemon without a verifier may have loaded it."""
+    unsafe = compile_program(CONTEXT + 'SEC("table/test") __u32 f(struct test *t) { t->method = 1; return 0; }', "unsafe")
+    with Daemon() as daemon:
+        daemon.worker()
+        for number in range(20):
+            daemon.load(f"p{number}", verdict(number % 3))
+        path = f"{daemon.directory}/state/dispatchd.db"
+        daemon.stop()
+        for change, words in (
+                ("object = ?, function = ''", ["ProgramRejected", "read-only"]), ("settings = 'x'", ["Bad message"]),
+                ("settings = '{}'", ["ProgramRejected"]), ("function = 'g'", ["ObjectInvalid", "no program g"])):
+            with contextlib.closing(sqlite3.connect(path)) as database, open(unsafe, "rb") as file:
+                values = [file.read()] if "?" in change else []
+                database.execute(f"UPDATE programs SET {change} WHERE name = 'p7'", values)
+                database.commit()
+            expect(start("--state-dir", f"{daemon.directory}/state"), 9, 'program "p7"', *words)
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            equal(database.execute("SELECT count(*) FROM programs").fetchone(), (20,))
+            database.execute("DELETE FROM programs WHERE name = 'p7'")
+            database.commit()
+        daemon.start()
+        equal(len(daemon.list("programs")), 19)
 
 
 @case

@@ -2,11 +2,13 @@
 /* Arithmetic, branches, loops over the packet, the stack; compiled for the host too, to compare. */
 #include "packet.h"
 
+#define BYTES_MAX 128
+
 static NOINLINE __u32 crc32(const unsigned char *from, const unsigned char *end)
 {
     __u32 crc = ~0u;
 
-    for (; from < end; from++) {
+    for (int i = 0; i < BYTES_MAX && from + 1 <= end; i++, from++) {
         crc ^= *from;
         for (int bit = 0; bit < 8; bit++)
             crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
@@ -18,7 +20,7 @@ static NOINLINE __u64 fnv1a(const unsigned char *from, const unsigned char *end)
 {
     __u64 hash = 0xcbf29ce484222325ull;
 
-    for (; from < end; from++)
+    for (int i = 0; i < BYTES_MAX && from + 1 <= end; i++, from++)
         hash = (hash ^ *from) * 0x100000001b3ull;
     return hash;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Refused: a pointer to the caller's stack. */
+/* A pointer to the caller's stack. */
 #include "packet.h"
 
 static NOINLINE void fill(__u64 *value)

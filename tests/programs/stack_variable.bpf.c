@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Refused: a stack offset that is not constant. */
+/* A place on the stack that the context decides. */
 #include "packet.h"
 
 PROGRAM(indexed)(struct packet *packet, __u32 key)

@@ -1,36 +1,49 @@
 /* SPDX-License-Identifier: MIT */
-/* A load that fails three calls deep ends the whole program, with all registers in use. */
+/* Three calls deep, with all registers in use; what fails in the innermost function ends all of them. */
 #include "packet.h"
 
-static NOINLINE __u64 third(struct packet *packet, __u64 at)
-{
-    __u64 before = packet->value, loaded = *(const __u32 *)(packet->data + at);
+#define OFFSET_MAX 65535
+#define FAILED (~0ull)
 
+static NOINLINE __u64 third(struct packet *packet, __u64 offset)
+{
+    const unsigned char *at = packet->data + offset;
+    __u64 before = packet->value, loaded;
+
+    if (offset > OFFSET_MAX || at + 4 > packet->data_end)
+        return FAILED;
+    loaded = *(const __u32 *)at;
     packet->status = 103;
     return loaded + before;
 }
 
-static NOINLINE __u64 second(struct packet *packet, __u64 at, __u64 factor)
+static NOINLINE __u64 second(struct packet *packet, __u64 offset, __u64 factor)
 {
-    __u64 one = third(packet, at), two;
+    __u64 one = third(packet, offset), two;
 
+    if (one == FAILED)
+        return FAILED;
     packet->status = 102;
-    two = third(packet, at + 4) * factor;
-    return one ^ two;
+    two = third(packet, offset + 4);
+    return two == FAILED ? FAILED : one ^ two * factor;
 }
 
 static NOINLINE __u64 first(struct packet *packet)
 {
-    __u64 at = packet->offset, size = packet->size, sum = second(packet, at, size);
+    __u64 offset = packet->offset, size = packet->size, sum = second(packet, offset, size);
 
+    if (sum == FAILED)
+        return FAILED;
     packet->status = 101;
-    return sum + at + size;
+    return sum + offset + size;
 }
 
 PROGRAM(subprogram)(struct packet *packet, __u32 key)
 {
     __u64 value = packet->value, sum = first(packet);
 
+    if (sum == FAILED)
+        return 0;
     packet->status = 100;
     packet->value = sum + value;
     return key + 1;

@@ -69,7 +69,7 @@ def a_member_of_group_dispatchd_may_control():
 @case
 def attach_and_detach_change_every_answer():
     every_process_answers_robots(200)
-    must("dispatchctl", "load", "--allow-unverified", PROGRAM, f"/opt/{PROGRAM}.bpf.o")
+    must("dispatchctl", "load", PROGRAM, f"/opt/{PROGRAM}.bpf.o")
     link = must("dispatchctl", "--quiet", "attach", TABLE, KEY, PROGRAM).strip()
     every_process_answers_robots(403)
     must("dispatchctl", "detach", link)

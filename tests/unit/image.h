@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a daemon sends, made by hand: a control page and a text with real code, sealed.  For the client's unit tests. */
+/* What a daemon sends, made by hand: a control page, a text with real code, an arena, sealed.  For the client's unit tests. */
 #ifndef TESTS_IMAGE_H
 #define TESTS_IMAGE_H
 
@@ -15,9 +15,10 @@
 #define IMAGE_ENTRY 0x40u               /* offset of the first entry; IMAGE_ENTRY_DISTANCE apart */
 #define IMAGE_ENTRY_DISTANCE 0x40u
 #define IMAGE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | 0x0010 /* F_SEAL_FUTURE_WRITE */)
+#define IMAGE_ARENA_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct image {
-    int control, text;
+    int control, text, arena;
     struct dd_control *page;            /* writable: mapped before the seal */
 };
 
@@ -41,10 +42,13 @@ static inline void image_write_entry(int text, unsigned entry, uint32_t verdict)
 /* Not sealed yet. */
 static inline struct image image_new(uint64_t generation, uint32_t verdict)
 {
-    struct image image = { image_memfd("control", DD_CONTROL_SIZE), image_memfd("text", IMAGE_TEXT_SIZE), NULL };
+    struct image image = {
+        image_memfd("control", DD_CONTROL_SIZE), image_memfd("text", IMAGE_TEXT_SIZE), image_memfd("arena", DD_ARENA_SIZE),
+        NULL,
+    };
 
     image.page = mmap(NULL, DD_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, image.control, 0);
-    if (image.control < 0 || image.text < 0 || image.page == MAP_FAILED)
+    if (image.control < 0 || image.text < 0 || image.arena < 0 || image.page == MAP_FAILED)
         _exit(99);
     *image.page = (struct dd_control){
         .epoch = DD_EPOCH(generation, 1),
@@ -60,7 +64,8 @@ static inline struct image image_new(uint64_t generation, uint32_t verdict)
 
 static inline void image_seal(const struct image *image)
 {
-    if (fcntl(image->control, F_ADD_SEALS, IMAGE_SEALS) < 0 || fcntl(image->text, F_ADD_SEALS, IMAGE_SEALS) < 0)
+    if (fcntl(image->control, F_ADD_SEALS, IMAGE_SEALS) < 0 || fcntl(image->text, F_ADD_SEALS, IMAGE_SEALS) < 0 ||
+        fcntl(image->arena, F_ADD_SEALS, IMAGE_ARENA_SEALS) < 0)
         _exit(99);
 }
 
@@ -77,6 +82,7 @@ static inline void image_done(struct image *image)
     munmap(image->page, DD_CONTROL_SIZE);
     close(image->control);
     close(image->text);
+    close(image->arena);
 }
 
 #endif

@@ -8,54 +8,35 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../programs/packet.h"
+#include "../programs/packet_context.h"
 
-struct object *jit_object(const struct instruction *instructions, uint32_t count,
-                          const uint32_t *counts)
+struct bytecode *jit_bytecode(const struct instruction *instructions, uint32_t count, const uint32_t *counts)
 {
     const uint32_t one[] = { count, 0 };
-    struct object *object = calloc(1, sizeof(*object));
+    struct bytecode sizes = { .instructions = count }, *bytecode;
     uint32_t first = 0;
 
-    assert_non_null(object);
     counts = counts ? counts : one;
-    while (counts[object->functions])
-        object->functions++;
-    strcpy(object->context, "packet");
-    object->instructions = count;
-    object->instruction = calloc(count, sizeof(*instructions));
-    object->function = calloc(object->functions, sizeof(*object->function));
-    assert_true(object->instruction && object->function);
-    memcpy(object->instruction, instructions, count * sizeof(*instructions));
-    for (uint32_t i = 0; i < object->functions; first += counts[i++]) {
-        snprintf(object->function[i].name, sizeof(object->function[i].name), "f%u", i);
-        object->function[i].first = first;
-        object->function[i].count = counts[i];
+    while (counts[sizes.functions])
+        sizes.functions++;
+    bytecode = bytecode_new(&sizes);
+    assert_non_null(bytecode);
+    strcpy(bytecode->context, "packet");
+    memcpy(bytecode->instruction, instructions, count * sizeof(*instructions));
+    for (uint32_t i = 0; i < sizes.functions; first += counts[i++]) {
+        snprintf(bytecode->function[i].name, sizeof(bytecode->function[i].name), "f%u", i);
+        bytecode->function[i].first = first;
+        bytecode->function[i].count = counts[i];
     }
     assert_int_equal(first, count);
-    return object;
+    return bytecode;
 }
-
-#define FIELD(name, rights) \
-    { #name, offsetof(struct packet, name), sizeof(((struct packet *)0)->name), rights }
 
 struct context *jit_packet_context(void)
 {
-    static const struct context_field fields[] = {
-        FIELD(data, CONTEXT_DATA),
-        FIELD(data_end, CONTEXT_DATA_END),
-        FIELD(offset, CONTEXT_READ),
-        FIELD(size, CONTEXT_READ),
-        FIELD(status, CONTEXT_WRITE),
-        FIELD(value, CONTEXT_WRITE),
-        FIELD(small, CONTEXT_WRITE),
-        FIELD(tiny, CONTEXT_WRITE),
-    };
     struct context *context;
-    uint32_t count = sizeof(fields) / sizeof(fields[0]);
-    int r = context_new("packet", sizeof(struct packet), fields, count, &context, NULL);
 
-    assert_int_equal(r, 0);
+    assert_int_equal(packet_context(&context), 0);
     return context;
 }
 
@@ -102,23 +83,24 @@ jit_function *jit_install(const void *bytes, size_t size)
     return (jit_function *)(uintptr_t)(run + at);
 }
 
-jit_function *jit_install_unchecked(const struct object *object)
+jit_function *jit_install_unverified(const struct bytecode *bytecode)
 {
-    struct checked_program program = { .object = object };
-    struct emitter emitter;
-    static uint8_t bytes[8u << 20];
+    struct verified verified;
+    struct code code;
+    struct machine machine;
 
-    program.mark = malloc(object->instructions);
-    program.stack = calloc(object->functions, sizeof(*program.stack));
-    assert_true(program.mark && program.stack);
-    memset(program.mark, MARK_REACHED, object->instructions);
-    for (uint32_t i = 0; i < object->functions; i++)
-        program.stack[i] = INSTRUCTION_STACK_SIZE;
-    emitter_init(&emitter, bytes, sizeof(bytes), 0);
-    architecture_native()->emit_program(&emitter, &program);
-    assert_int_equal(emitter.error, 0);
-    checked_program_clear(&program);
-    return jit_install(bytes, emitter.size);
+    assert_int_equal(verified_assume(bytecode, &verified), 0);
+    assert_int_equal(compile_verified(&verified, architecture_native(), &code, NULL), 0);
+    verified_clear(&verified);
+    if (bytecode->regions == 0) {       /* tests make more of these than a process may have mappings */
+        jit_function *function = jit_install(code.bytes, code.size);
+
+        code_clear(&code);
+        return function;
+    }
+    assert_int_equal(machine_load(bytecode, &code, &machine), 0);
+    code_clear(&code);
+    return machine.run;
 }
 
 /* The result; *kept is 0 if a register has changed that must not. */

@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "checker.h"
+#include "bytecode.h"
 #include "compiler.h"
-#include "object.h"
+#include "machine.h"
 
 /* ---- instructions ---- */
 
@@ -33,11 +33,10 @@
 #define EXIT() INSN(0x95, 0, 0, 0, 0)
 
 /*
- * An object of functions: `counts` has the number of instructions of each, ending with 0; NULL: one
- * function.  Named f0, f1, ..., for context "packet".  To be freed with object_free().
+ * A program of functions: `counts` has the number of instructions of each, ending with 0; NULL: one function.  Named
+ * f0, f1, ..., for context "packet".  To be freed with bytecode_free().
  */
-struct object *jit_object(const struct instruction *instructions, uint32_t count,
-                          const uint32_t *counts);
+struct bytecode *jit_bytecode(const struct instruction *instructions, uint32_t count, const uint32_t *counts);
 
 /* The context of tests/programs/packet.h. */
 struct context *jit_packet_context(void);
@@ -52,10 +51,10 @@ typedef uint64_t jit_function(void *context, uint64_t key);
 jit_function *jit_install(const void *bytes, size_t size);
 
 /*
- * Compile without the checker: all code counts as reached, all accesses as proven.  Asserts
- * success.
+ * Compile without the verifier: all code counts as reached and nothing is known of it.  Asserts success.  It stays in
+ * memory.
  */
-jit_function *jit_install_unchecked(const struct object *object);
+jit_function *jit_install_unverified(const struct bytecode *bytecode);
 
 /*
  * Call it, and assert that it keeps what System V says a function keeps: RBX, RBP, RSP, R12 to R15.

@@ -170,7 +170,7 @@ static void reply_join(struct peer *peer, const struct image *image, const char 
 
     snprintf(text, sizeof text, "{\"generation\":%llu,\"text_size\":%u,\"entries\":%s}",
              (unsigned long long)image->page->generation, IMAGE_TEXT_SIZE, entries);
-    send_reply(peer, NULL, json_tokener_parse(text), (const int[]){ image->control, image->text }, 2);
+    send_reply(peer, NULL, json_tokener_parse(text), (const int[]){ image->control, image->text, image->arena }, 3);
 }
 
 #define ON_TEST_AT_64 "[{\"table\":\"on_test\",\"offset\":64}]"

@@ -66,7 +66,7 @@ static unsigned count_mappings(bool writable_and_executable)
 static int map(const struct image *image, uint64_t generation, uint64_t text_size, struct window **ret)
 {
     const char *reason = NULL;
-    int r = window_map(image->control, image->text, generation, text_size, 1, ret, &reason);
+    int r = window_map(image->control, image->text, image->arena, generation, text_size, 1, ret, &reason);
 
     if (r == -EBADMSG)
         assert_non_null(reason);
@@ -86,12 +86,14 @@ static void test_maps_what_the_layout_draws(void **state)
     head = (const void *)base;
     assert_int_equal(head->slot, 1);
     assert_int_equal(head->generation, 7);
-    assert_int_equal(head->size, DD_WINDOW_TEXT + IMAGE_TEXT_SIZE);
+    assert_int_equal(head->size, DD_WINDOW_TEXT + IMAGE_TEXT_SIZE + DD_ARENA_SIZE);
     assert_protection(base, "r--p");
     assert_protection(base + DD_WINDOW_CONTROL, "r--s");
     assert_protection(base + DD_WINDOW_CONTROL + DD_CONTROL_SIZE, "---p");
     assert_protection(base + DD_WINDOW_CODE, "---p");
     assert_protection(base + DD_WINDOW_TEXT, "r-xs");
+    assert_protection(base + DD_WINDOW_TEXT + IMAGE_TEXT_SIZE, "rw-s");
+    assert_protection(base + DD_WINDOW_TEXT + IMAGE_TEXT_SIZE + DD_ARENA_SIZE - 1, "rw-s");
     assert_int_equal(count_mappings(true), before);
     assert_int_equal(((dd_entry *)(void *)(base + DD_WINDOW_TEXT + IMAGE_ENTRY))(NULL, 0), 42);
     assert_ptr_equal(window_unmap(window), NULL);
@@ -136,11 +138,33 @@ static void test_refuses_missing_seals(void **state)
             struct image image = image_new(7, 42);
             int incomplete = which ? image.control : image.text, complete = which ? image.text : image.control;
 
+            assert_int_equal(fcntl(image.arena, F_ADD_SEALS, IMAGE_ARENA_SEALS), 0);
             assert_int_equal(fcntl(complete, F_ADD_SEALS, IMAGE_SEALS), 0);
             assert_int_equal(fcntl(incomplete, F_ADD_SEALS, IMAGE_SEALS & ~seals[missing]), 0);
             assert_refused(&image, 7, IMAGE_TEXT_SIZE);
             image_done(&image);
         }
+}
+
+static void test_refuses_arenas(void **state)
+{
+    const int seals[] = { F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL };
+
+    for (size_t missing = 0; missing < 3; missing++) {
+        struct image image = image_sealed(7, 42);
+        int sealed = image.arena;
+
+        image.arena = image_memfd("arena", DD_ARENA_SIZE);
+        assert_int_equal(fcntl(image.arena, F_ADD_SEALS, IMAGE_ARENA_SEALS & ~seals[missing]), 0);
+        assert_refused(&image, 7, IMAGE_TEXT_SIZE);
+        close(image.arena);
+        image.arena = image_memfd("arena", DD_ARENA_SIZE / 2);
+        assert_int_equal(fcntl(image.arena, F_ADD_SEALS, IMAGE_ARENA_SEALS), 0);
+        assert_refused(&image, 7, IMAGE_TEXT_SIZE);
+        close(image.arena);
+        image.arena = sealed;
+        image_done(&image);
+    }
 }
 
 static void test_refuses_numbers(void **state)
@@ -191,11 +215,12 @@ static void test_refuses_what_is_no_memfd(void **state)
 {
     struct image image = image_sealed(7, 42);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct image no_control = { null, image.text, NULL }, no_text = { image.control, null, NULL };
-    struct image nothing = { -EBADF, -EBADF, NULL };
+    struct image no_control = { null, image.text, image.arena, NULL }, no_text = { image.control, null, image.arena, NULL };
+    struct image no_arena = { image.control, image.text, null, NULL }, nothing = { -EBADF, -EBADF, -EBADF, NULL };
 
     assert_refused(&no_control, 7, IMAGE_TEXT_SIZE);
     assert_refused(&no_text, 7, IMAGE_TEXT_SIZE);
+    assert_refused(&no_arena, 7, IMAGE_TEXT_SIZE);
     assert_refused(&nothing, 7, IMAGE_TEXT_SIZE);
     close(null);
     image_done(&image);
@@ -220,6 +245,7 @@ int main(void)
         cmocka_unit_test(test_maps_what_the_layout_draws),
         cmocka_unit_test(test_cannot_be_written),
         cmocka_unit_test(test_refuses_missing_seals),
+        cmocka_unit_test(test_refuses_arenas),
         cmocka_unit_test(test_refuses_numbers),
         cmocka_unit_test(test_refuses_control_pages),
         cmocka_unit_test(test_refuses_what_is_no_memfd),

@@ -1,55 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Programs in C, compiled by clang, checked, translated and run: against the same source compiled
- * for the host where they compute, and with packets between two pages that nobody may touch where
- * they load.
+ * Programs in C, compiled by clang, verified, translated and run: against the same source compiled for the host where
+ * they compute, and with packets between two pages that nobody may touch where they load.
  */
-#include "jit.h"
+#include "objects.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 /* The same sources for the host. */
 #include "../programs/compute.bpf.c"
 #include "../programs/depth.bpf.c"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static const char *const variants[] = { "", ".v3" };
 
-static struct code compile_program(const char *name, const char *variant)
+static struct bytecode *program_of(const char *name, const char *variant, const char *program)
+{
+    char full[64];
+    struct object *object;
+    struct bytecode *bytecode;
+
+    snprintf(full, sizeof(full), "%s%s", name, variant);
+    object = objects_read(full);
+    bytecode = objects_bytecode(object, program);
+    object_free(object);
+    return bytecode;
+}
+
+static struct code compile_program(const struct bytecode *bytecode)
 {
     struct context *context = jit_packet_context();
-    struct object *object = NULL;
     struct jit_error error = { 0 };
     struct code code = { 0 };
-    char path[256];
-    size_t size;
-    void *bytes;
 
-    snprintf(path, sizeof(path), "tests/programs/%s%s.bpf.o", name, variant);
-    bytes = jit_read_file("BUILD_DIR", path, &size);
-    if (!bytes)
-        fail_msg("%s is not there", path);
-    if (object_read(bytes, size, &object, &error) < 0 ||
-        compile(object, context, architecture_native(), &code, &error) < 0)
-        fail_msg("%s: %s", path, error.text);
-    object_free(object);
+    if (compile(bytecode, context, architecture_native(), NULL, &code, &error) < 0)
+        fail_msg("%s: %s", bytecode->function[0].name, error.text);
     context_free(context);
-    free(bytes);
     return code;
+}
+
+/* One program of an object, with its regions; they stay in memory. */
+static struct machine install_one(const char *name, const char *variant, const char *program)
+{
+    struct bytecode *bytecode = program_of(name, variant, program);
+    struct code code = compile_program(bytecode);
+    struct machine machine;
+
+    assert_int_equal(machine_load(bytecode, &code, &machine), 0);
+    code_clear(&code);
+    bytecode_free(bytecode);
+    return machine;
 }
 
 static jit_function *install_program(const char *name, const char *variant)
 {
-    struct code code = compile_program(name, variant);
-    jit_function *function = jit_install(code.bytes, code.size);
-
-    free(code.bytes);
-    return function;
+    return (jit_function *)install_one(name, variant, NULL).run;
 }
 
 /* ---- what the code is ---- */
@@ -58,11 +62,14 @@ static jit_function *install_program(const char *name, const char *variant)
 static void test_smallest(void **state)
 {
     for (size_t v = 0; v < COUNT(variants); v++) {
-        struct code code = compile_program("verdict", variants[v]);
+        struct bytecode *bytecode = program_of("verdict", variants[v], NULL);
+        struct code code = compile_program(bytecode);
 
         assert_int_equal(code.size, 6);
         assert_memory_equal(code.bytes, "\xb8\x07\x00\x00\x00\xc3", 6);
-        free(code.bytes);
+        assert_int_equal(code.relocations, 0);
+        code_clear(&code);
+        bytecode_free(bytecode);
     }
 }
 
@@ -71,49 +78,75 @@ static void test_refusal(void **state)
 {
     struct context *context = jit_packet_context();
     const struct instruction code[] = { MOV64_IMM(0, 0), LDX(1, 0, 1, -1), EXIT() };
-    struct object *object = jit_object(code, COUNT(code), NULL);
-    struct code result = { NULL, 1234 };
+    struct bytecode *bytecode = jit_bytecode(code, COUNT(code), NULL);
+    struct code result = { NULL, 1234, NULL, 5 };
     struct jit_error error = { 0 };
 
-    assert_int_equal(compile(object, context, architecture_native(), &result, &error), -EINVAL);
+    assert_int_equal(compile(bytecode, context, architecture_native(), NULL, &result, &error), -EINVAL);
     assert_null(result.bytes);
     assert_int_equal(result.size, 1234);
     assert_string_equal(error.function, "f0");
     assert_int_equal(error.instruction, 1);
-    assert_non_null(strstr(error.text, "function f0, instruction 1: ldxb: "));
-    assert_int_equal(compile(object, context, architecture_native(), &result, NULL), -EINVAL);
-    object_free(object);
+    assert_int_equal(compile(bytecode, context, architecture_native(), NULL, &result, NULL), -EINVAL);
+    bytecode_free(bytecode);
     context_free(context);
 }
 
-/* The most instructions that an object can have, all of them packet loads. */
+/* The most instructions that a program can have, nearly all of them packet loads. */
 static void test_largest(void **state)
 {
     struct context *context = jit_packet_context();
-    struct instruction *code = calloc(OBJECT_INSTRUCTIONS_MAX, sizeof(*code));
+    struct instruction *code = calloc(BYTECODE_INSTRUCTIONS_MAX, sizeof(*code));
     unsigned char bytes[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
     struct packet packet = { .data = bytes, .data_end = bytes + sizeof(bytes) };
-    struct object *object;
+    struct bytecode *bytecode;
     struct code result;
+    jit_function *function;
     uint32_t n = 0;
 
     code[n++] = MOV64_IMM(0, 0);
-    code[n++] = LDX(8, 3, 1, 0);
-    while (n < OBJECT_INSTRUCTIONS_MAX - 1) {
+    code[n++] = LDX(8, 3, 1, offsetof(struct packet, data));
+    code[n++] = LDX(8, 5, 1, offsetof(struct packet, data_end));
+    code[n++] = MOV64_REG(4, 3);
+    code[n++] = ADD64_IMM(4, 8);
+    code[n++] = INSN(0xbd, 4, 5, 1, 0);         /* if r4 <= r5, over the exit */
+    code[n++] = EXIT();
+    while (n < BYTECODE_INSTRUCTIONS_MAX - 2) {
         code[n++] = LDX(1, 4, 3, 7);
         code[n++] = ADD64_REG(0, 4);
     }
-    code[n - 1] = EXIT();
-    object = jit_object(code, n, NULL);
-    assert_int_equal(compile(object, context, architecture_native(), &result, NULL), 0);
-    assert_int_equal((uint32_t)jit_call(jit_install(result.bytes, result.size), &packet, 0),
-                     (n - 3) / 2 * 8);
+    code[n++] = EXIT();
+    bytecode = jit_bytecode(code, n, NULL);
+    assert_int_equal(compile(bytecode, context, architecture_native(), NULL, &result, NULL), 0);
+    function = jit_install(result.bytes, result.size);
+    assert_int_equal((uint32_t)jit_call(function, &packet, 0), (n - 8) / 2 * 8);
     packet.data_end--;
-    assert_int_equal((uint32_t)jit_call(jit_install(result.bytes, result.size), &packet, 0), 0);
-    free(result.bytes);
-    object_free(object);
+    assert_int_equal((uint32_t)jit_call(function, &packet, 0), 0);
+    code_clear(&result);
+    bytecode_free(bytecode);
     context_free(context);
     free(code);
+}
+
+/* What is out of reach is refused, and nothing written. */
+static void test_relocate(void **state)
+{
+    struct code_relocation relocations[2] = { { 4, 0, 0 }, { 12, 1, 8 } };
+    const struct code code = { NULL, 16, relocations, COUNT(relocations) };
+    uint64_t position[2] = { 1 << 20, 1 << 21 };
+    int32_t written[4] = { 0 };
+
+    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, position), 0);
+    assert_int_equal(written[1], (1 << 20) - (4096 + 4 + 4));
+    assert_int_equal(written[3], (1 << 21) + 8 - (4096 + 12 + 4));
+    memset(written, 0, sizeof(written));
+    position[1] = 4096 + 12 + 4 - 8 + (uint64_t)INT32_MAX;
+    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, position), 0);
+    assert_int_equal(written[3], INT32_MAX);
+    memset(written, 0, sizeof(written));
+    position[1]++;
+    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, position), -ERANGE);
+    assert_int_equal(written[1], 0);
 }
 
 /* ---- context ---- */
@@ -236,54 +269,6 @@ static void test_packet_backwards(void **state)
 }
 
 /*
- * Every form of load, to every register from every register: the packet's last bytes, and one byte
- * beyond.
- */
-static void check_load_registers(const struct context *context, const unsigned char *end,
-                                 struct instruction load)
-{
-    unsigned base = instruction_source(load), size = instruction_access_size(load);
-    const struct instruction code[] = {
-        LDX(8, base, 1, offsetof(struct packet, data)), load,
-        MOV64_REG(0, instruction_destination(load)), EXIT(),
-    };
-    struct object *object = jit_object(code, COUNT(code), NULL);
-    struct packet packet = { .data = end - 8, .data_end = end };
-    uint64_t expected = 0;
-    struct code result;
-    jit_function *function;
-
-    assert_int_equal(compile(object, context, architecture_native(), &result, NULL), 0);
-    function = jit_install(result.bytes, result.size);
-    memcpy(&expected, packet.data + load.offset, size);
-    if (instruction_access_signed(load))
-        expected = (uint64_t)((int64_t)(expected << (64 - 8 * size)) >> (64 - 8 * size));
-    assert_int_equal(jit_call(function, &packet, 0), expected);
-    packet.data++;              /* now it would end one byte behind the packet */
-    assert_int_equal(jit_call(function, &packet, 0), 0);
-    free(result.bytes);
-    object_free(object);
-}
-
-static void test_packet_registers(void **state)
-{
-    static const uint8_t opcodes[] = { 0x71, 0x69, 0x61, 0x79, 0x91, 0x89, 0x81 };
-    struct context *context = jit_packet_context();
-    unsigned char *pages = guarded_pages();
-
-    for (size_t o = 0; o < COUNT(opcodes); o++)
-        for (uint8_t to = 0; to < 10; to++)
-            for (uint8_t base = 0; base < 10; base++) {
-                struct instruction load = INSN(opcodes[o], to, base, 0, 0);
-
-                load.offset = (int16_t)(8 - instruction_access_size(load));
-                check_load_registers(context, pages + 2 * PAGE, load);
-            }
-    context_free(context);
-    munmap(pages - PAGE, 4 * PAGE);
-}
-
-/*
  * A load that fails in the third function ends all of them: nothing behind any of the calls
  * happens.
  */
@@ -354,20 +339,63 @@ static void test_dead_functions(void **state)
     assert_int_equal((uint32_t)jit_call(install_program("dead", ""), NULL, 14), 42);
 }
 
+/* ---- data, callbacks ---- */
+
+/* The first and last of ten calls of `writes` with the keys 0 to 9, whose variables keep what was written. */
+static void test_data(void **state)
+{
+    static const uint32_t primes[] = { 2, 3, 5, 7 };
+
+    for (size_t v = 0; v < COUNT(variants); v++) {
+        jit_function *reads = (jit_function *)install_one("data", variants[v], "reads").run,
+                     *writes = (jit_function *)install_one("data", variants[v], "writes").run;
+        uint32_t started = 0x11223344;
+        struct packet packet = { 0 };
+
+        for (uint32_t key = 0; key < 10; key++) {
+            started ^= 10 + key % 4 * 10;
+            assert_int_equal((uint32_t)jit_call(writes, &packet, key), started);
+            assert_int_equal((uint32_t)jit_call(reads, &packet, key),
+                             primes[key % 4] + (key & 1 ? 4 : 2) + 'e' + (key & 1 ? 0xbb : 0xaa));
+        }
+    }
+}
+
+static void test_callbacks(void **state)
+{
+    for (size_t v = 0; v < COUNT(variants); v++) {
+        jit_function *function = install_program("callback", variants[v]);
+
+        for (uint32_t key = 0; key < 20; key++) {
+            struct packet packet = { 0 };
+            uint32_t sum = 0;
+
+            for (uint32_t i = 0; i < key % 16; i++)
+                sum += i * i;
+            for (uint32_t i = 0; i < key % 8; i++)
+                sum += i;
+            assert_int_equal((uint32_t)jit_call(function, &packet, key), sum);
+            assert_int_equal(packet.value, sum);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_smallest),
         cmocka_unit_test(test_refusal),
         cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_relocate),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_packet_bounds),
         cmocka_unit_test(test_packet_backwards),
-        cmocka_unit_test(test_packet_registers),
         cmocka_unit_test(test_packet_subprogram),
         cmocka_unit_test(test_compute),
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_dead_functions),
+        cmocka_unit_test(test_data),
+        cmocka_unit_test(test_callbacks),
     };
 
     return cmocka_run_group_tests_name("compiler", tests, NULL, NULL);

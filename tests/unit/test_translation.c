@@ -62,7 +62,7 @@ static uint32_t wrap(struct instruction *ret, const struct instruction *body, ui
 static jit_function *install(const struct instruction *body, uint32_t count)
 {
     struct instruction wrapped[WRAPPED_MAX];
-    struct object *object;
+    struct bytecode *bytecode;
     jit_function *function;
 
     for (uint32_t i = 0; i < count; i += instruction_length(body[i])) {
@@ -71,9 +71,9 @@ static jit_function *install(const struct instruction *body, uint32_t count)
         if (instruction_check(body[i], i + 1 < count ? &body[i + 1] : NULL, "test", i, &error) < 0)
             fail_msg("%s", error.text);
     }
-    object = jit_object(wrapped, wrap(wrapped, body, count), NULL);
-    function = jit_install_unchecked(object);
-    object_free(object);
+    bytecode = jit_bytecode(wrapped, wrap(wrapped, body, count), NULL);
+    function = jit_install_unverified(bytecode);
+    bytecode_free(bytecode);
     return function;
 }
 
@@ -452,58 +452,131 @@ static void test_stores(void **state)
             }
 }
 
-/* ---- calls ---- */
+/* ---- atomic operations ---- */
 
-/*
- * R6 to R9 and R10 survive a callee that overwrites them; each function has a stack of its own; R1
- * to R5 arrive, R0 returns.
- */
-static void test_calls(void **state)
+/* What memory holds afterwards. */
+static uint64_t model_atomic(int32_t operation, uint64_t old, uint64_t operand, uint64_t compared)
 {
-    struct instruction code[64];
-    uint32_t n = 0, counts[3] = { 0 };
-    struct object *object;
-    jit_function *function;
+    switch (operation & ~ATOMIC_FETCH) {
+    case ATOMIC_ADD:
+        return old + operand;
+    case ATOMIC_OR:
+        return old | operand;
+    case ATOMIC_AND:
+        return old & operand;
+    case ATOMIC_XOR:
+        return old ^ operand;
+    case ATOMIC_EXCHANGE & ~ATOMIC_FETCH:
+        return operand;
+    }
+    return old == compared ? operand : old;
+}
 
-    for (uint8_t i = 6; i < 10; i++)
-        code[n++] = MOV64_IMM(i, 100 + i);
-    code[n++] = ST(8, 10, -512, 7);
-    code[n++] = ST(8, 10, -8, 8);
-    for (uint8_t i = 1; i < 6; i++)
-        code[n++] = MOV64_IMM(i, 1 << i);
-    code[n++] = CALL(1);                                /* 62 + 1 */
-    for (uint8_t i = 6; i < 10; i++)
-        code[n++] = ADD64_REG(0, i);                    /* + 430 */
-    code[n++] = LDX(8, 1, 10, -512);
-    code[n++] = ADD64_REG(0, 1);                        /* + 7 */
-    code[n++] = LDX(8, 1, 10, -8);
-    code[n++] = ADD64_REG(0, 1);                        /* + 8 */
-    code[n++] = EXIT();
-    counts[0] = n;
-    code[n++] = MOV64_IMM(0, 1);
-    for (uint8_t i = 1; i < 6; i++)
-        code[n++] = ADD64_REG(0, i);
-    code[n++] = ST(8, 10, -512, -1);
-    code[n++] = ST(8, 10, -8, -1);
-    for (uint8_t i = 6; i < 10; i++)
-        code[n++] = MOV64_IMM(i, -1);
-    code[n++] = EXIT();
-    counts[1] = n - counts[0];
-    object = jit_object(code, n, counts);
-    function = jit_install_unchecked(object);
-    assert_int_equal(jit_call(function, NULL, 0), 63 + 430 + 15);
-    object_free(object);
+/* `equal`: R0 holds what is in memory, where R0 is not the base. */
+static void check_atomic(jit_function *function, struct instruction i, unsigned bits, bool equal)
+{
+    struct registers registers = { 0 };
+    unsigned base = instruction_destination(i), from = instruction_source(i);
+    bool compares = i.immediate == ATOMIC_COMPARE_EXCHANGE;
+    uint8_t expected[sizeof(registers.memory)];
+    uint64_t old = 0, value, operand;
+
+    fill(&registers);
+    point(&registers, base, i.offset);
+    memcpy(&old, registers.memory + 100, bits / 8);
+    if (equal && base != 0)
+        registers.in[0] = old | (bits == 32 ? 0xabcd000000000000 : 0);
+    memcpy(expected, registers.memory, sizeof(expected));
+    jit_call(function, &registers, 0);
+    operand = from == 10 ? registers.out[10] : registers.in[from];
+    value = model_atomic(i.immediate, old, low_bits(operand, bits), low_bits(registers.in[0], bits));
+    memcpy(expected + 100, &value, bits / 8);
+    assert_memory_equal(registers.memory, expected, sizeof(expected));
+    compare(&registers, compares ? 0 : i.immediate & ATOMIC_FETCH ? from : 10, old, i);
+}
+
+/* With every pair of registers, R0 and equal ones too. */
+static void test_atomics(void **state)
+{
+    static const int32_t operations[] = {
+        ATOMIC_ADD, ATOMIC_OR, ATOMIC_AND, ATOMIC_XOR, ATOMIC_ADD | ATOMIC_FETCH, ATOMIC_OR | ATOMIC_FETCH,
+        ATOMIC_AND | ATOMIC_FETCH, ATOMIC_XOR | ATOMIC_FETCH, ATOMIC_EXCHANGE, ATOMIC_COMPARE_EXCHANGE,
+    };
+
+    for (size_t o = 0; o < COUNT(operations); o++)
+        for (unsigned bits = 32; bits <= 64; bits *= 2)
+            for (uint8_t base = 0; base < 10; base++)
+                for (uint8_t from = 0; from < 11; from++)
+                    for (size_t distance = 0; distance < COUNT(offsets); distance++) {
+                        struct instruction i =
+                            INSN(bits == 32 ? 0xc3 : 0xdb, base, from, offsets[distance], operations[o]);
+                        bool compares = operations[o] == ATOMIC_COMPARE_EXCHANGE;
+                        jit_function *function;
+
+                        if (from == 10 && operations[o] & ATOMIC_FETCH && !compares)
+                            continue;
+                        function = install(&i, 1);
+                        for (unsigned round = 0; round < 4; round++)
+                            check_atomic(function, i, bits, round & 1);
+                    }
+}
+
+/* ---- regions ---- */
+
+static void set_region(struct bytecode *bytecode, uint32_t index, enum bytecode_region_kind kind, const char *contents)
+{
+    struct bytecode_region *region = &bytecode->region[index];
+
+    region->kind = kind;
+    region->size = (uint32_t)strlen(contents) + 1;
+    region->contents = malloc(region->size);
+    assert_non_null(region->contents);
+    memcpy(region->contents, contents, region->size);
+}
+
+/* Constants lie behind the code, data where the relocations say; each address is exact. */
+static void test_regions(void **state)
+{
+    const struct instruction code[] = {
+        INSN(OPCODE_LOAD_64, 1, WIDE_MAP_VALUE, 0, 0), INSN(0, 0, 0, 0, 2), LDX(1, 0, 1, 1),
+        INSN(OPCODE_LOAD_64, 2, WIDE_MAP_VALUE, 0, 1), INSN(0, 0, 0, 0, 1), LDX(1, 1, 2, 1),
+        INSN(0x67, 0, 0, 0, 8), ADD64_REG(0, 1), ST(1, 2, 0, 'x'),
+        INSN(OPCODE_LOAD_64, 3, WIDE_MAP_VALUE, 0, 2), INSN(0, 0, 0, 0, 3), LDX(1, 1, 3, -1),
+        INSN(0x67, 0, 0, 0, 8), ADD64_REG(0, 1), EXIT(),
+    };
+    struct bytecode sizes = { .instructions = COUNT(code), .functions = 1, .regions = 3 };
+    struct bytecode *bytecode = bytecode_new(&sizes);
+    struct verified verified;
+    struct machine machine;
+    struct code result;
+
+    memcpy(bytecode->instruction, code, sizeof(code));
+    bytecode->function[0] = (struct bytecode_function){ "f", 0, COUNT(code) };
+    set_region(bytecode, 0, REGION_CONSTANT, "abcdefg");
+    set_region(bytecode, 1, REGION_DATA, "hijklmn");
+    set_region(bytecode, 2, REGION_CONSTANT, "opq");
+    assert_int_equal(verified_assume(bytecode, &verified), 0);
+    assert_int_equal(compile_verified(&verified, architecture_native(), &result, NULL), 0);
+    assert_int_equal(result.relocations, 1);
+    assert_int_equal(result.relocation[0].region, 1);
+    assert_int_equal(machine_load(bytecode, &result, &machine), 0);
+    assert_int_equal(jit_call(machine.run, NULL, 0), 'd' << 16 | 'j' << 8 | 'q');
+    assert_string_equal((char *)machine.memory[1], "hxjklmn");
+    machine_clear(&machine);
+    code_clear(&result);
+    verified_clear(&verified);
+    bytecode_free(bytecode);
 }
 
 /* The key is 32 bits wide: what the caller left above is not seen. */
 static void test_key(void **state)
 {
     const struct instruction code[] = { MOV64_REG(0, 2), EXIT() };
-    struct object *object = jit_object(code, COUNT(code), NULL);
-    jit_function *function = jit_install_unchecked(object);
+    struct bytecode *bytecode = jit_bytecode(code, COUNT(code), NULL);
+    jit_function *function = jit_install_unverified(bytecode);
 
     assert_int_equal(jit_call(function, NULL, 0xdeadbeef80000001), 0x80000001);
-    object_free(object);
+    bytecode_free(bytecode);
 }
 
 /* ---- branch forms ---- */
@@ -516,7 +589,7 @@ static uint64_t run_loop(uint32_t padding)
 {
     struct instruction *code = calloc(padding + 8, sizeof(*code));
     uint32_t n = 0;
-    struct object *object;
+    struct bytecode *bytecode;
     jit_function *function;
     uint64_t result;
 
@@ -528,10 +601,10 @@ static uint64_t run_loop(uint32_t padding)
     code[n++] = ADD64_IMM(1, -1);
     code[n++] = INSN(OPCODE_JUMP_32, 0, 0, 0, -(int32_t)(padding + 3));
     code[n++] = EXIT();
-    object = jit_object(code, n, NULL);
-    function = jit_install_unchecked(object);
+    bytecode = jit_bytecode(code, n, NULL);
+    function = jit_install_unverified(bytecode);
     result = jit_call(function, NULL, 0);
-    object_free(object);
+    bytecode_free(bytecode);
     free(code);
     return result;
 }
@@ -549,7 +622,7 @@ static void test_branch_maze(void **state)
     enum { STEPS = 2000 };
     static struct instruction code[2 * STEPS + 2];
     static uint32_t walk[STEPS];
-    struct object *object;
+    struct bytecode *bytecode;
     uint32_t sum = 0;
 
     for (uint32_t i = 0; i < STEPS; i++)       /* a walk from step 0 that visits each step once */
@@ -570,9 +643,9 @@ static void test_branch_maze(void **state)
         sum += (uint32_t)number;
     }
     code[1 + 2 * STEPS] = EXIT();
-    object = jit_object(code, COUNT(code), NULL);
-    assert_int_equal(jit_call(jit_install_unchecked(object), NULL, 0), sum);
-    object_free(object);
+    bytecode = jit_bytecode(code, COUNT(code), NULL);
+    assert_int_equal(jit_call(jit_install_unverified(bytecode), NULL, 0), sum);
+    bytecode_free(bytecode);
 }
 
 /*
@@ -583,7 +656,7 @@ static void test_branch_chain(void **state)
 {
     enum { JUMPS = 40, PADDING = 31 };          /* 31 * 4 bytes, and 5 or 2 for the next jump */
     static struct instruction code[JUMPS * (PADDING + 1) + 2];
-    struct object *object;
+    struct bytecode *bytecode;
     uint32_t n = 0;
 
     code[n++] = MOV64_IMM(0, 0);
@@ -594,9 +667,9 @@ static void test_branch_chain(void **state)
     }
     code[n++] = EXIT();
     assert_int_equal(n, COUNT(code));
-    object = jit_object(code, n, NULL);
-    assert_int_equal(jit_call(jit_install_unchecked(object), NULL, 0), JUMPS / 2 * PADDING);
-    object_free(object);
+    bytecode = jit_bytecode(code, n, NULL);
+    assert_int_equal(jit_call(jit_install_unverified(bytecode), NULL, 0), JUMPS / 2 * PADDING);
+    bytecode_free(bytecode);
 }
 
 int main(void)
@@ -610,7 +683,8 @@ int main(void)
         cmocka_unit_test(test_jump_immediates),
         cmocka_unit_test(test_loads),
         cmocka_unit_test(test_stores),
-        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_atomics),
+        cmocka_unit_test(test_regions),
         cmocka_unit_test(test_key),
         cmocka_unit_test(test_branch_distances),
         cmocka_unit_test(test_branch_maze),

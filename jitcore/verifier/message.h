@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Refusals and the log.
+ */
+#ifndef JITCORE_VERIFIER_MESSAGE_H
+#define JITCORE_VERIFIER_MESSAGE_H
+
+struct analysis;
+
+/*
+ * Refuse the program at the instruction at hand: fill analysis->error with the sentence, the registers on this path and
+ * what would make it pass (`hint`, NULL if that is not known).  Returns -EINVAL.
+ */
+__attribute__((format(printf, 4, 5)))
+int message_refuse(struct analysis *analysis, const char *rule, const char *hint, const char *format, ...);
+
+/* The same for what is too much: -E2BIG, rule "limit". */
+__attribute__((format(printf, 3, 4)))
+int message_limit(struct analysis *analysis, const char *hint, const char *format, ...);
+
+/* The log: the instruction at hand and the state before it; a line of its own. */
+void message_log_state(struct analysis *analysis);
+__attribute__((format(printf, 2, 3)))
+void message_log(struct analysis *analysis, const char *format, ...);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is the verifier right?  Random programs that it accepts (candidate.h) are run and watched (trial.h).
+ *
+ *      soundness [COUNT [SEED [JOBS [states|guards]]]]
+ *
+ * COUNT programs that are accepted, from SEED on, in JOBS processes; by one method or by both.  Speaks TAP.  A program
+ * that does what the verifier has excluded is an escape: it is printed with its seed, made small.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "candidate.h"
+#include "enclosure.h"
+#include "generate/minimise.h"
+#include "trial.h"
+
+#define ESCAPES_MAX 1           /* of one process; then it stops */
+#define JOBS_MAX 256
+
+/* ---- what is counted ---- */
+
+enum feature { VARIABLE_OFFSET, LOOP, SPILL, CALL, CALLBACK, ATOMIC, LOOKUP, PACKET, BRANCH, FEATURES };
+
+/* `minimum`: percent of the accepted programs. */
+static const struct {
+    const char *name;
+    unsigned minimum;
+} features[FEATURES] = {
+    [VARIABLE_OFFSET] = { "variable-offset pointers", 30 },
+    [LOOP] = { "loops", 10 },
+    [SPILL] = { "spills", 10 },
+    [CALL] = { "calls", 10 },
+    [CALLBACK] = { "callbacks", 0 },
+    [ATOMIC] = { "atomics", 0 },
+    [LOOKUP] = { "map lookups", 0 },
+    [PACKET] = { "packet accesses", 0 },
+    [BRANCH] = { "branches", 0 },
+};
+
+struct totals {
+    uint64_t seed;              /* of the program at hand */
+    uint64_t accepted, refused, compiled, compared, runs, unfinished, steps, states, escapes;
+    uint64_t feature[FEATURES];
+};
+
+static void add_features(struct totals *totals, const struct candidate_features *has)
+{
+    totals->feature[VARIABLE_OFFSET] += has->variable_offset;
+    totals->feature[LOOP] += has->loop;
+    totals->feature[SPILL] += has->spill;
+    totals->feature[CALL] += has->call;
+    totals->feature[CALLBACK] += has->callback;
+    totals->feature[ATOMIC] += has->atomic;
+    totals->feature[LOOKUP] += has->lookup;
+    totals->feature[PACKET] += has->packet;
+    totals->feature[BRANCH] += has->branch;
+}
+
+static void add_outcome(struct totals *totals, const struct trial_outcome *outcome)
+{
+    totals->compiled += outcome->compiled;
+    totals->compared += outcome->compared;
+    totals->runs += outcome->runs;
+    totals->unfinished += outcome->unfinished;
+    totals->steps += outcome->steps;
+    totals->states += outcome->states;
+}
+
+static void add(struct totals *sum, const struct totals *totals)
+{
+    sum->accepted += totals->accepted;
+    sum->refused += totals->refused;
+    sum->compiled += totals->compiled;
+    sum->compared += totals->compared;
+    sum->runs += totals->runs;
+    sum->unfinished += totals->unfinished;
+    sum->steps += totals->steps;
+    sum->states += totals->states;
+    sum->escapes += totals->escapes;
+    for (unsigned i = 0; i < FEATURES; i++)
+        sum->feature[i] += totals->feature[i];
+}
+
+/* ---- escapes ---- */
+
+static bool escapes(void *userdata, const struct bytecode *bytecode)
+{
+    struct trial_outcome outcome;
+
+    return trial_run(userdata, bytecode, &outcome) == TRIAL_ESCAPED;
+}
+
+static void report(struct trial *trial, struct bytecode *bytecode, const struct trial_outcome *outcome)
+{
+    struct trial_outcome small;
+
+    printf("# escape, seed %" PRIu64 ", input %u: %s\n", trial->seed, outcome->input, outcome->text);
+    minimise(bytecode, escapes, trial);
+    trial_run(trial, bytecode, &small);
+    printf("# made small, context %s, input %u: %s\n", trial->context->name, small.input, small.text);
+    minimise_print(bytecode);
+    for (uint32_t i = 0; i < bytecode->functions; i++)
+        printf("# function %u: instructions %u to %u\n", i, bytecode->function[i].first,
+               bytecode->function[i].first + bytecode->function[i].count - 1);
+    printf("# ");
+    for (size_t i = 0; i < bytecode->instructions * sizeof(bytecode->instruction[0]); i++)
+        printf("%02x", ((const uint8_t *)bytecode->instruction)[i]);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* ---- one process ---- */
+
+static void try_seed(uint64_t seed, unsigned methods, struct enclosure *enclosure, struct totals *totals)
+{
+    struct candidate candidate;
+    struct trial_outcome outcome;
+
+    totals->seed = seed;
+    if (candidate_new(seed, &candidate) == CANDIDATE_REFUSED) {
+        totals->refused++;
+        return;
+    }
+    struct trial trial = { candidate.context, seed, methods, enclosure };
+
+    totals->accepted++;
+    add_features(totals, &candidate.features);
+    if (trial_run(&trial, candidate.bytecode, &outcome) == TRIAL_ESCAPED) {
+        totals->escapes++;
+        report(&trial, candidate.bytecode, &outcome);
+    }
+    add_outcome(totals, &outcome);
+    candidate_clear(&candidate);
+}
+
+/* Every `jobs`th seed from `seed` on. */
+static void work(uint64_t count, uint64_t seed, uint32_t jobs, unsigned methods, struct totals *totals)
+{
+    struct enclosure enclosure;
+
+    if (enclosure_init(&enclosure) < 0)
+        abort();
+    for (; totals->accepted < count && totals->escapes < ESCAPES_MAX; seed += jobs)
+        try_seed(seed, methods, &enclosure, totals);
+    enclosure_clear(&enclosure);
+}
+
+/* ---- all of them ---- */
+
+/* A process that crashes has met an escape, too. */
+static void wait_for(pid_t child, struct totals *totals)
+{
+    int status = 0;
+
+    if (waitpid(child, &status, 0) < 0)
+        abort();
+    if (status == 0)
+        return;
+    totals->escapes++;
+    printf("# seed %" PRIu64 ": the process ended with signal %d, exit status %d\n", totals->seed,
+           WIFSIGNALED(status) ? WTERMSIG(status) : 0, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+}
+
+static struct totals work_in_processes(uint64_t count, uint64_t seed, uint32_t jobs, unsigned methods)
+{
+    struct totals *totals = mmap(NULL, jobs * sizeof(*totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                                 -1, 0);
+    struct totals sum = { .seed = seed };
+    pid_t child[JOBS_MAX];
+
+    if (totals == MAP_FAILED)
+        abort();
+    fflush(stdout);
+    for (uint32_t i = 0; i < jobs; i++) {
+        child[i] = fork();
+        if (child[i] < 0)
+            abort();
+        if (child[i] == 0) {
+            work(count / jobs + (i < count % jobs), seed + i, jobs, methods, &totals[i]);
+            exit(0);
+        }
+    }
+    for (uint32_t i = 0; i < jobs; i++) {
+        wait_for(child[i], &totals[i]);
+        add(&sum, &totals[i]);
+    }
+    munmap(totals, jobs * sizeof(*totals));
+    return sum;
+}
+
+static double share(uint64_t part, uint64_t whole)
+{
+    return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static void print_totals(const struct totals *totals, double seconds)
+{
+    printf("# from seed %" PRIu64 ": %" PRIu64 " programs accepted, %" PRIu64 " refused, in %.1f s: %.0f accepted a "
+           "second\n", totals->seed, totals->accepted, totals->refused, seconds, (double)totals->accepted / seconds);
+    printf("# %" PRIu64 " runs of %" PRIu64 " instructions in all, %" PRIu64 " too long to be told from endless ones\n",
+           totals->runs, totals->steps, totals->unfinished);
+    printf("# %.2f %% compared with all their states (%" PRIu64 "), %.2f %% run as machine code\n",
+           share(totals->compared, totals->accepted), totals->states, share(totals->compiled, totals->accepted));
+    for (unsigned i = 0; i < FEATURES; i++)
+        printf("# %5.1f %% have %s\n", share(totals->feature[i], totals->accepted), features[i].name);
+}
+
+/* Returns whether all is well. */
+static bool print_verdict(const struct totals *totals)
+{
+    bool sound = totals->escapes == 0, telling = true;
+
+    for (unsigned i = 0; i < FEATURES; i++)
+        telling &= share(totals->feature[i], totals->accepted) >= features[i].minimum;
+    printf("%sok 1 - no accepted program escapes\n", sound ? "" : "not ");
+    printf("%sok 2 - the programs have what is hard to verify\n", telling ? "" : "not ");
+    return sound && telling;
+}
+
+static unsigned methods_of(const char *name)
+{
+    return strcmp(name, "states") == 0 ? TRIAL_STATES : strcmp(name, "guards") == 0 ? TRIAL_GUARDS : 0;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 0) : 2000, seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+    long jobs = argc > 3 ? strtol(argv[3], NULL, 0) : sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned methods = argc > 4 ? methods_of(argv[4]) : TRIAL_STATES | TRIAL_GUARDS;
+    struct timespec start, end;
+    struct totals totals;
+
+    if (argc > 5 || count == 0 || jobs < 1 || jobs > JOBS_MAX || methods == 0) {
+        fprintf(stderr, "usage: soundness [COUNT [SEED [JOBS [states|guards]]]]\n");
+        return 2;
+    }
+    printf("1..2\n");
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    totals = work_in_processes(count, seed, (uint32_t)jobs, methods);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    print_totals(&totals, (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec));
+    return !print_verdict(&totals);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* The verifier: calls of functions and helpers, callbacks. */
+#include "verifier.h"
+
+#include <string.h>
+
+/* map_lookup_elem(hash, &key) */
+#define LOOKUP() ST(4, 10, -4, 1), MAP(1, HASH), MOV64_REG(2, 10), ADD64_IMM(2, -4), \
+    CALL_HELPER(BPF_FUNC_map_lookup_elem)
+/* loop(4, function, R10 + context, 0) */
+#define LOOP(function, context) MOV64_IMM(1, 4), FUNCTION(2, function), MOV64_REG(3, 10), ADD64_IMM(3, context), \
+    MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_loop)
+#define RESERVE(size) MAP(1, RING), MOV64_IMM(2, size), MOV64_IMM(3, 0), CALL_HELPER(BPF_FUNC_ringbuf_reserve)
+
+static void test_functions(void **state)
+{
+    static const struct program programs[] = {
+        { "a number goes in and out", { MOV64_IMM(1, 5), CALL(1), REGION(3, DATA, 0), ADD64_REG(3, 0), LDX(1, 0, 3, 0),
+          EXIT(), MOV64_REG(0, 1), ADD64_IMM(0, 58), EXIT() }, { 7, 3 }, NULL, NULL },
+        { "and is bounded", { MOV64_IMM(1, 5), CALL(1), REGION(3, DATA, 0), ADD64_REG(3, 0), LDX(1, 0, 3, 0),
+          EXIT(), MOV64_REG(0, 1), ADD64_IMM(0, 59), EXIT() }, { 7, 3 }, "bounds", NULL },
+        { "R1 to R5 are gone", { MOV64_IMM(1, 5), CALL(1), MOV64_REG(0, 1), EXIT(), RETURN() }, { 4, 2 },
+          "register-read", "leaves nothing" },
+        { "R6 stays", { MOV64_IMM(6, 5), CALL(1), MOV64_REG(0, 6), EXIT(), RETURN() }, { 4, 2 }, NULL, NULL },
+        { "R6 is not given", { MOV64_IMM(6, 5), CALL(1), EXIT(), MOV64_REG(0, 6), EXIT() }, { 3, 2 },
+          "register-read", "R6" },
+        { "a result that is not there", { CALL(1), EXIT(), EXIT() }, { 2, 1 }, "register-read", "R0" },
+        { "a result that nobody reads", { CALL(1), RETURN(), EXIT() }, { 3, 1 }, NULL, NULL },
+        { "the caller's stack is filled", { MOV64_REG(1, 10), ADD64_IMM(1, -8), CALL(1), LDX(8, 0, 10, -8), EXIT(),
+          ST(8, 1, 0, 1), RETURN() }, { 5, 3 }, NULL, NULL },
+        { "not where it is read", { MOV64_REG(1, 10), ADD64_IMM(1, -16), CALL(1), LDX(8, 0, 10, -8), EXIT(),
+          ST(8, 1, 0, 1), RETURN() }, { 5, 3 }, "stack-read", NULL },
+        { "beyond the caller's stack", { MOV64_REG(1, 10), CALL(1), EXIT(), ST(8, 1, 0, 1), RETURN() }, { 3, 3 },
+          "stack-bounds", NULL },
+        { "a pointer to its stack is returned", { CALL(1), RETURN(), MOV64_REG(0, 10), EXIT() }, { 3, 2 },
+          "stack-caller", NULL },
+        { "or kept in the caller's", { MOV64_REG(1, 10), CALL(1), RETURN(), STX(8, 1, 10, -8), RETURN() }, { 4, 3 },
+          "stack-caller", NULL },
+        { "the caller's own pointer may be", { MOV64_REG(1, 10), CALL(1), RETURN(), STX(8, 1, 1, -8), RETURN() },
+          { 4, 3 }, NULL, NULL },
+        { "itself", { CALL(0), EXIT() }, { 2 }, "recursion", "f0" },
+        { "each other", { CALL(1), EXIT(), CALL(2), EXIT(), CALL(1), EXIT() }, { 2, 2, 2 }, "recursion", NULL },
+        { "by a callback", { LOOP(1, 0), RETURN(), LOOP(1, 0), RETURN() }, { 9, 9 }, "recursion", NULL },
+        { "two stacks that fit", { ST(8, 10, -256, 0), CALL(1), RETURN(), ST(8, 10, -256, 0), RETURN() }, { 4, 3 },
+          NULL, NULL },
+        { "two that do not", { ST(8, 10, -256, 0), CALL(1), RETURN(), ST(8, 10, -264, 0), RETURN() }, { 4, 3 },
+          "stack-size", "520" },
+        { "an endless loop beside a call", { CALL(1), JA(-2), RETURN() }, { 2, 2 }, "infinite-loop", NULL },
+    };
+
+    verifier_check(programs, COUNT(programs));
+}
+
+static void test_null(void **state)
+{
+    static const struct program programs[] = {
+        { "not checked", { LOOKUP(), LDX(8, 0, 0, 0), EXIT() }, { 0 }, "null", "check the pointer for NULL first" },
+        { "checked", { LOOKUP(), JUMP_IMM(JUMP_EQ, 0, 0, 1), LDX(8, 0, 0, 8), EXIT() }, { 0 }, NULL, NULL },
+        { "beyond the value", { LOOKUP(), JUMP_IMM(JUMP_EQ, 0, 0, 1), LDX(8, 0, 0, 9), EXIT() }, { 0 }, "bounds",
+          NULL },
+        { "on the wrong path", { LOOKUP(), JUMP_IMM(JUMP_NE, 0, 0, 1), LDX(8, 0, 0, 8), MOV64_IMM(0, 0), EXIT() },
+          { 0 }, "pointer", "a number" },
+        { "a copy", { LOOKUP(), MOV64_REG(6, 0), JUMP_IMM(JUMP_EQ, 0, 0, 1), LDX(8, 0, 6, 8), MOV64_IMM(0, 0), EXIT() },
+          { 0 }, NULL, NULL },
+        { "a copy on the stack", { LOOKUP(), STX(8, 10, 0, -16), JUMP_IMM(JUMP_EQ, 0, 0, 2), LDX(8, 6, 10, -16),
+          LDX(8, 0, 6, 8), MOV64_IMM(0, 0), EXIT() }, { 0 }, NULL, NULL },
+        { "another lookup", { LOOKUP(), MOV64_REG(6, 0), LOOKUP(), JUMP_IMM(JUMP_EQ, 0, 0, 1), LDX(8, 0, 6, 8),
+          MOV64_IMM(0, 0), EXIT() }, { 0 }, "null", NULL },
+        { "checked by a register", { LOOKUP(), MOV64_IMM(1, 0), JUMP_REG(JUMP_EQ, 0, 1, 1), LDX(8, 0, 0, 8), EXIT() },
+          { 0 }, NULL, NULL },
+        { "its low half", { LOOKUP(), JUMP32_IMM(JUMP_EQ, 0, 0, 1), LDX(8, 0, 0, 8), MOV64_IMM(0, 0), EXIT() }, { 0 },
+          "pointer-comparison", NULL },
+        { "an offset first", { LOOKUP(), ADD64_IMM(0, 8), JUMP_IMM(JUMP_EQ, 0, 0, 1), LDX(8, 0, 0, 0), EXIT() }, { 0 },
+          "pointer-arithmetic", "check the pointer for NULL first" },
+        { "a pointer is stored", { LOOKUP(), JUMP_IMM(JUMP_EQ, 0, 0, 1), STX(8, 0, 0, 0), RETURN() }, { 0 },
+          "pointer-leak", NULL },
+        { "it is returned", { LOOKUP(), EXIT() }, { 0 }, "pointer-leak", NULL },
+    };
+
+    verifier_check(programs, COUNT(programs));
+}
+
+static void test_helpers(void **state)
+{
+    static const struct program programs[] = {
+        { "unknown", { CALL_HELPER(9999), EXIT() }, { 0 }, "helper", "9999" },
+        { "not here", { CALL_HELPER(BPF_FUNC_redirect), EXIT() }, { 0 }, "helper", "redirect" },
+        { "without arguments", { CALL_HELPER(BPF_FUNC_ktime_get_ns), EXIT() }, { 0 }, NULL, NULL },
+        { "R1 to R5 are gone", { MOV64_IMM(1, 5), CALL_HELPER(BPF_FUNC_ktime_get_ns), MOV64_REG(0, 1), EXIT() }, { 0 },
+          "register-read", "leaves nothing" },
+        { "no map", { MOV64_REG(2, 10), CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() }, { 0 }, "argument", "a map" },
+        { "a key that is not written", { MAP(1, HASH), MOV64_REG(2, 10), ADD64_IMM(2, -4),
+          CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() }, { 0 }, "stack-read", NULL },
+        { "a key that is a pointer", { STX(8, 10, 1, -8), MAP(1, HASH), MOV64_REG(2, 10), ADD64_IMM(2, -8),
+          CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() }, { 0 }, "pointer-leak", NULL },
+        { "a key above R10", { MAP(1, HASH), MOV64_REG(2, 10), CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() }, { 0 },
+          "stack-bounds", NULL },
+        { "a key in .data", { MAP(1, HASH), REGION(2, DATA, 60), CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() },
+          { 0 }, NULL, NULL },
+        { "a key over its end", { MAP(1, HASH), REGION(2, DATA, 61), CALL_HELPER(BPF_FUNC_map_lookup_elem),
+          RETURN() }, { 0 }, "bounds", NULL },
+        { "the context for a key", { MOV64_REG(2, 1), MAP(1, HASH), CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() },
+          { 0 }, "pointer", NULL },
+        { "a size 0 to 64", { UNKNOWN(3), JUMP_IMM(JUMP_GT, 3, 64, 6), MAP(1, RING), REGION(2, DATA, 0),
+          MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_ringbuf_output), RETURN() }, { 0 }, NULL, NULL },
+        { "a size 0 to 65", { UNKNOWN(3), JUMP_IMM(JUMP_GT, 3, 65, 6), MAP(1, RING), REGION(2, DATA, 0),
+          MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_ringbuf_output), RETURN() }, { 0 }, "bounds", NULL },
+        { "any size", { UNKNOWN(3), MAP(1, RING), REGION(2, DATA, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_ringbuf_output), RETURN() }, { 0 }, "argument", "compare it" },
+        { "memory is given back", { RESERVE(16), JUMP_IMM(JUMP_EQ, 0, 0, 4), ST(8, 0, 8, 1), MOV64_REG(1, 0),
+          MOV64_IMM(2, 0), CALL_HELPER(BPF_FUNC_ringbuf_submit), RETURN() }, { 0 }, NULL, NULL },
+        { "beyond its size", { RESERVE(16), JUMP_IMM(JUMP_EQ, 0, 0, 4), ST(8, 0, 9, 1), MOV64_REG(1, 0),
+          MOV64_IMM(2, 0), CALL_HELPER(BPF_FUNC_ringbuf_submit), RETURN() }, { 0 }, "bounds", NULL },
+        { "it is not", { RESERVE(16), JUMP_IMM(JUMP_EQ, 0, 0, 0), RETURN() }, { 0 }, "reference", "not given back" },
+        { "used behind that", { RESERVE(16), JUMP_IMM(JUMP_EQ, 0, 0, 5), MOV64_REG(6, 0), MOV64_REG(1, 0),
+          MOV64_IMM(2, 0), CALL_HELPER(BPF_FUNC_ringbuf_submit), ST(8, 6, 0, 0), RETURN() }, { 0 }, "register-read",
+          "R6" },
+        { "a part of it", { RESERVE(16), JUMP_IMM(JUMP_EQ, 0, 0, 4), ADD64_IMM(0, 8), MOV64_REG(1, 0),
+          MOV64_IMM(2, 0), CALL_HELPER(BPF_FUNC_ringbuf_submit), RETURN() }, { 0 }, "argument", NULL },
+        { "memory of another kind", { REGION(1, DATA, 0), MOV64_IMM(2, 0), CALL_HELPER(BPF_FUNC_ringbuf_submit),
+          RETURN() }, { 0 }, "argument", NULL },
+    };
+
+    verifier_check(programs, COUNT(programs));
+}
+
+static void test_callbacks(void **state)
+{
+    static const struct program programs[] = {
+        { "a sum on the caller's stack", { ST(8, 10, -8, 0), LOOP(1, -8), LDX(8, 0, 10, -8), EXIT(),
+          LDX(8, 3, 2, 0), ADD64_REG(3, 1), STX(8, 2, 3, 0), RETURN() }, { 10, 5 }, NULL, NULL },
+        { "the callback may not run at all", { LOOP(1, -8), LDX(8, 0, 10, -8), EXIT(), ST(8, 2, 0, 0), RETURN() },
+          { 9, 3 }, "stack-read", NULL },
+        { "it may run more than once", { ST(8, 10, -8, 0), LOOP(1, -8), RETURN(), LDX(8, 3, 2, 0), REGION(4, DATA, 0),
+          ADD64_REG(4, 3), ST(8, 2, 0, 64), LDX(1, 0, 4, 0), RETURN() }, { 10, 8 }, "bounds", NULL },
+        { "again and again", { ST(8, 10, -8, 0), LOOP(1, -8), RETURN(), LDX(8, 3, 2, 0), REGION(4, DATA, 0),
+          ADD64_REG(4, 3), ADD64_IMM(3, 1), STX(8, 2, 3, 0), LDX(1, 0, 4, 0), RETURN() }, { 10, 9 }, "pointer-offset",
+          NULL },
+        { "with a bound", { ST(8, 10, -8, 0), LOOP(1, -8), RETURN(), LDX(8, 3, 2, 0), JUMP_IMM(JUMP_GT, 3, 63, 6),
+          REGION(4, DATA, 0), ADD64_REG(4, 3), ADD64_IMM(3, 1), STX(8, 2, 3, 0), LDX(1, 0, 4, 0), RETURN() },
+          { 10, 10 }, NULL, NULL },
+        { "what it leaves counts behind it", { ST(8, 10, -8, 0), LOOP(1, -8), LDX(8, 3, 10, -8), REGION(4, DATA, 0),
+          ADD64_REG(4, 3), LDX(1, 0, 4, 0), EXIT(), ST(8, 2, 0, 64), RETURN() }, { 14, 3 }, "bounds", NULL },
+        { "the index is any", { LOOP(1, -8), RETURN(), REGION(4, DATA, 0), ADD64_REG(4, 1), LDX(1, 0, 4, 0), RETURN() },
+          { 9, 6 }, "pointer-offset", NULL },
+        { "it clobbers a pointer", { STX(8, 10, 1, -8), LOOP(1, -8), LDX(8, 3, 10, -8), LDX(4, 0, 3, AT(size)), EXIT(),
+          ST(8, 2, 0, 0), RETURN() }, { 11, 3 }, "pointer", NULL },
+        { "it returns a pointer", { LOOP(1, -8), RETURN(), MOV64_REG(0, 2), EXIT() }, { 9, 2 }, "pointer-leak", NULL },
+        { "it returns nothing", { LOOP(1, -8), RETURN(), EXIT() }, { 9, 1 }, "register-read", NULL },
+        { "it loops for ever itself", { LOOP(1, -8), RETURN(), JA(-1) , EXIT() }, { 9, 2 }, "infinite-loop", NULL },
+        { "loops for ever around it", { LOOP(1, -8), JA(-8), RETURN() }, { 8, 2 }, "infinite-loop", NULL },
+        { "a number for a callback", { MOV64_IMM(1, 4), MOV64_IMM(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_loop), RETURN() }, { 0 }, "argument", "a function" },
+        { "the hook's context for its context", { MOV64_REG(3, 1), MOV64_IMM(1, 4), FUNCTION(2, 1), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_loop), RETURN(), RETURN() }, { 8, 2 }, "argument", "the stack" },
+        { "0 for it", { MOV64_IMM(3, 0), MOV64_IMM(1, 4), FUNCTION(2, 1), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_loop), RETURN(), RETURN() }, { 8, 2 }, NULL, NULL },
+        { "elements of a map", { MAP(1, HASH), FUNCTION(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), LDX(4, 0, 2, 0), STX(8, 3, 0, 8), RETURN() }, { 8, 4 },
+          NULL, NULL },
+        { "a key is only read", { MAP(1, HASH), FUNCTION(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), ST(4, 2, 0, 0), RETURN() }, { 8, 3 }, "read-only", NULL },
+        { "beyond the value", { MAP(1, HASH), FUNCTION(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), ST(8, 3, 9, 0), RETURN() }, { 8, 3 }, "bounds", NULL },
+    };
+
+    verifier_check(programs, COUNT(programs));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_null),
+        cmocka_unit_test(test_helpers),
+        cmocka_unit_test(test_callbacks),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
