@@ -9,9 +9,13 @@
 #define LAST4(a, b, c, d) ((__u64)(a) << 24 | (b) << 16 | (c) << 8 | (d))
 #define LAST8(a, b, c, d, e, f, g, h) (LAST4(a, b, c, d) << 32 | LAST4(e, f, g, h))
 
+/*
+ * Both differences are negative for capitals alone.  Without a branch, there is one path less for each byte, to run and
+ * to prove.
+ */
 static __u64 lower(__u64 character)
 {
-    return character >= 'A' && character <= 'Z' ? character + ('a' - 'A') : character;
+    return character + ((('A' - 1 - character) & (character - 'Z' - 1)) >> 63) * ('a' - 'A');
 }
 
 SEC("table/request")

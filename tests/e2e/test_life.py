@@ -15,13 +15,12 @@ from tap import case, equal, run
 
 def slow_verdict(value, length):
     """
-    A program that takes its time, so that a change finds threads in it: returns `value`.  Atomic additions, as they take
-    long to run for what they take to verify.
+    A program that takes its time, so that a change finds threads in it: returns `value`.  With bpf_loop, which takes long
+    to run and not to prove.
     """
-    body = f"""__u64 x = t->method;
-        for (__u64 i = 0; i < {length}; i++) {{ {"__sync_fetch_and_add(&x, 1); " * 12} }}
-        return x == 1 ? 99 : {value};"""
-    return compile_program(CONTEXT + f'SEC("table/test") __u32 f(struct test *t) {{ {body} }}', f"slow-{value}")
+    step = "static long step(__u64 i, void *data) { __u64 *x = data; *x = *x * 3 + i; return 0; }"
+    body = f"__u64 x = t->method; bpf_loop({length}, step, &x, 0); return x == 1 ? 99 : {value};"
+    return compile_program(CONTEXT + step + f'SEC("table/test") __u32 f(struct test *t) {{ {body} }}', f"slow-{value}")
 
 
 class Change:
@@ -31,7 +30,7 @@ class Change:
         self.daemon = daemon
         self.changes = 0
         self.error = None
-        self.objects = [open(slow_verdict(7, 20), "rb"), open(slow_verdict(8, 1000), "rb")]
+        self.objects = [open(slow_verdict(7, 20), "rb"), open(slow_verdict(8, 300000), "rb")]
         self.link = None
         self.change(daemon.connect())
         self.stopping = threading.Event()
@@ -69,7 +68,7 @@ class Change:
         except Exception as error:
             self.error = error
 
-    def some(self, number=50):
+    def some(self, number=20):
         """Wait until so many more changes are done."""
         goal = self.changes + number
         wait_until(lambda: self.changes >= goal or self.error, f"{number} changes", 120)
@@ -105,7 +104,7 @@ def under_change(function):
 @under_change
 def many_threads(daemon, worker, change):
     worker.do("loop 7")
-    change.some(100)
+    change.some(40)
     [view] = daemon.list("workers")
     assert view["threads"] >= 8, view
 
@@ -120,13 +119,13 @@ def threads_that_come_and_go(daemon, worker, change):
 @under_change
 def signal_handlers_that_call(daemon, worker, change):
     worker.do("signal-loop")
-    change.some(100)
+    change.some(40)
 
 
 @under_change
 def signal_handlers_on_their_own_stack(daemon, worker, change):
     worker.do("signal-loop alternate")
-    change.some(100)
+    change.some(40)
     equal(daemon.list("workers")[0]["leaked_guards"], 0, "guards taken for leaked")
 
 
@@ -160,7 +159,7 @@ def forked_children(daemon, worker, change):
     worker.do("fork 4")
     wait_until(lambda: len([w for w in daemon.list("workers") if w["pid"]]) == 5, "children are known by their pids")
     equal({w["state"] for w in daemon.list("workers")}, {"current"})
-    change.some(100)
+    change.some(40)
 
 
 @under_change
@@ -168,7 +167,7 @@ def children_of_a_process_with_threads(daemon, worker, change):
     worker.do("loop 3")
     for _ in range(10):
         worker.do("fork 1")
-    change.some(100)
+    change.some(40)
     equal(len(descendants(worker.pid)), 10, "living children")
 
 
@@ -178,7 +177,7 @@ def prefork_trees_three_deep(daemon, worker, change):
         worker.do("fork-tree 3")
     wait_until(lambda: len(descendants(worker.pid)) == 15, "15 processes")
     wait_until(lambda: len(daemon.list("workers")) == 16, "all are workers")
-    change.some(100)
+    change.some(40)
 
 
 @under_change
@@ -220,7 +219,7 @@ def posix_spawn(daemon, worker, change):
 @under_change
 def all_descriptors_closed(daemon, worker, change):
     worker.do("close-all")
-    change.some(100)
+    change.some(40)
     before = stats(worker.do("stats"))["calls"]
     change.some()
     wait_until(lambda: stats(worker.do("stats"))["calls"] > before, "the loop goes on")
@@ -230,7 +229,7 @@ def all_descriptors_closed(daemon, worker, change):
 @under_change
 def descriptors_closed_and_their_numbers_taken(daemon, worker, change):
     worker.do("close-all reuse")
-    change.some(100)
+    change.some(40)
     worker.do("stats")
 
 
