@@ -63,7 +63,9 @@ static void on_answered(struct child *child)
     int status = end_process(child);
     char failure[128];
 
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+        snprintf(failure, sizeof(failure), "took more than %u s of a processor", child->options.seconds);
+    else if (WIFSIGNALED(status))
         snprintf(failure, sizeof(failure), "was ended by signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) != 0)
@@ -80,7 +82,7 @@ static void on_deadline(evutil_socket_t descriptor, short events, void *userdata
 
     (void)descriptor, (void)events;
     end_process(child);
-    snprintf(failure, sizeof(failure), "took more than %u s", child->options.seconds);
+    snprintf(failure, sizeof(failure), "took more than %u s", CHILD_PATIENCE * child->options.seconds);
     finish(child, failure);
 }
 
@@ -143,7 +145,7 @@ static void on_writable(evutil_socket_t descriptor, short events, void *userdata
 
 static int watch(struct child *child)
 {
-    const struct timeval seconds = { .tv_sec = child->options.seconds };
+    const struct timeval seconds = { .tv_sec = CHILD_PATIENCE * child->options.seconds };
     struct event_base *base = child->options.base;
 
     child->readable = event_new(base, child->socket, EV_READ | EV_PERSIST, on_readable, child);

@@ -14,12 +14,13 @@ struct child;
 struct event_base;
 
 #define CHILD_ANSWER_MAX ((size_t)64 << 20)     /* bytes */
+#define CHILD_PATIENCE 5        /* on a busy host a process waits for its turn, and that is not its fault */
 
 struct child_options {
     struct event_base *base;
     int executable;             /* descriptor of the file to execute; borrowed */
     const char *stage;          /* its one argument besides `seconds`: translator.h */
-    unsigned seconds;           /* that it may take, of both kinds: of the clock, and of a processor */
+    unsigned seconds;           /* of a processor, that it may take; and CHILD_PATIENCE times as many of the clock */
     /*
      * It has ended; `failure` NULL: with a whole answer (borrowed).  Else a clause that says how it failed.  Called
      * from the event loop, never from child_start; may free the child.

@@ -25,9 +25,10 @@
 #define ADDRESS_SPACE SANDBOX_MEMORY_MAX
 #endif
 
+/* The hard limit of processor time is one second more: SIGXCPU comes at the soft one, and says what it was. */
 static int limit(int resource, rlim_t maximum)
 {
-    const struct rlimit limits = { maximum, maximum };
+    const struct rlimit limits = { maximum, resource == RLIMIT_CPU ? maximum + 1 : maximum };
 
     return RETURN_ERRNO(setrlimit((__rlimit_resource_t)resource, &limits));
 }

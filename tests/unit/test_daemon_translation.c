@@ -273,7 +273,7 @@ static void test_processes_that_fail(void **state)
     } ways[] = {
         { CRASH, "was ended by signal 11" },
         { STATUS, "ended with status 3" },
-        { HANG, "took more than 1 s" },
+        { HANG, "took more than 5 s" },
         { CLOSE_AND_HANG, "was ended by signal 9" },
         { FLOOD, "answered with too much" },
         { "", "makes no sense" },
