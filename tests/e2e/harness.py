@@ -134,7 +134,7 @@ class Daemon:
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(lambda: self.process.poll() is not None or self.answers(), "the daemon answers", 60)
+        wait_until(lambda: self.process.poll() is not None or self.answers(), "the daemon answers", 180)
         if self.process.poll() is not None:
             raise RuntimeError(f"dispatchd ended with {self.process.returncode}:\n{self.log()}")
         return self
