@@ -33,12 +33,17 @@ def status(pid):
         return dict(line.rstrip("\n").split(":\t", 1) for line in file)
 
 
+def in_sandbox(state):
+    """Has it a filter of system calls of its own?  In a container all have the container's."""
+    return int(state["Seccomp_filters"]) > int(status(os.getpid())["Seccomp_filters"])
+
+
 def stop_in_sandbox(pid):
     """Stop the process; whether it was inside its sandbox then, and had not ended."""
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGSTOP)
         state = wait_until(lambda: status(pid)["State"][0] in "TZX" and status(pid), "it stops", 10)
-        if state["State"][0] == "T" and state["Seccomp"] == "2":
+        if state["State"][0] == "T" and in_sandbox(state):
             return True
         os.kill(pid, signal.SIGCONT)
     return False
@@ -123,7 +128,7 @@ def the_sandbox_is_real():
         for stage in ("read", "compile"):
             load, pid = load_and_stop(daemon, stage, stage)
             state = status(pid)
-            equal((state["Seccomp"], state["NoNewPrivs"]), ("2", "1"), "seccomp, no new privileges")
+            equal((in_sandbox(state), state["NoNewPrivs"]), (True, "1"), "seccomp, no new privileges")
             with open(f"/proc/{pid}/limits") as file:
                 limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
             for name in ("Max open files", "Max file size", "Max processes", "Max core file size"):
