@@ -13,6 +13,7 @@
 #define NONE_YET (UINT32_MAX - 1)       /* no region: none was seen yet */
 #define BIT(n) ((uint16_t)(1u << (n)))
 #define ARGUMENTS 0x3e          /* R1 to R5 */
+#define PRESERVED 0x3c0         /* R6 to R9 */
 
 /* Of the marks, those that hold until a state is seen in which they do not. */
 #define HELD (VERIFIED_SOURCE_32 | VERIFIED_DESTINATION_32 | VERIFIED_NO_WRAP | VERIFIED_ALWAYS | VERIFIED_NEVER)
@@ -258,6 +259,9 @@ static void spread_instruction(struct spread *spread, uint32_t at)
 
     if (i.opcode == OPCODE_EXIT)
         return;
+    /* A jump in what is called may have narrowed, by their id, the caller's numbers: no less than those of the slots. */
+    if (i.opcode == OPCODE_CALL && spread->facts->loose_slots)
+        after |= PRESERVED;
     if (i.opcode == OPCODE_CALL && instruction_source(i) == CALL_LOCAL)
         spread_call(spread, at, loose);
     if (instruction_is_jump(i))
