@@ -15,7 +15,8 @@ SECONDS = 900           # for one test
 
 MUTATIONS = [
     # Grace periods.
-    ("daemon/grace.c", "        if (oldest < needed)\n            return 0;\n", "", "tests/e2e/test_life.py",
+    ("daemon/grace.c", "        if (oldest < needed)\n            return 0;\n", "        oldest = published;\n",
+     "tests/e2e/test_life.py",
      "code is reused without waiting for its readers"),
     ("daemon/grace.c", "        grace->drain(grace->userdata);                  /* 4 */\n", "", "tests/unit/test_grace",
      "forked children are not looked for before a wait ends"),
