@@ -66,8 +66,8 @@ static const char *const statement_text[STATEMENTS] = {
     [ADD_CONTEXT] = "INSERT INTO contexts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET size = excluded.size",
     [REMOVE_FIELDS] = "DELETE FROM fields WHERE context = ?",
     [ADD_FIELD] = "INSERT INTO fields VALUES (?, ?, ?, ?, ?)",
-    [ADD_PROGRAM] = "INSERT INTO programs (name, context, digest, object, function, settings)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+    [ADD_PROGRAM] = ("INSERT INTO programs (name, context, digest, object, function, settings)"
+                     " VALUES (?, ?, ?, ?, ?, ?)"),
     [REMOVE_PROGRAM] = "DELETE FROM programs WHERE name = ?",
     [ADD_TABLE] = "INSERT INTO tables VALUES (?, ?, ?)",
     [CHANGE_TABLE] = "UPDATE tables SET context = ?2, default_verdict = ?3 WHERE name = ?1",

@@ -29,7 +29,7 @@ describe_process()
 }
 
 (
-    sleep "$limit"
+    sleep "$limit" || exit        # killed: the test has ended
     echo "Bail out! no end after $limit seconds"
     mapfile -t processes < <(test_processes)
     for process in "${processes[@]}"; do
@@ -40,7 +40,7 @@ describe_process()
 watch=$!
 "$@"
 status=$?
+echo "# took $SECONDS s"
 pkill -KILL -P "$watch"
-kill -KILL "$watch"
 wait "$watch" 2>/dev/null
 exit "$status"

@@ -36,7 +36,8 @@ tree_build()
 
 # tree_test DIRECTORY TARGET: run one of make's test targets and add what it says to $passed, $failed and $skipped.
 # Counted is each single result that a test reported; a target that fails without one, or hangs, counts as a failure.
-passed=0 failed=0 skipped=0
+# What failed is also kept for tree_summary.
+passed=0 failed=0 skipped=0 failures=()
 tree_test()
 {
     local directory=$1 target=$2 status=0 started=$SECONDS p f s
@@ -47,9 +48,12 @@ tree_test()
         END { print count["PASS"] + 0, count["FAIL"] + count["XPASS"] + count["ERROR"], count["SKIP"] + count["XFAIL"] }')
     if ((p + f + s == 0 || (status && f == 0))); then
         f=$((f + 1))
+        failures+=("$directory $target: $(tail -n 1 "$directory/$target.log")")
         tail -n 40 "$directory/$target.log"
     fi
     if ((f)); then
+        mapfile -t -O ${#failures[@]} failures < <(grep -hE '^(FAIL|XPASS|ERROR): .*/' "$directory/$target.log" | sort -u |
+            sed "s|^|$directory $target: |")
         find "$directory" -name '*.trs' -exec grep -l -E ':test-result: (FAIL|XPASS|ERROR)' {} + | sed 's/\.trs$/.log/' |
             xargs -r grep -H -E -A 12 '^(not ok|Bail out!|ERROR)' | head -n 100
     fi
@@ -57,9 +61,11 @@ tree_test()
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
-# The sum of all tree_test calls, as the last line that scripts and people look for. Status 1 if something failed.
+# What failed, and the sum of all tree_test calls, as the last line that scripts and people look for. Status 1 if
+# something failed.
 tree_summary()
 {
+    ((failed == 0)) || printf '%s\n' "${failures[@]:0:50}"
     if ((skipped)); then
         echo "$passed passed, $failed failed, $skipped skipped"
     else
