@@ -11,6 +11,7 @@
 
 #include "placement.h"
 #include "store.h"
+#include "supervisor.h"
 #include "translation.h"
 #include "util.h"
 #include "workers.h"
@@ -123,6 +124,7 @@ static void on_translated(struct translation *translation, void *userdata)
     struct restored *restored = userdata;
     int r = translation->result;
 
+    supervisor_starting(translations_patience(restored->restore->daemon->translations), "restoring programs");
     if (r >= 0)
         r = enter_program(restored, translation);
     if (r < 0)

@@ -12,6 +12,11 @@ static void on_watchdog(evutil_socket_t descriptor, short events, void *userdata
     sd_notify(0, "WATCHDOG=1");
 }
 
+void supervisor_starting(unsigned seconds, const char *status)
+{
+    sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%u000000\nSTATUS=%s", seconds, status);
+}
+
 int supervisor_ready(struct event_base *base, const char *status, struct event **ret_timer)
 {
     struct timeval period;

@@ -457,6 +457,11 @@ size_t translations_pending(const struct translations *all)
     return all->pending;
 }
 
+unsigned translations_patience(const struct translations *all)
+{
+    return 2 * CHILD_PATIENCE * all->seconds;       /* two processes, one after the other */
+}
+
 int translations_new(struct daemon *daemon, unsigned seconds, struct translations **ret)
 {
     struct translations *all = calloc(1, sizeof(*all));

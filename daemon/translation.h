@@ -82,6 +82,9 @@ struct translation {
 /* `seconds`: that one process may take.  -ENOMEM; others of open(2). */
 int translations_new(struct daemon *daemon, unsigned seconds, struct translations **ret);
 
+/* Seconds of the clock after which a translation that runs has ended. */
+unsigned translations_patience(const struct translations *translations);
+
 /* Ends those that are under way: `done` is called, with -ECANCELED.  NULL is fine; returns NULL. */
 struct translations *translations_free(struct translations *translations);
 

@@ -226,4 +226,25 @@ def sockets_from_systemd():
         equal(process.wait(60), 0, "exit code")
 
 
+@case
+def a_long_start_is_told():
+    """systemd gives up a start after a while, unless it is told that it goes on."""
+    with Daemon() as daemon, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        daemon.worker()
+        daemon.load("seven", verdict(7))
+        daemon.load("eight", verdict(8))
+        daemon.kill()
+        supervisor.bind(f"{daemon.directory}/notify")
+        os.environ["NOTIFY_SOCKET"] = f"{daemon.directory}/notify"
+        try:
+            daemon.start()
+        finally:
+            del os.environ["NOTIFY_SOCKET"]
+        supervisor.settimeout(60)
+        told = []
+        while not told or not told[-1].startswith("READY=1"):
+            told.append(supervisor.recv(4096).decode())
+        equal([message.split("\n")[0] for message in told], ["EXTEND_TIMEOUT_USEC=200000000"] * 2 + ["READY=1"])
+
+
 run()
