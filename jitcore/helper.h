@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of helpers: functions that a program may call by number, with the types of their arguments and of their
- * result.  Numbers and semantics are the kernel's (include/uapi/linux/bpf.h).  A new helper is one row.
+ * result; and the kinds of maps that they take.  Numbers and semantics are the kernel's (include/uapi/linux/bpf.h).
+ * A new helper is one row, a new kind of map another.
  */
 #ifndef JITCORE_HELPER_H
 #define JITCORE_HELPER_H
@@ -35,6 +36,7 @@ struct helper {
     uint8_t argument[5];        /* enum helper_argument */
     uint8_t result;             /* enum helper_result */
     uint8_t callback;           /* what a callback argument gets: enum helper_callback; 0 without one */
+    bool changes_map;           /* so not a map that programs may only read */
 };
 
 enum helper_callback {
@@ -48,6 +50,12 @@ enum helper_callback {
 
 /* NULL: there is none with this number.  That a back end has code for it is the back end's matter. */
 const struct helper *helper_find(int32_t number);
+
+/* May it be called with maps of this kind (enum bpf_map_type)? */
+bool helper_takes_map(int32_t number, uint32_t kind);
+
+/* "hash"; "unknown" if no helper takes such maps. */
+const char *helper_map_name(uint32_t kind);
 
 /* What the kernel calls this number, for messages; NULL if unknown. */
 const char *helper_name(int32_t number);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Which registers are live: backwards over the function until nothing changes. */
+/* Which registers are live: backwards, until nothing changes. */
 
 #include "liveness.h"
 
+#include <errno.h>
 #include <stdbool.h>
-#include <string.h>
+#include <stdlib.h>
+
+#include "worklist.h"
 
 #define ARGUMENTS 0x3e          /* R1 to R5 */
 #define RESULT 0x01             /* R0 */
@@ -60,7 +63,8 @@ uint16_t liveness_reads(struct instruction i)
 uint16_t liveness_writes(struct instruction i)
 {
     switch (instruction_class(i)) {
-    case CLASS_LD:
+    case CLASS_LD:              /* not the second half of an lddw, which has opcode 0 */
+        return i.opcode == OPCODE_LOAD_64 ? register_bit(instruction_destination(i)) : 0;
     case CLASS_LDX:
     case CLASS_ALU:
     case CLASS_ALU64:
@@ -83,38 +87,94 @@ static bool goes_on(struct instruction i)
     return i.opcode != OPCODE_EXIT && i.opcode != OPCODE_JUMP_16 && i.opcode != OPCODE_JUMP_32;
 }
 
-/* One pass from the last instruction to the first; did a set of what is live before a jump's target change? */
-static bool pass(const struct bytecode *bytecode, const struct bytecode_function *function, uint16_t *after)
+/* ---- backwards ---- */
+
+#define NO_JUMP UINT32_MAX
+
+/* The jumps that lead to each instruction: the first one, and for each jump the next one that leads there. */
+struct jumps {
+    uint32_t *first, *next;
+};
+
+static uint32_t target(const struct bytecode *bytecode, uint32_t at)
 {
-    uint16_t before = 0;
-    bool changed = false;
-
-    for (uint32_t at = function->first + function->count; at-- > function->first;) {
-        struct instruction i = bytecode->instruction[at];
-        uint16_t live = goes_on(i) ? before : 0;
-
-        if (instruction_is_jump(i)) {
-            uint32_t to = at + 1 + (uint32_t)instruction_jump_distance(i);
-            struct instruction target = bytecode->instruction[to];
-
-            live |= (uint16_t)((after[to] & ~liveness_writes(target)) | liveness_reads(target));
-        }
-        changed |= live != after[at];
-        after[at] = live;
-        /* The second half of an lddw has opcode 0, which reads and writes nothing but R0: it is stepped over. */
-        if (at > function->first && instruction_length(bytecode->instruction[at - 1]) == 2)
-            before = live;
-        else
-            before = (uint16_t)((live & ~liveness_writes(i)) | liveness_reads(i));
-    }
-    return changed;
+    return at + 1 + (uint32_t)instruction_jump_distance(bytecode->instruction[at]);
 }
 
-void liveness_of_function(const struct bytecode *bytecode, uint32_t function, uint16_t *ret_after)
+static void jumps_clear(struct jumps *jumps)
 {
-    const struct bytecode_function *f = &bytecode->function[function];
+    free(jumps->first);
+    free(jumps->next);
+}
 
-    memset(&ret_after[f->first], 0, f->count * sizeof(*ret_after));
-    while (pass(bytecode, f, ret_after))
-        ;
+static int jumps_init(struct jumps *jumps, const struct bytecode *bytecode)
+{
+    *jumps = (struct jumps){
+        .first = malloc(bytecode->instructions * sizeof(*jumps->first)),
+        .next = malloc(bytecode->instructions * sizeof(*jumps->next)),
+    };
+    if (!jumps->first || !jumps->next) {
+        jumps_clear(jumps);
+        return -ENOMEM;
+    }
+    for (uint32_t at = 0; at < bytecode->instructions; at++)
+        jumps->first[at] = NO_JUMP;
+    for (uint32_t at = 0; at < bytecode->instructions; at++)
+        if (instruction_is_jump(bytecode->instruction[at])) {
+            jumps->next[at] = jumps->first[target(bytecode, at)];
+            jumps->first[target(bytecode, at)] = at;
+        }
+    return 0;
+}
+
+static uint16_t behind(const struct bytecode *bytecode, const uint16_t *before, uint32_t at)
+{
+    struct instruction i = bytecode->instruction[at];
+    uint16_t live = goes_on(i) ? before[at + 1] : 0;
+
+    return instruction_is_jump(i) ? live | before[target(bytecode, at)] : live;
+}
+
+/* All from which this one is reached are to be looked at again. */
+static void put_predecessors(struct worklist *worklist, const struct bytecode *bytecode, const struct jumps *jumps,
+                             uint32_t at)
+{
+    if (at > 0 && goes_on(bytecode->instruction[at - 1]))
+        worklist_put(worklist, at - 1);
+    for (uint32_t from = jumps->first[at]; from != NO_JUMP; from = jumps->next[from])
+        worklist_put(worklist, from);
+}
+
+int liveness_of_program(const struct bytecode *bytecode, uint16_t *ret_before, uint16_t *ret_behind)
+{
+    struct worklist worklist;
+    struct jumps jumps;
+    uint32_t at;
+    int r = worklist_init(&worklist, bytecode->instructions);
+
+    if (r < 0)
+        return r;
+    r = jumps_init(&jumps, bytecode);
+    if (r < 0) {
+        worklist_clear(&worklist);
+        return r;
+    }
+    for (at = 0; at < bytecode->instructions; at++) {
+        ret_before[at] = 0;
+        worklist_put(&worklist, at);            /* the last one is looked at first */
+    }
+    while (worklist_take(&worklist, &at)) {
+        struct instruction i = bytecode->instruction[at];
+        uint16_t before;
+
+        ret_behind[at] = behind(bytecode, ret_before, at);
+        before = (uint16_t)((ret_behind[at] & ~liveness_writes(i)) | liveness_reads(i));
+        if (before == ret_before[at])
+            continue;
+        ret_before[at] = before;
+        put_predecessors(&worklist, bytecode, &jumps, at);
+    }
+    jumps_clear(&jumps);
+    worklist_clear(&worklist);
+    return 0;
 }

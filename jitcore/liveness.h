@@ -20,10 +20,11 @@ uint16_t liveness_reads(struct instruction i);
 uint16_t liveness_writes(struct instruction i);
 
 /*
- * The registers that are live behind each instruction of `function` (an index): ret_after has an element for each
- * instruction of the whole program, of which those of the function are written.  R0 is live where it returns, and what
- * the convention preserves (R6 to R9) is not: the caller's values are the prologue's business.
+ * The registers that are live before and behind each instruction of the program: arrays of as many elements.  R0 is
+ * live where a function returns, and what the convention preserves (R6 to R9) is not: the caller's values are the
+ * prologue's business.  An instruction is looked at again only if a register became live behind it: in total no more
+ * often than jumps and instructions, times registers.  -ENOMEM.
  */
-void liveness_of_function(const struct bytecode *bytecode, uint32_t function, uint16_t *ret_after);
+int liveness_of_program(const struct bytecode *bytecode, uint16_t *ret_before, uint16_t *ret_behind);
 
 #endif

@@ -8,41 +8,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U
-#endif
-
 #define PAGE ((size_t)getpagesize())
 
 static size_t pages(size_t size)
 {
     return (size + PAGE - 1) / PAGE * PAGE;
-}
-
-/* The code's bytes in a memfd, relocated.  Returns the descriptor. */
-static int write_code(const struct code *code, const uint64_t *position)
-{
-    int descriptor = memfd_create("code", MFD_CLOEXEC | MFD_EXEC), r;
-    uint8_t *write;
-
-    if (descriptor < 0 && errno == EINVAL)      /* Linux before 6.3 does not know MFD_EXEC */
-        descriptor = memfd_create("code", MFD_CLOEXEC);
-    if (descriptor < 0)
-        return -errno;
-    r = ftruncate(descriptor, (off_t)pages(code->size)) < 0 ? -errno : 0;
-    write = r < 0 ? MAP_FAILED : mmap(NULL, pages(code->size), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
-    if (r == 0 && write == MAP_FAILED)
-        r = -errno;
-    if (r == 0) {
-        memcpy(write, code->bytes, code->size);
-        r = code_relocate(code, write, 0, position);
-        munmap(write, pages(code->size));
-    }
-    if (r < 0) {
-        close(descriptor);
-        return r;
-    }
-    return descriptor;
 }
 
 /*
@@ -60,16 +30,17 @@ static size_t place_regions(const struct bytecode *bytecode, size_t at, uint64_t
     return at + PAGE;
 }
 
-static int map_code(const struct machine *machine, const struct code *code, const uint64_t *position)
+/* Written first, executable then: never both at once. */
+static int fill_code(const struct machine *machine, const struct code *code, const uint64_t *position)
 {
-    int descriptor = write_code(code, position), r = 0;
+    int r;
 
-    if (descriptor < 0)
-        return descriptor;
-    if (mmap(machine->base, pages(code->size), PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, descriptor, 0) ==
-        MAP_FAILED)
+    if (mprotect(machine->base, pages(code->size), PROT_READ | PROT_WRITE) < 0)
+        return -errno;
+    memcpy(machine->base, code->bytes, code->size);
+    r = code_relocate(code, machine->base, 0, position);
+    if (r == 0 && mprotect(machine->base, pages(code->size), PROT_READ | PROT_EXEC) < 0)
         r = -errno;
-    close(descriptor);
     return r;
 }
 
@@ -100,7 +71,7 @@ int machine_load(const struct bytecode *bytecode, const struct code *code, struc
     if (machine.base == MAP_FAILED)
         return -errno;
     machine.run = (uint64_t(*)(void *, uint64_t))(uintptr_t)machine.base;
-    r = map_code(&machine, code, position);
+    r = fill_code(&machine, code, position);
     if (r == 0)
         r = fill_regions(&machine, bytecode, position);
     if (r < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Machine code that runs in this process, with its regions beside it; for tests.  No page is ever writable and
- * executable: the code is written through one mapping of a memfd, which is dropped, and run through another.
+ * executable at once: the code is written first, and made executable then.
  */
 #ifndef JITCORE_MACHINE_H
 #define JITCORE_MACHINE_H
@@ -21,7 +21,7 @@ struct machine {
 
 /*
  * Place the code of `bytecode` and its regions, filled with their contents.  Undo with machine_clear().
- * -ENOMEM or what mmap() and memfd_create() say; -ERANGE from code_relocate().
+ * -ENOMEM or what mmap() and mprotect() say; -ERANGE from code_relocate().
  */
 int machine_load(const struct bytecode *bytecode, const struct code *code, struct machine *ret);
 

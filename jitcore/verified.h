@@ -17,7 +17,7 @@ enum verified_mark {
     VERIFIED_DESTINATION_32 = 1 << 2,   /* destination register: likewise, before the instruction */
     VERIFIED_NO_WRAP = 1 << 3,          /* 32-bit arithmetic: the 64-bit operation would have the same result */
     VERIFIED_ALWAYS = 1 << 4,           /* a conditional jump that is always taken */
-    VERIFIED_NEVER = 1 << 5,            /* a conditional jump that is never taken */
+    VERIFIED_NEVER = 1 << 5,            /* a conditional jump that is never taken; with VERIFIED_ALWAYS: nobody comes */
 };
 
 #define VERIFIED_NO_REGION UINT32_MAX

@@ -79,6 +79,9 @@ static inline uint32_t analysis_frame(const struct analysis *analysis)
 /* Process the instruction at hand. */
 int analysis_process(struct analysis *analysis);
 
+/* This value is copied: what is learned of a number later holds for its copy, too (value.h, id). */
+void analysis_link(struct analysis *analysis, struct value *value);
+
 /* The instruction that is processed reads this register: -EINVAL if nothing was written to it. */
 int analysis_read(struct analysis *analysis, unsigned reg);
 

@@ -47,15 +47,6 @@ static void demand_operand(struct analysis *analysis, const struct operand *oper
 
 /* ---- moves ---- */
 
-/* Two registers with one number: what is learned of one holds for the other. */
-static void link_numbers(struct analysis *analysis, struct value *number)
-{
-    if (scalar_is_constant(&number->number) || number->id)
-        return;
-    number->id = ++analysis->ids;
-    number->delta = 0;
-}
-
 static int move(struct analysis *analysis, struct instruction i, const struct operand *operand)
 {
     struct value value = operand->value;
@@ -68,7 +59,7 @@ static int move(struct analysis *analysis, struct instruction i, const struct op
         return finish(analysis, instruction_destination(i), value);
     }
     if (copied) {
-        link_numbers(analysis, analysis_register(analysis, (unsigned)operand->reg));
+        analysis_link(analysis, analysis_register(analysis, (unsigned)operand->reg));
         return finish(analysis, instruction_destination(i), *analysis_register(analysis, (unsigned)operand->reg));
     }
     if (i.offset != 0)

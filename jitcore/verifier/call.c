@@ -4,6 +4,7 @@
 #include "call.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 
 #include "../helper.h"
 #include "memory.h"
@@ -14,6 +15,7 @@
 /* A helper's call, as its arguments are looked at, one by one. */
 struct call {
     struct analysis *analysis;
+    int32_t number;
     const struct helper *helper;
     unsigned reg;               /* of the argument at hand */
     const struct value *value;
@@ -39,6 +41,19 @@ static int argument_scalar(struct call *call)
     return value_is_number(call->value) ? 0 : refuse_argument(call, "a number");
 }
 
+/* The helper exists for this kind of map, and does nothing that programs may not do with this one. */
+static int check_map(const struct call *call)
+{
+    if (!helper_takes_map(call->number, call->map->map_type))
+        return message_refuse(call->analysis, "argument", NULL, "%s does not take %s, a map of kind %s",
+                              call->helper->name, call->map->name, helper_map_name(call->map->map_type));
+    if (call->helper->changes_map && call->map->map_flags & BPF_F_RDONLY_PROG)
+        return message_refuse(call->analysis, "read-only", "make the map without the flag BPF_F_RDONLY_PROG",
+                              "%s changes %s, a map that programs may only read", call->helper->name,
+                              call->map->name);
+    return 0;
+}
+
 static int argument_map(struct call *call)
 {
     if (call->value->type != VALUE_MAP)
@@ -46,7 +61,7 @@ static int argument_map(struct call *call)
     call->region = call->value->region;
     call->map = &call->analysis->bytecode->region[call->region];
     facts_note_map(call->analysis, call->region);
-    return 0;
+    return check_map(call);
 }
 
 static int argument_map_key(struct call *call)
@@ -286,7 +301,7 @@ static int refuse_helper(struct analysis *analysis, int32_t number)
 
 static int process_helper(struct analysis *analysis, int32_t number)
 {
-    struct call call = { .analysis = analysis, .helper = helper_find(number) };
+    struct call call = { .analysis = analysis, .number = number, .helper = helper_find(number) };
     struct value result;
     int r;
 

@@ -161,22 +161,20 @@ static void find_meetings(struct control *control, const struct bytecode *byteco
 
 int control_init(struct control *control, const struct bytecode *bytecode)
 {
+    int r = -ENOMEM;
+
     *control = (struct control){
         .meets = calloc(bytecode->instructions, sizeof(*control->meets)),
         .live = calloc(bytecode->instructions, sizeof(*control->live)),
         .live_behind = calloc(bytecode->instructions, sizeof(*control->live_behind)),
     };
-    if (!control->meets || !control->live || !control->live_behind) {
+    if (control->meets && control->live && control->live_behind)
+        r = liveness_of_program(bytecode, control->live, control->live_behind);
+    if (r < 0)
         control_clear(control);
-        return -ENOMEM;
-    }
-    find_meetings(control, bytecode);
-    for (uint32_t i = 0; i < bytecode->functions; i++)
-        liveness_of_function(bytecode, i, control->live_behind);
-    for (uint32_t i = 0; i < bytecode->instructions; i++)
-        control->live[i] = (uint16_t)((control->live_behind[i] & ~liveness_writes(bytecode->instruction[i])) |
-                                      liveness_reads(bytecode->instruction[i]));
-    return 0;
+    else
+        find_meetings(control, bytecode);
+    return r;
 }
 
 void control_clear(struct control *control)

@@ -232,8 +232,13 @@ static bool any_range(const struct demand_ranges *ranges)
 /* ---- all the way ---- */
 
 /* Does the instruction have to do with what is demanded?  Most have not. */
-static bool concerns(const struct step *step, const struct demand *demand)
+static bool concerns(const struct step *step, struct instruction i, const struct demand *demand)
 {
+    bool is_jump = instruction_class(i) == CLASS_JMP || instruction_class(i) == CLASS_JMP32;
+    bool is_store = instruction_class(i) == CLASS_ST || instruction_class(i) == CLASS_STX;
+
+    if (!is_jump && !is_store)          /* it makes a register */
+        return demand_of_registers(demand, step->depth) & BIT(instruction_destination(i));
     return demand->frames & (BIT(step->depth) | BIT(step->frame)) || step->transfer != STEP_STAYS ||
            step->linked_elsewhere;
 }
@@ -258,6 +263,8 @@ void demand_carry(const struct bytecode *bytecode, const struct history *history
                   uint32_t position, struct demand *demand)
 {
     uint32_t m = milestones->count;
+    const struct step *step;
+    struct instruction i;
 
     while (demand->frames) {
         while (m > 0 && milestones->milestone[m - 1].position >= position) {
@@ -267,8 +274,9 @@ void demand_carry(const struct bytecode *bytecode, const struct history *history
         }
         if (position-- == 0 || m == 0)          /* nobody to be told of it any more */
             return;
-        if (!concerns(&history->step[position], demand))
-            continue;
-        demand_over(&history->step[position], bytecode->instruction[history->step[position].instruction], demand);
+        step = &history->step[position];
+        i = bytecode->instruction[step->instruction];
+        if (concerns(step, i, demand))
+            demand_over(step, i, demand);
     }
 }

@@ -17,7 +17,7 @@
 #define KEEP_INSTRUCTIONS_MAX 256       /* and even where no paths meet, after so many: a demand is carried back to
                                            the last kept state that knows of it, and straight code may be long */
 #define STATE_BYTES_MAX ((size_t)384 << 20)     /* of kept and pending states together */
-#define ENDLESS_TRIALS 32       /* the last states of the path that are tried for an endless loop */
+#define ENDLESS_TRIALS 4        /* the last states of the path that are tried for an endless loop */
 #define GENERALISE_MISSES 2     /* explored states that do not include this one before it is generalised */
 #define GENERALISE_TRIALS 8     /* explored states that are tried for it */
 #define LOOP_EXACT_CALLS 3      /* calls back after which numbers that change become unknown */
@@ -53,7 +53,7 @@ int exploration_fork(struct analysis *analysis, uint32_t at, struct pending **re
     if (!pending->state)
         return -ENOMEM;
     exploration->pendings++;
-    exploration->pending_bytes += state_saved_size(pending->state);
+    exploration->pending_bytes += pending->state->bytes;
     *ret = pending;
     return check_memory(analysis);
 }
@@ -79,7 +79,7 @@ static int resume(struct analysis *analysis)
             return r;
     }
     exploration->pendings--;
-    exploration->pending_bytes -= state_saved_size(pending->state);
+    exploration->pending_bytes -= pending->state->bytes;
     state_load(&analysis->state, pending->state);
     free(pending->state);
     analysis->at = pending->at;
@@ -219,10 +219,11 @@ static void prepare_call_back(struct analysis *analysis, const struct kept *earl
 
 /* ---- pruning ---- */
 
-static bool includes(const struct analysis *analysis, const struct verifier_state *outer,
+static bool includes(struct analysis *analysis, const struct verifier_state *outer,
                      const struct verifier_state *inner, const struct demand *demand)
 {
-    return inclusion_holds(&analysis->control, analysis->at, outer, inner, demand);
+    return inclusion_holds(&analysis->control, analysis->at, outer, inner, demand,
+                           &analysis->exploration.kept.place[analysis->at].differs);
 }
 
 /* What the rest of the proof rests on is now demanded of this path, too. */
@@ -243,42 +244,56 @@ static void prune_call(struct analysis *analysis, struct kept *earlier)
     prune(analysis, earlier, demand);
 }
 
-/* Has the program come back to where it was, in a state that is no different? */
+/* The greatest one that is not above n > 0. */
+static uint32_t power_of_two(uint32_t n)
+{
+    return UINT32_C(1) << (31 - __builtin_clz(n));
+}
+
+static bool is_same(struct analysis *analysis, const struct kept *kept)
+{
+    return kept->at == analysis->at && !is_in_earlier_call(analysis, kept) &&
+           includes(analysis, kept->state, &analysis->state, NULL) &&
+           includes(analysis, &analysis->state, kept->state, NULL);
+}
+
+/*
+ * Has the program come back to where it was, in a state that is no different?  The last states of the path are tried,
+ * and, for longer ways round, the one whose number is the last power of two: as the path grows, it comes to lie on the
+ * circle, and stays there for a whole round (R. Brent, "An improved Monte Carlo factorization algorithm", 1980).
+ */
 static int check_endless(struct analysis *analysis)
 {
     uint32_t count = analysis->milestones.count, first = count > ENDLESS_TRIALS ? count - ENDLESS_TRIALS : 0;
+    bool same = count > 0 && is_same(analysis, analysis->exploration.on_path[power_of_two(count) - 1]);
 
-    for (uint32_t i = first; i < count; i++) {
-        const struct kept *kept = analysis->exploration.on_path[i];
-
-        if (kept->at != analysis->at || is_in_earlier_call(analysis, kept))
-            continue;
-        if (includes(analysis, kept->state, &analysis->state, NULL) &&
-            includes(analysis, &analysis->state, kept->state, NULL))
-            return message_refuse(analysis, "infinite-loop",
-                                  "count the iterations, and end the loop at a constant number",
-                                  "the program comes here again in a state that is no different: the loop may never "
-                                  "end");
-    }
-    return 0;
+    for (uint32_t i = first; i < count && !same; i++)
+        same = is_same(analysis, analysis->exploration.on_path[i]);
+    if (!same)
+        return 0;
+    return message_refuse(analysis, "infinite-loop", "count the iterations, and end the loop at a constant number",
+                          "the program comes here again in a state that is no different: the loop may never end");
 }
 
 /* Does one of these explored states cover this one?  *misses: add those that do not. */
-static bool is_covered_by(struct analysis *analysis, struct kept *first, unsigned *misses)
+static bool is_covered_by(struct analysis *analysis, struct kept **bucket, unsigned *misses)
 {
     bool exact = analysis->options && analysis->options->exact;
+    struct kept **link = bucket, *kept;
     unsigned trials = 0;
 
-    for (struct kept *kept = first; kept && trials < KEPT_TRIALS; kept = kept->next) {
-        if (kept->at != analysis->at)
+    while ((kept = *link) && trials < KEPT_TRIALS) {
+        if (kept->at != analysis->at) {
+            link = &kept->next;
             continue;
-        trials++;
+        }
         if (includes(analysis, kept->state, &analysis->state, exact ? NULL : &kept->demand)) {
             facts_note_cover(analysis, kept->state, &kept->demand);
             prune(analysis, kept, kept->demand);
             return true;
         }
-        kept->misses++;
+        link = kept_table_miss(&analysis->exploration.kept, link);
+        trials++;
         ++*misses;
     }
     return false;
@@ -308,14 +323,11 @@ static bool is_explored(struct analysis *analysis)
 
     kept_table_find(&exploration->kept, analysis->at, &analysis->state, buckets);
     for (int i = 1; i >= 0 && !covered; i--)
-        covered = buckets[i] && is_covered_by(analysis, *buckets[i], &misses);
+        covered = buckets[i] && is_covered_by(analysis, buckets[i], &misses);
     if (exploration->generalises && misses >= GENERALISE_MISSES)
         for (int i = 1; i >= 0 && !covered; i--)
             covered = buckets[i] && try_generalise(analysis, *buckets[i]) &&
-                      is_covered_by(analysis, *buckets[i], &misses);
-    for (int i = 0; i < 2; i++)
-        if (buckets[i])
-            kept_table_tidy(&exploration->kept, buckets[i]);
+                      is_covered_by(analysis, buckets[i], &misses);
     return covered;
 }
 

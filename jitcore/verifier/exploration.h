@@ -44,7 +44,10 @@ struct exploration {
 /* From the program's start, with the state there in analysis->state.  0 or negative errno. */
 int exploration_run(struct analysis *analysis);
 
-/* This path forks: explore from `at`, too, later.  *ret: for the caller to change, before it forks again.  -ENOMEM, -E2BIG. */
+/*
+ * This path forks: explore from `at`, too, later.  *ret: for the caller to change, before it forks again.  -ENOMEM,
+ * -E2BIG.
+ */
 int exploration_fork(struct analysis *analysis, uint32_t at, struct pending **ret);
 
 void exploration_clear(struct analysis *analysis);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../liveness.h"
+#include "../worklist.h"
 #include "analysis.h"
 #include "inclusion.h"
 
@@ -183,8 +184,10 @@ void facts_note_cover(struct analysis *analysis, const struct verifier_state *ou
  */
 struct spread {
     const struct bytecode *bytecode;
+    const uint8_t *mark;
     struct facts *facts;
-    bool changed;
+    struct worklist worklist;
+    bool returned[BYTECODE_FUNCTIONS_MAX];      /* the function's result is loose */
 };
 
 static void add(struct spread *spread, uint32_t at, uint16_t registers)
@@ -192,7 +195,21 @@ static void add(struct spread *spread, uint32_t at, uint16_t registers)
     if (!(registers & ~spread->facts->loose[at]))
         return;
     spread->facts->loose[at] |= registers;
-    spread->changed = true;
+    worklist_put(&spread->worklist, at);
+}
+
+static void put_all(struct spread *spread)
+{
+    for (uint32_t at = spread->bytecode->instructions; at-- > 0;)
+        if (spread->mark[at])
+            worklist_put(&spread->worklist, at);
+}
+
+static void add_slots(struct spread *spread)
+{
+    if (!spread->facts->loose_slots)
+        put_all(spread);
+    spread->facts->loose_slots = true;
 }
 
 static uint16_t behind_arithmetic(struct instruction i, uint16_t loose)
@@ -203,12 +220,6 @@ static uint16_t behind_arithmetic(struct instruction i, uint16_t loose)
 
     return (uint16_t)((loose & ~BIT(instruction_destination(i))) |
                       (from_source || from_itself ? BIT(instruction_destination(i)) : 0));
-}
-
-static void add_slots(struct spread *spread)
-{
-    spread->changed |= !spread->facts->loose_slots;
-    spread->facts->loose_slots = true;
 }
 
 /* What a jump tells of one operand, and of what is linked to it, comes from the other. */
@@ -240,15 +251,23 @@ static uint16_t behind(struct spread *spread, uint32_t at, uint16_t loose)
     return kept;
 }
 
-/* Into the function that is called, and back; a callback gets and gives no number but by the stack. */
-static void spread_call(struct spread *spread, uint32_t at, uint16_t loose)
+/* A callback gets and gives no number but by the stack. */
+static bool is_local_call(struct instruction i)
 {
-    const struct bytecode_function *callee =
-        &spread->bytecode->function[spread->bytecode->instruction[at].immediate];
+    return i.opcode == OPCODE_CALL && instruction_source(i) == CALL_LOCAL;
+}
 
-    add(spread, callee->first, loose & ARGUMENTS);
-    for (uint32_t i = callee->first; i < callee->first + callee->count; i++)
-        if (spread->bytecode->instruction[i].opcode == OPCODE_EXIT && spread->facts->loose[i] & 1)
+/* Behind all calls of a function whose result is loose: to be done once for each. */
+static void spread_result(struct spread *spread, uint32_t exit)
+{
+    uint32_t function = bytecode_function_at(spread->bytecode, exit);
+
+    if (spread->returned[function])
+        return;
+    spread->returned[function] = true;
+    for (uint32_t at = 0; at < spread->bytecode->instructions; at++)
+        if (spread->mark[at] && is_local_call(spread->bytecode->instruction[at]) &&
+            (uint32_t)spread->bytecode->instruction[at].immediate == function)
             add(spread, at + 1, 1);
 }
 
@@ -257,37 +276,46 @@ static void spread_instruction(struct spread *spread, uint32_t at)
     struct instruction i = spread->bytecode->instruction[at];
     uint16_t loose = spread->facts->loose[at], after = behind(spread, at, loose);
 
-    if (i.opcode == OPCODE_EXIT)
+    if (i.opcode == OPCODE_EXIT) {
+        if (loose & 1)
+            spread_result(spread, at);
         return;
-    /* A jump in what is called may have narrowed, by their id, the caller's numbers: no less than those of the slots. */
+    }
+    /* A jump in what is called may have narrowed, by their id, the caller's numbers, no less than those of slots. */
     if (i.opcode == OPCODE_CALL && spread->facts->loose_slots)
         after |= PRESERVED;
-    if (i.opcode == OPCODE_CALL && instruction_source(i) == CALL_LOCAL)
-        spread_call(spread, at, loose);
+    if (is_local_call(i))
+        add(spread, spread->bytecode->function[i.immediate].first, loose & ARGUMENTS);
     if (instruction_is_jump(i))
         add(spread, at + 1 + (uint32_t)instruction_jump_distance(i), after);
     if (!instruction_is_jump(i) || is_conditional(i))
         add(spread, at + instruction_length(i), after);
 }
 
-static void spread_all(struct analysis *analysis)
+static int spread_all(struct analysis *analysis)
 {
-    struct spread spread = { analysis->bytecode, &analysis->facts, true };
+    struct spread spread = { .bytecode = analysis->bytecode, .mark = analysis->verified.mark,
+                             .facts = &analysis->facts };
+    uint32_t at;
+    int r = worklist_init(&spread.worklist, analysis->bytecode->instructions);
 
-    while (spread.changed) {
-        spread.changed = false;
-        for (uint32_t at = 0; at < analysis->bytecode->instructions;
-             at += instruction_length(analysis->bytecode->instruction[at]))
-            if (analysis->verified.mark[at])
-                spread_instruction(&spread, at);
-    }
+    if (r < 0)
+        return r;
+    put_all(&spread);
+    while (worklist_take(&spread.worklist, &at))
+        if (spread.mark[at])
+            spread_instruction(&spread, at);
+    worklist_clear(&spread.worklist);
+    return 0;
 }
 
-void facts_complete(struct analysis *analysis)
+int facts_complete(struct analysis *analysis)
 {
     const struct bytecode *bytecode = analysis->bytecode;
+    int r = spread_all(analysis);
 
-    spread_all(analysis);
+    if (r < 0)
+        return r;
     for (uint32_t at = 0; at < bytecode->instructions; at += instruction_length(bytecode->instruction[at])) {
         struct instruction i = bytecode->instruction[at];
         bool source = analysis->facts.loose[at] & BIT(instruction_source(i));
@@ -303,4 +331,5 @@ void facts_complete(struct analysis *analysis)
         if (*mark && analysis->facts.region[at] != NONE_YET)
             analysis->verified.region[at] = analysis->facts.region[at];
     }
+    return 0;
 }

@@ -51,7 +51,7 @@ void facts_note_map(struct analysis *analysis, uint32_t region);
 /* The path ends here, because `outer` covers it with this demand. */
 void facts_note_cover(struct analysis *analysis, const struct verifier_state *outer, const struct demand *demand);
 
-/* All paths are explored: complete analysis->verified. */
-void facts_complete(struct analysis *analysis);
+/* All paths are explored: complete analysis->verified.  -ENOMEM. */
+int facts_complete(struct analysis *analysis);
 
 #endif

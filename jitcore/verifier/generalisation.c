@@ -76,7 +76,7 @@ bool generalise(const struct control *control, uint32_t at, const struct verifie
 
     for (unsigned use = 0; use < DEMAND_USES; use++)
         types.ranges[use] = (struct demand_ranges){ 0 };
-    if (!inclusion_holds(control, at, explored, state, &types) ||
+    if (!inclusion_holds(control, at, explored, state, &types, NULL) ||
         !visit(control, at, explored, demand, state, is_near))
         return false;
     visit(control, at, explored, demand, state, make_wider);

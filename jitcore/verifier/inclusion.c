@@ -5,6 +5,7 @@
 
 #define IDS_MAX 64
 #define PRESERVED 0x3c0         /* R6 to R9 */
+#define REGISTERS 0x3ff         /* R0 to R9; R10 is always the same */
 #define ARGUMENTS 0x3e          /* R1 to R5, which a helper that calls back still needs */
 
 /*
@@ -14,6 +15,7 @@
 struct comparison {
     const struct control *control;
     const struct verifier_state *outer, *inner;
+    const struct demand *demand;
     uint32_t at;
     uint32_t ids;
     uint32_t outer_id[IDS_MAX], inner_id[IDS_MAX];
@@ -95,18 +97,30 @@ static bool slot_includes(struct comparison *c, const struct slot *outer, const 
     return !(outer->written & ~inner->written) && value_includes(c, &outer->value, &inner->value, range);
 }
 
-static bool frame_includes(struct comparison *c, uint32_t f, const struct demand *demand)
+/* Of these registers, those that are live.  *differs: the first one that does not. */
+static bool registers_include(struct comparison *c, uint32_t f, uint16_t registers, uint8_t *differs)
+{
+    const struct value *outer = c->outer->frame[f]->reg, *inner = c->inner->frame[f]->reg;
+    uint16_t ranges = c->demand ? demand_of_registers(c->demand, f) : UINT16_MAX;
+
+    for (registers &= inclusion_live(c->control, c->at, c->outer, f); registers; registers &= registers - 1) {
+        unsigned reg = (unsigned)__builtin_ctz(registers);
+
+        if (!value_includes(c, &outer[reg], &inner[reg], ranges >> reg & 1)) {
+            *differs = (uint8_t)reg;
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool slots_include(struct comparison *c, uint32_t f)
 {
     const struct frame *outer = c->outer->frame[f], *inner = c->inner->frame[f];
-    uint16_t live = inclusion_live(c->control, c->at, c->outer, f);
-    uint16_t registers = demand ? demand_of_registers(demand, f) : UINT16_MAX;
-    uint64_t slots = demand ? demand_of_slots(demand, f) : UINT64_MAX, reads = demand ? demand->reads[f] : UINT64_MAX;
+    uint64_t slots = c->demand ? demand_of_slots(c->demand, f) : UINT64_MAX;
+    uint64_t reads = c->demand ? c->demand->reads[f] : UINT64_MAX;
     static const struct slot nothing;
 
-    for (unsigned reg = 0; reg < INSTRUCTION_REGISTERS - 1; reg++)
-        if (live >> reg & 1 &&
-            !value_includes(c, &outer->reg[reg], &inner->reg[reg], registers >> reg & 1))
-            return false;
     for (uint32_t slot = 0; slot < outer->slots; slot++)
         if (reads >> slot & 1 &&
             !slot_includes(c, &outer->slot[slot], slot < inner->slots ? &inner->slot[slot] : &nothing,
@@ -140,21 +154,26 @@ static bool calls_equal(const struct verifier_state *a, const struct verifier_st
 }
 
 bool inclusion_holds(const struct control *control, uint32_t at, const struct verifier_state *outer,
-                     const struct verifier_state *inner, const struct demand *demand)
+                     const struct verifier_state *inner, const struct demand *demand, uint8_t *differs)
 {
+    uint8_t ignored;
     struct comparison c;
 
     c.control = control;
     c.outer = outer;
     c.inner = inner;
+    c.demand = demand;
     c.at = at;
     c.ids = 0;                  /* the arrays stay as they are: this is called often */
 
-    if (!calls_equal(outer, inner) || !references_match(&c))
+    if (!calls_equal(outer, inner) ||
+        (differs && !registers_include(&c, outer->depth - 1, (uint16_t)(1u << *differs), differs)) ||
+        !references_match(&c))
         return false;
     /* The running function first: it is where states differ. */
     for (uint32_t f = outer->depth; f-- > 0;)
-        if (!frame_includes(&c, f, demand))
+        if (!registers_include(&c, f, REGISTERS, f + 1 == outer->depth && differs ? differs : &ignored) ||
+            !slots_include(&c, f))
             return false;
     return true;
 }

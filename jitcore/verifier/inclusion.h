@@ -13,10 +13,11 @@
 
 /*
  * Both are at instruction `at`.  `demand` is what the proof of `outer` rests on, complete; NULL: that is not known yet,
- * and everything counts.
+ * and everything counts.  *differs: a register of the running function that is looked at first, and the one that told
+ * the two apart if one did.  Where states meet again and again it is mostly the same, a loop's counter.  NULL: none.
  */
 bool inclusion_holds(const struct control *control, uint32_t at, const struct verifier_state *outer,
-                     const struct verifier_state *inner, const struct demand *demand);
+                     const struct verifier_state *inner, const struct demand *demand, uint8_t *differs);
 
 /* The registers of frame f that are live, with the running function at `at`. */
 uint16_t inclusion_live(const struct control *control, uint32_t at, const struct verifier_state *state, uint32_t f);

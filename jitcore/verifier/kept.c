@@ -48,14 +48,14 @@ struct kept *kept_new(struct kept_table *table, uint32_t at, const struct verifi
         free(kept);
         return NULL;
     }
-    table->bytes += state_saved_size(state) + sizeof(*kept);
+    table->bytes += kept->state->bytes + sizeof(*kept);
     table->count++;
     return kept;
 }
 
 void kept_free(struct kept_table *table, struct kept *kept)
 {
-    table->bytes -= state_saved_size(kept->state) + sizeof(*kept);
+    table->bytes -= kept->state->bytes + sizeof(*kept);
     table->count--;
     free(kept->state);
     free(kept);
@@ -101,19 +101,16 @@ static bool is_fixed(const struct kept *kept, unsigned reg)
            is_constant(&state_top(kept->state)->reg[reg]);
 }
 
-static void choose_counter(struct kept_place *place)
+static void choose_counters(struct kept_place *place)
 {
-    unsigned best = 0;
-
-    for (unsigned reg = 1; reg < INSTRUCTION_REGISTERS - 1; reg++)
-        if (place->changes[reg] > place->changes[best])
-            best = reg;
-    place->counter = place->changes[best] >= COUNTER_CHANGES ? (int8_t)(best + 1) : -1;
+    for (unsigned reg = 0; reg < INSTRUCTION_REGISTERS - 1; reg++)
+        if (place->changes[reg] >= COUNTER_CHANGES)
+            place->counters |= (uint16_t)(1u << reg);
 }
 
 static void learn(struct kept_place *place, const struct kept *kept)
 {
-    if (place->counter != 0)
+    if (place->seen == COUNTER_SEEN)
         return;
     for (unsigned reg = 0; reg < INSTRUCTION_REGISTERS - 1; reg++) {
         uint64_t value = state_top(kept->state)->reg[reg].number.tnum.value;
@@ -124,12 +121,23 @@ static void learn(struct kept_place *place, const struct kept *kept)
         place->last[reg] = value;
     }
     if (++place->seen == COUNTER_SEEN)
-        choose_counter(place);
+        choose_counters(place);
 }
 
-static uint64_t hash_with(uint64_t hash, const struct value *counter)
+/* With the counters; false: they are not all constants. */
+static bool hash_counters(uint16_t counters, const struct verifier_state *state, uint64_t *hash)
 {
-    return counter ? mix(hash, counter->number.tnum.value + 1) : hash;
+    uint64_t h = *hash;
+
+    for (; counters; counters &= counters - 1) {
+        const struct value *value = &state_top(state)->reg[__builtin_ctz(counters)];
+
+        if (!is_constant(value))
+            return false;
+        h = mix(h, value->number.tnum.value + 1);
+    }
+    *hash = h;
+    return true;
 }
 
 static struct kept **bucket_of(struct kept_table *table, uint64_t hash)
@@ -175,16 +183,15 @@ static int grow(struct kept_table *table)
 int kept_table_add(struct kept_table *table, struct kept *kept)
 {
     struct kept_place *place = &table->place[kept->at];
-    const struct value *counter = NULL;
 
     if (table->count > table->buckets && grow(table) < 0) {
         kept_free(table, kept);
         return -ENOMEM;
     }
     learn(place, kept);
-    if (place->counter > 0 && is_fixed(kept, (unsigned)place->counter - 1))
-        counter = &state_top(kept->state)->reg[place->counter - 1];
-    kept->hash = hash_with(hash_state(table->control, kept->at, kept->state), counter);
+    kept->hash = hash_state(table->control, kept->at, kept->state);
+    if (!(place->counters & ~demand_of_registers(&kept->demand, kept->state->depth - 1)))
+        hash_counters(place->counters, kept->state, &kept->hash);
     put(table, kept);
     return 0;
 }
@@ -192,26 +199,20 @@ int kept_table_add(struct kept_table *table, struct kept *kept)
 void kept_table_find(struct kept_table *table, uint32_t at, const struct verifier_state *state,
                      struct kept **ret_buckets[2])
 {
-    int8_t counter = table->place[at].counter;
+    uint16_t counters = table->place[at].counters;
     uint64_t hash = hash_state(table->control, at, state);
-    const struct value *value = counter > 0 ? &state_top(state)->reg[counter - 1] : NULL;
 
     ret_buckets[0] = bucket_of(table, hash);
-    ret_buckets[1] = value && is_constant(value) ? bucket_of(table, hash_with(hash, value)) : NULL;
+    ret_buckets[1] = counters && hash_counters(counters, state, &hash) ? bucket_of(table, hash) : NULL;
 }
 
-void kept_table_tidy(struct kept_table *table, struct kept **bucket)
+struct kept **kept_table_miss(struct kept_table *table, struct kept **link)
 {
-    struct kept **link = bucket;
+    struct kept *kept = *link;
 
-    for (unsigned i = 0; *link && i < KEPT_TRIALS; i++) {
-        struct kept *kept = *link;
-
-        if (kept->misses <= MISSES_MAX + MISSES_MAX * kept->hits) {
-            link = &kept->next;
-            continue;
-        }
-        *link = kept->next;
-        kept_free(table, kept);
-    }
+    if (++kept->misses <= MISSES_MAX + MISSES_MAX * kept->hits)
+        return &kept->next;
+    *link = kept->next;
+    kept_free(table, kept);
+    return link;
 }

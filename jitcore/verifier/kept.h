@@ -26,12 +26,13 @@ struct kept {
 };
 
 /*
- * Of one instruction: the register in which states there differ most, as constants that proofs rest on.  A loop's
- * counter, mostly: states of different iterations then lie in different buckets.
+ * Of one instruction: the registers in which states there differ, as constants that proofs rest on.  The counters of
+ * loops, mostly: states of different iterations then lie in different buckets.
  */
 struct kept_place {
     uint16_t seen;              /* kept states */
-    int8_t counter;             /* the register; 0: not known yet, -1: none, else its number + 1 */
+    uint16_t counters;          /* the registers, once so many were seen that this can be said */
+    uint8_t differs;            /* the register that told two states apart last (inclusion.h) */
     uint16_t changes[INSTRUCTION_REGISTERS];
     uint64_t last[INSTRUCTION_REGISTERS];
 };
@@ -65,7 +66,9 @@ int kept_table_add(struct kept_table *table, struct kept *kept);
 void kept_table_find(struct kept_table *table, uint32_t at, const struct verifier_state *state,
                      struct kept **ret_buckets[2]);
 
-/* Free those of a bucket that were compared in vain so often that they are in the way. */
-void kept_table_tidy(struct kept_table *table, struct kept **bucket);
+/*
+ * *link was compared in vain: it is freed if it was so often that it is in the way.  Returns the link to the next one.
+ */
+struct kept **kept_table_miss(struct kept_table *table, struct kept **link);
 
 #endif

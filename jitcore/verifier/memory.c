@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "stack.h"
@@ -83,27 +84,32 @@ static int check_packet(struct analysis *analysis, const struct access *access)
                           pointer->range);
 }
 
+/* "\"size\" (4 bytes at 16)"; nothing for NULL. */
+#define FIELD_FORMAT_SIZE (CONTEXT_NAME_MAX + 64)
+static const char *format_field(const struct context_field *field, char buffer[FIELD_FORMAT_SIZE])
+{
+    buffer[0] = '\0';
+    if (field)
+        snprintf(buffer, FIELD_FORMAT_SIZE, "\"%s\" (%u bytes at %u)", field->name, field->size, field->offset);
+    return buffer;
+}
+
 static int refuse_field(struct analysis *analysis, const struct access *access, int64_t offset)
 {
     const struct context *context = analysis->context;
     const struct context_field *before = NULL, *behind = NULL;
+    char text[2][FIELD_FORMAT_SIZE];
 
-    for (uint32_t i = 0; i < context->fields; i++) {
-        behind = &context->field[i];
-        if (!before)
-            before = behind;
-        if (behind->offset > offset)
-            break;
-        before = behind;
-    }
-    if (!before)
+    for (uint32_t i = 0; i < context->fields && !behind; i++)
+        *(context->field[i].offset <= offset ? &before : &behind) = &context->field[i];
+    if (!before && !behind)
         return message_refuse(analysis, "context", NULL, "%u bytes at offset %lld of context \"%s\": it declares no "
                               "field", access->size, (long long)offset, context->name);
     return message_refuse(analysis, "context", NULL,
                           "%u bytes at offset %lld of context \"%s\" are not inside a field that the hook declares; "
-                          "near it are \"%s\" (%u bytes at %u) and \"%s\" (%u bytes at %u)",
-                          access->size, (long long)offset, context->name, before->name, before->size, before->offset,
-                          behind->name, behind->size, behind->offset);
+                          "near it: %s%s%s",
+                          access->size, (long long)offset, context->name, format_field(before, text[0]),
+                          before && behind ? " and " : "", format_field(behind, text[1]));
 }
 
 static const struct context_field *find_field(const struct analysis *analysis, const struct access *access)
@@ -285,7 +291,7 @@ static int refuse_leak(struct analysis *analysis, const struct access *access, c
                           access->reg, value_type_name(access->pointer->type));
 }
 
-static int store(struct analysis *analysis, const struct access *access, const struct value *value)
+static int store(struct analysis *analysis, const struct access *access, struct value *value)
 {
     if (access->pointer->type == VALUE_STACK)
         return stack_store(analysis, access->pointer, access->offset, access->size, value);
@@ -298,17 +304,16 @@ int memory_process_store(struct analysis *analysis)
     unsigned source = instruction_source(i), destination = instruction_destination(i);
     struct access access = { destination, analysis_register(analysis, destination), i.offset,
                              instruction_access_size(i), true, false };
-    struct value value = value_number(scalar_constant((uint64_t)(int64_t)i.immediate));
+    struct value immediate = value_number(scalar_constant((uint64_t)(int64_t)i.immediate));
+    bool from_register = instruction_class(i) == CLASS_STX;
     int r = analysis_read(analysis, destination);
 
-    if (r == 0 && instruction_class(i) == CLASS_STX) {
+    if (r == 0 && from_register)
         r = analysis_read(analysis, source);
-        value = *analysis_register(analysis, source);
-    }
     if (r == 0)
         r = check(analysis, &access);
     if (r == 0)
-        r = store(analysis, &access, &value);
+        r = store(analysis, &access, from_register ? analysis_register(analysis, source) : &immediate);
     if (r < 0)
         return r;
     analysis->at++;

@@ -207,7 +207,7 @@ static int check_stored(struct analysis *analysis, const struct value *pointer, 
 }
 
 int stack_store(struct analysis *analysis, const struct value *pointer, int32_t offset, unsigned size,
-                const struct value *value)
+                struct value *value)
 {
     struct frame *frame = analysis->state.frame[pointer->frame];
     int64_t lowest = value_lowest(pointer) + offset, highest = value_highest(pointer) + offset + (int64_t)size - 1;
@@ -224,6 +224,7 @@ int stack_store(struct analysis *analysis, const struct value *pointer, int32_t 
     }
     note_access(analysis, STEP_STORE, pointer->frame, lowest, highest, whole);
     if (whole) {
+        analysis_link(analysis, value);
         *slot = (struct slot){ *value, analysis->history.steps, WHOLE };
     } else if (slot_of(lowest) == slot_of(highest)) {
         insert(slot, byte_of(lowest), size, &value->number);

@@ -17,9 +17,9 @@ int stack_check(struct analysis *analysis, const struct value *pointer, int64_t 
 int stack_load(struct analysis *analysis, const struct value *pointer, int32_t offset, unsigned size,
                struct value *ret);
 
-/* Store the lowest `size` bytes of `value`, likewise.  -EINVAL: "pointer-leak". */
+/* Store the lowest `size` bytes of `value`, likewise; all of a number are linked with it.  -EINVAL: "pointer-leak". */
 int stack_store(struct analysis *analysis, const struct value *pointer, int32_t offset, unsigned size,
-                const struct value *value);
+                struct value *value);
 
 /*
  * A helper reads `size` bytes, at least 1; or writes them, `surely` all.  -EINVAL: "stack-bounds", "stack-read",

@@ -63,7 +63,7 @@ static size_t frame_size(const struct frame *frame)
     return offsetof(struct frame, slot) + frame->slots * sizeof(frame->slot[0]);
 }
 
-size_t state_saved_size(const struct verifier_state *state)
+static size_t saved_size(const struct verifier_state *state)
 {
     size_t size = sizeof(*state);
 
@@ -74,12 +74,14 @@ size_t state_saved_size(const struct verifier_state *state)
 
 struct verifier_state *state_save(const struct verifier_state *state)
 {
-    struct verifier_state *saved = malloc(state_saved_size(state));
+    size_t size = saved_size(state);
+    struct verifier_state *saved = malloc(size);
     char *at = (char *)saved + sizeof(*saved);
 
     if (!saved)
         return NULL;
     *saved = *state;
+    saved->bytes = size;
     for (uint32_t i = 0; i < state->depth; i++) {
         saved->frame[i] = (struct frame *)(void *)at;
         memcpy(saved->frame[i], state->frame[i], frame_size(state->frame[i]));

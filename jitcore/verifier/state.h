@@ -6,6 +6,7 @@
 #define JITCORE_VERIFIER_STATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "../instruction.h"
@@ -39,6 +40,7 @@ struct frame {
 };
 
 struct verifier_state {
+    size_t bytes;               /* of one that state_save() made: its size */
     uint32_t depth;             /* functions active; the last one is running */
     uint32_t references;        /* memory to be given back: ids */
     uint32_t reference[STATE_REFERENCES_MAX];
@@ -67,7 +69,6 @@ void state_extend(struct frame *frame, uint32_t slot);
 
 /* A copy in one piece, no bigger than needed: to be freed with free().  NULL: no memory. */
 struct verifier_state *state_save(const struct verifier_state *state);
-size_t state_saved_size(const struct verifier_state *state);
 
 /* Back to what was saved.  `state` is one of state_init(). */
 void state_load(struct verifier_state *state, const struct verifier_state *saved);

@@ -22,6 +22,14 @@ int analysis_read(struct analysis *analysis, unsigned reg)
                           "reads R%u, to which nothing was written", reg);
 }
 
+void analysis_link(struct analysis *analysis, struct value *value)
+{
+    if (!value_is_number(value) || scalar_is_constant(&value->number) || value->id)
+        return;
+    value->id = ++analysis->ids;
+    value->delta = 0;
+}
+
 void analysis_demand(struct analysis *analysis, enum demand_use use, unsigned reg)
 {
     struct demand demand = { 0 };
@@ -124,9 +132,7 @@ static int verify(struct analysis *analysis)
     r = exploration_run(analysis);
     if (r == 0)
         r = control_check_stacks(analysis->bytecode, analysis->verified.stack, analysis->error);
-    if (r == 0)
-        facts_complete(analysis);
-    return r;
+    return r < 0 ? r : facts_complete(analysis);
 }
 
 /* How often, and how, a program is tried. */

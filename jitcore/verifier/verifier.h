@@ -16,7 +16,7 @@
  *      "bounds"                outside a variable, a map's value, memory
  *      "packet-bounds"         outside of what comparisons with data_end have shown to be there
  *      "packet-store"          the packet is read-only
- *      "read-only", "write-only"   a constant, or a map with these flags
+ *      "read-only", "write-only"   a constant, or a map with these flags, to helpers too
  *      "null"                  through a pointer that may be NULL
  *      "pointer"               through what points to no memory
  *      "pointer-arithmetic"    other than pointer + number, pointer - number, and distances in packet and stack
@@ -24,7 +24,7 @@
  *      "pointer-comparison"    other than with NULL, with data_end, and within one object
  *      "pointer-leak"          an address would be seen: stored outside the stack, returned, taken for a number
  *      "atomic", "alignment"   atomics: on the stack, variables and maps only; at multiples of their size
- *      "helper", "argument"    a helper that does not exist; an argument that is not what it takes
+ *      "helper", "argument"    a helper that does not exist; an argument that is not what it takes, or not that map
  *      "reference"             memory from a helper that is not given back, or twice
  *      "infinite-loop"         the program comes to the same place in the same state
  *      "limit"                 too much to analyse

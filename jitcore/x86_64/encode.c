@@ -434,6 +434,12 @@ void x86_ret(struct emitter *emitter)
     emit_8(emitter, 0xc3);
 }
 
+void x86_undefined(struct emitter *emitter)
+{
+    emit_8(emitter, 0x0f);
+    emit_8(emitter, 0x0b);
+}
+
 size_t x86_skip(struct emitter *emitter, enum x86_condition condition)
 {
     x86_branch_short(emitter, condition, emitter_position(emitter) + X86_BRANCH_SHORT_SIZE);

@@ -115,6 +115,7 @@ void x86_branch_short(struct emitter *emitter, enum x86_condition condition, uin
 void x86_branch_near(struct emitter *emitter, enum x86_condition condition, uint64_t to);
 void x86_call(struct emitter *emitter, uint64_t to);
 void x86_ret(struct emitter *emitter);
+void x86_undefined(struct emitter *emitter);            /* ud2, which traps */
 
 /* A short branch over what is emitted until x86_land() is given the result. */
 size_t x86_skip(struct emitter *emitter, enum x86_condition condition);

@@ -166,12 +166,17 @@ static void emit_comparison(struct translation *t, struct instruction i)
         x86_op_number(t->emitter, width, OP_CMP, a, i.immediate);
 }
 
-/* What is never taken is nothing; what always is needs no comparison. */
+/*
+ * What is never taken is nothing; what always is needs no comparison.  Where both are proven nobody comes: there were no
+ * numbers left to compare.
+ */
 static void emit_jump(struct translation *t, struct instruction i)
 {
     uint64_t to = t->label[t->index + 1 + (uint32_t)instruction_jump_distance(i)];
     uint8_t mark = t->verified->mark[t->index];
 
+    if (mark & VERIFIED_NEVER && mark & VERIFIED_ALWAYS)
+        return x86_undefined(t->emitter);
     if (mark & VERIFIED_NEVER)
         return;
     if (mark & VERIFIED_ALWAYS || instruction_operation(i) == JUMP_ALWAYS)

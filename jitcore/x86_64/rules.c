@@ -434,14 +434,15 @@ int rules_apply(const struct verified *verified, struct operation **ret)
         .facts = calloc(bytecode->instructions, sizeof(*plan.facts)),
         .live_after = calloc(bytecode->instructions, sizeof(*plan.live_after)),
     };
+    uint16_t *live_before = calloc(bytecode->instructions, sizeof(*live_before));
     bool *begins = calloc(bytecode->instructions + 1ul, sizeof(*begins));
     struct values *values = malloc(sizeof(*values));
     int r = -ENOMEM;
 
-    if (plan.operation && plan.facts && plan.live_after && begins && values) {
+    if (plan.operation && plan.facts && plan.live_after && live_before && begins && values)
+        r = liveness_of_program(bytecode, live_before, plan.live_after);
+    if (r == 0) {
         choose_operations(&plan);
-        for (uint32_t f = 0; f < bytecode->functions; f++)
-            liveness_of_function(bytecode, f, plan.live_after);
         find_blocks(bytecode, begins);
         begins[bytecode->instructions] = true;
         for (uint32_t at = 1; at <= bytecode->instructions; at++)
@@ -452,11 +453,11 @@ int rules_apply(const struct verified *verified, struct operation **ret)
             }
         *ret = plan.operation;
         plan.operation = NULL;
-        r = 0;
     }
     free(plan.operation);
     free(plan.facts);
     free(plan.live_after);
+    free(live_before);
     free(begins);
     free(values);
     return r;

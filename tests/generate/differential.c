@@ -3,30 +3,37 @@
  * Random programs, compiled and interpreted: both must have the same result and leave the same memory.  Each program is
  * compiled twice: as it is, and, if the verifier accepts it, with what that has proven.
  *
- *      differential [COUNT [SEED]]     from SEED on; a failure is printed with its seed, made small
+ *      differential [COUNT [SEED [JOBS]]]
+ *
+ * From SEED on, in JOBS processes.  A failure is printed with its seed, made small.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bytecode.h"
 #include "execution.h"
 #include "minimise.h"
 #include "program.h"
+#include "progress.h"
 
 #define SECONDS 10              /* of processor time for one program */
+#define STATEMENTS_MAX 17       /* of one program: twice as many take far longer, and are rather of the same */
 #define FAILURES_MAX 5          /* after these, stop */
+#define JOBS_MAX 256
 
 /* ---- one program ---- */
 
 /* Programs that take longer to prove are refused: there are enough others. */
-static const struct verifier_options options_of_verifier = { .instructions_max = 20000 };
+static const struct verifier_options options_of_verifier = { .instructions_max = 4000 };
 
 struct subject {
     struct bytecode *bytecode;
@@ -39,7 +46,12 @@ struct subject {
 /* Seeds take turns: with a packet or without, with map lookups (which only the verifier makes possible) or without. */
 static void subject_new(uint64_t seed, struct subject *ret)
 {
-    const struct generate_options options = { .packet = seed % 4 == 1, .lookups = seed % 4 >= 2 };
+    struct random random = { seed };
+    const struct generate_options options = {
+        .packet = seed % 4 == 1,
+        .lookups = seed % 4 >= 2,
+        .statements = 2 + random_below(&random, STATEMENTS_MAX - 1),
+    };
 
     ret->bytecode = generate_program(seed, &options, &ret->features);
     generate_context(seed, ret->context);
@@ -139,111 +151,179 @@ static void report(uint64_t seed, bool verify)
     subject_clear(&subject);
 }
 
-/* ---- many programs ---- */
+/* ---- one process ---- */
 
 /* Shared with the child, which says where it is. */
-struct progress {
-    uint64_t seed;
+struct job {
+    pid_t child;
+    uint64_t seed, last;
+    uint32_t step;              /* from one seed to the next */
     bool verify;
     uint64_t done, accepted, unverified, instructions;
     uint64_t variable_offset, loop, spill, call, callback, atomic, lookup, packet, branch;
 };
 
-static void count_features(struct progress *progress, const struct generate_features *features)
+static void count_features(struct job *job, const struct generate_features *features)
 {
-    progress->variable_offset += features->variable_offset;
-    progress->loop += features->loop;
-    progress->spill += features->spill;
-    progress->call += features->call;
-    progress->callback += features->callback;
-    progress->atomic += features->atomic;
-    progress->lookup += features->lookup;
-    progress->packet += features->packet;
-    progress->branch += features->branch;
+    job->variable_offset += features->variable_offset;
+    job->loop += features->loop;
+    job->spill += features->spill;
+    job->call += features->call;
+    job->callback += features->callback;
+    job->atomic += features->atomic;
+    job->lookup += features->lookup;
+    job->packet += features->packet;
+    job->branch += features->branch;
 }
 
-/* Seeds up to `end`; leaves at the first difference. */
-static void run_seeds(struct progress *progress, uint64_t end)
+/* Leaves at a difference. */
+static void run_seed(struct job *job)
 {
-    for (; progress->seed < end; progress->seed++) {
-        struct subject subject;
+    struct subject subject;
 
-        execution_limit(SECONDS);
-        subject_new(progress->seed, &subject);
-        for (progress->verify = false;; progress->verify = true) {
-            enum verdict verdict;
+    execution_limit(SECONDS);
+    subject_new(job->seed, &subject);
+    for (unsigned i = 0; i < 2; i++) {
+        enum verdict verdict;
 
-            subject.execution.verify = progress->verify;
-            verdict = compare(&subject.execution);
-            if (verdict == DIFFERENT || verdict == INVALID)
-                _exit(1);
-            progress->accepted += verdict == SAME && progress->verify;
-            progress->unverified += verdict == SAME && !progress->verify;
-            if (progress->verify)
-                break;
-        }
-        progress->done++;
-        progress->instructions += subject.bytecode->instructions;
-        count_features(progress, &subject.features);
-        subject_clear(&subject);
+        job->verify = subject.execution.verify = i == 1;
+        verdict = compare(&subject.execution);
+        if (verdict == DIFFERENT || verdict == INVALID)
+            _exit(1);
+        *(job->verify ? &job->accepted : &job->unverified) += verdict == SAME;
+    }
+    job->done++;
+    job->instructions += subject.bytecode->instructions;
+    count_features(job, &subject.features);
+    subject_clear(&subject);
+}
+
+/* Goes on from where the job is. */
+static void start_job(struct job *job, struct progress *progress)
+{
+    pid_t child;
+
+    fflush(stdout);
+    child = fork();
+    if (child < 0)
+        abort();
+    if (child > 0) {
+        job->child = child;
+        return;
+    }
+    for (; job->seed <= job->last && progress_failures(progress) < FAILURES_MAX; job->seed += job->step) {
+        run_seed(job);
+        progress_done(progress);
     }
     _exit(0);
 }
 
-/* All seeds up to `end`, past those that fail.  Returns how many fail. */
-static unsigned run_all(struct progress *progress, uint64_t end)
+/* ---- all of them ---- */
+
+static struct job *job_of(struct job *job, pid_t child)
 {
-    unsigned failures = 0;
-
-    while (progress->seed < end && failures < FAILURES_MAX) {
-        int status = 0;
-        pid_t child = fork();
-
-        if (child == 0)
-            run_seeds(progress, end);
-        if (child < 0 || waitpid(child, &status, 0) < 0)
-            abort();
-        if (status == 0)
-            continue;
-        report(progress->seed, progress->verify);
-        failures++;
-        progress->seed++;
-    }
-    return failures;
+    while (job->child != child)
+        job++;
+    return job;
 }
 
-static void print_share(const char *what, uint64_t count, uint64_t of)
+/* A process that ends with a status does so at a seed that fails; another one goes on behind it. */
+static void run_all(struct job *jobs, uint32_t count, struct progress *progress)
 {
-    printf("# %5.1f %% %s\n", of ? 100.0 * (double)count / (double)of : 0.0, what);
+    int status = 0;
+    pid_t ended;
+
+    for (uint32_t i = 0; i < count; i++)
+        start_job(&jobs[i], progress);
+    while ((ended = wait(&status)) > 0) {
+        struct job *job = job_of(jobs, ended);
+
+        if (status == 0)
+            continue;
+        progress_failed(progress);
+        report(job->seed, job->verify);
+        job->seed += job->step;
+        start_job(job, progress);
+    }
+}
+
+static struct job *jobs_new(uint32_t count, uint64_t first, uint64_t last)
+{
+    struct job *jobs = mmap(NULL, count * sizeof(*jobs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (jobs == MAP_FAILED)
+        abort();
+    for (uint32_t i = 0; i < count; i++) {
+        jobs[i].seed = first + i;
+        jobs[i].last = last;
+        jobs[i].step = count;
+    }
+    return jobs;
+}
+
+/* ---- figures ---- */
+
+static const struct {
+    const char *text;
+    size_t count;               /* offset of an uint64_t in struct job */
+} shares[] = {
+    { "run unverified", offsetof(struct job, unverified) },
+    { "accepted by the verifier and run", offsetof(struct job, accepted) },
+    { "with addresses computed from variables", offsetof(struct job, variable_offset) },
+    { "with branches", offsetof(struct job, branch) },
+    { "with loops", offsetof(struct job, loop) },
+    { "with spills", offsetof(struct job, spill) },
+    { "with calls", offsetof(struct job, call) },
+    { "with callbacks", offsetof(struct job, callback) },
+    { "with atomics", offsetof(struct job, atomic) },
+    { "with map lookups", offsetof(struct job, lookup) },
+    { "with packets", offsetof(struct job, packet) },
+};
+
+/* Of all jobs together. */
+static uint64_t sum_of(const struct job *jobs, uint32_t count, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        sum += *(const uint64_t *)(const void *)((const char *)&jobs[i] + offset);
+    return sum;
+}
+
+static void print_figures(const struct job *jobs, uint32_t count, uint64_t done, double seconds)
+{
+    uint64_t instructions = sum_of(jobs, count, offsetof(struct job, instructions));
+
+    printf("# %" PRIu64 " programs of %" PRIu64 " instructions on average, in %.1f s: %.0f a second\n", done,
+           done ? instructions / done : 0, seconds, (double)done / seconds);
+    for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
+        printf("# %5.1f %% %s\n",
+               done ? 100.0 * (double)sum_of(jobs, count, shares[i].count) / (double)done : 0.0, shares[i].text);
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 0) : 10000, first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
-    struct progress *progress =
-        mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    unsigned failures;
+    uint64_t programs = argc > 1 ? strtoull(argv[1], NULL, 0) : 10000, done;
+    uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, last = first + programs - 1;
+    long count = argc > 3 ? strtol(argv[3], NULL, 0) : sysconf(_SC_NPROCESSORS_ONLN);
+    struct progress *progress = progress_new("differences");
+    struct timespec start, end;
+    struct job *jobs;
 
-    if (progress == MAP_FAILED)
-        return 99;
+    if (argc > 4 || programs == 0 || count < 1 || count > JOBS_MAX || !progress) {
+        fprintf(stderr, "usage: differential [COUNT [SEED [JOBS]]]\n");
+        return 2;
+    }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    printf("1..1\n# seeds %" PRIu64 " to %" PRIu64 "\n", first, first + count - 1);
-    progress->seed = first;
-    failures = run_all(progress, first + count);
-    printf("# %" PRIu64 " programs of %" PRIu64 " instructions on average\n", progress->done,
-           progress->done ? progress->instructions / progress->done : 0);
-    print_share("run unverified", progress->unverified, progress->done);
-    print_share("accepted by the verifier and run", progress->accepted, progress->done);
-    print_share("with addresses computed from variables", progress->variable_offset, progress->done);
-    print_share("with branches", progress->branch, progress->done);
-    print_share("with loops", progress->loop, progress->done);
-    print_share("with spills", progress->spill, progress->done);
-    print_share("with calls", progress->call, progress->done);
-    print_share("with callbacks", progress->callback, progress->done);
-    print_share("with atomics", progress->atomic, progress->done);
-    print_share("with map lookups", progress->lookup, progress->done);
-    print_share("with packets", progress->packet, progress->done);
-    printf("%sok 1 - compiled and interpreted programs agree, %u of %" PRIu64 " differ\n",
-           failures ? "not " : "", failures, progress->done);
-    return failures > 0;
+    printf("1..1\n# seeds %" PRIu64 " to %" PRIu64 ", in %ld processes\n", first, last, count);
+    jobs = jobs_new((uint32_t)count, first, last);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    run_all(jobs, (uint32_t)count, progress);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    done = sum_of(jobs, (uint32_t)count, offsetof(struct job, done));
+    print_figures(jobs, (uint32_t)count, done,
+                  (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec));
+    printf("%sok 1 - compiled and interpreted programs agree, %lu of %" PRIu64 " differ\n",
+           progress_failures(progress) ? "not " : "", progress_failures(progress), done + progress_failures(progress));
+    return progress_failures(progress) > 0;
 }

@@ -86,6 +86,8 @@ MUTATIONS = [
     ("stack.c", "if ((s->written & bytes) != bytes)", "if (0)", "bytes that were not written are read"),
     ("stack.c", "extract(&slot->value.number, byte_of(lowest), size)", "extract(&slot->value.number, 0, size)",
      "a part of a slot is its lowest part"),
+    ("stack.c", "    slot->value = value_number(new);\n", "    slot->value.number = new;\n",
+     "a number on the stack that is changed in part stays linked"),
     # Calls.
     ("call.c", "for (unsigned reg = 0; reg <= ARGUMENTS; reg++)\n        frame->reg",
      "for (unsigned reg = 0; reg < 1; reg++)\n        frame->reg", "a call leaves R1 to R5 as they are"),
@@ -95,6 +97,8 @@ MUTATIONS = [
      "state_top(done->state)->reg[0] = value_number(scalar_constant(1));", "a loop is done after one call"),
     ("call.c", "    if (result->type == VALUE_STACK && result->frame == analysis_frame(analysis))", "    if (0)",
      "a function returns a pointer to its own stack"),
+    ("call.c", "call->helper->changes_map && ", "0 && ", "a helper changes a map that is only read"),
+    ("call.c", "!helper_takes_map(call->number, call->map->map_type)", "0", "any helper takes any map"),
     ("control.c", "graph.bytes[0] > INSTRUCTION_STACK_SIZE", "graph.bytes[0] > 2 * INSTRUCTION_STACK_SIZE",
      "the stacks in sum may be twice as big"),
     # Pruning.
@@ -123,8 +127,10 @@ MUTATIONS = [
      "32-bit shifts to the right by any number do not wrap"),
     ("facts.c", "            return false;\n        break;\n    case ALU_ADD:",
      "            return true;\n        break;\n    case ALU_ADD:", "divisions of any numbers do not wrap"),
-    ("facts.c", "    spread_all(analysis);\n", "",
+    ("facts.c", "int r = spread_all(analysis);", "int r = 0;",
      "what was not seen of paths that were covered is told all the same"),
+    ("facts.c", "            add(spread, at + 1, 1);\n", "            (void)0;\n",
+     "what a function returns on such paths is told all the same"),
 ]
 
 

@@ -3,6 +3,7 @@
 
 #include "candidate.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@ struct attempt {
 
 /* ---- the verifier ---- */
 
-static bool accepts(struct attempt *attempt)
+/* Negative errno: refused, with `error`. */
+static int verify(struct attempt *attempt)
 {
     const struct verifier_options options = { .instructions_max = CANDIDATE_INSTRUCTIONS_MAX,
                                               .observe = fit_observe, .userdata = &attempt->fit };
@@ -39,7 +41,7 @@ static bool accepts(struct attempt *attempt)
     verified_clear(&attempt->verified);
     attempt->verified = (struct verified){ 0 };
     fit_reset(&attempt->fit);
-    return verifier_run(attempt->bytecode, attempt->context, &options, &attempt->verified, NULL, &attempt->error) == 0;
+    return verifier_run(attempt->bytecode, attempt->context, &options, &attempt->verified, NULL, &attempt->error);
 }
 
 /* ---- changes at random ---- */
@@ -152,19 +154,27 @@ static bool amend(struct attempt *attempt, uint32_t at)
     return true;
 }
 
+/* What the verifier complains of.  Returns false if that is no instruction, or cannot be helped. */
+static bool amend_refused(struct attempt *attempt)
+{
+    const struct bytecode *bytecode = attempt->bytecode;
+    uint32_t function = 0;
+
+    while (function < bytecode->functions && strcmp(bytecode->function[function].name, attempt->error.function) != 0)
+        function++;
+    return function < bytecode->functions && attempt->error.instruction >= 0 &&
+           amend(attempt, bytecode->function[function].first + (uint32_t)attempt->error.instruction);
+}
+
+/* What takes too long to verify is given up: no one instruction is to blame, and each attempt takes as long again. */
 static bool repair(struct attempt *attempt)
 {
     for (unsigned i = 0; i < AMENDMENTS_MAX; i++) {
-        const struct bytecode *bytecode = attempt->bytecode;
-        uint32_t function = 0;
+        int r = verify(attempt);
 
-        if (accepts(attempt))
+        if (r == 0)
             return true;
-        while (function < bytecode->functions &&
-               strcmp(bytecode->function[function].name, attempt->error.function) != 0)
-            function++;
-        if (function == bytecode->functions || attempt->error.instruction < 0 ||
-            !amend(attempt, bytecode->function[function].first + (uint32_t)attempt->error.instruction))
+        if (r == -E2BIG || !amend_refused(attempt))
             return false;
     }
     return false;
@@ -272,8 +282,10 @@ enum candidate_result candidate_new(uint64_t seed, struct candidate *ret)
         .statements = 5 + random_below(&attempt.random, 13),
         .bold = random_below(&attempt.random, 70),
     };
-    struct candidate candidate = { generate_program(seed, &options, NULL), make_context(options.packet),
-                                   { .loop = false } };
+    struct candidate candidate = {
+        .bytecode = generate_program(seed, &options, NULL),
+        .context = make_context(options.packet),
+    };
     bool accepted;
 
     attempt.bytecode = candidate.bytecode;
@@ -289,19 +301,20 @@ enum candidate_result candidate_new(uint64_t seed, struct candidate *ret)
         move_accesses(&attempt);
         accepted = repair(&attempt);
     }
+    candidate.verified = attempt.verified;
     if (accepted) {
         candidate.features = find_features(&attempt);
         *ret = candidate;
     } else {
         candidate_clear(&candidate);
     }
-    verified_clear(&attempt.verified);
     fit_clear(&attempt.fit);
     return accepted ? CANDIDATE_ACCEPTED : CANDIDATE_REFUSED;
 }
 
 void candidate_clear(struct candidate *candidate)
 {
+    verified_clear(&candidate->verified);
     bytecode_free(candidate->bytecode);
     context_free(candidate->context);
     *candidate = (struct candidate){ 0 };

@@ -28,6 +28,7 @@ struct candidate_features {
 struct candidate {
     struct bytecode *bytecode;
     struct context *context;    /* with a packet if context->data >= 0, else bytes */
+    struct verified verified;
     struct candidate_features features;
 };
 

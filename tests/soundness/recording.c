@@ -28,15 +28,11 @@ bool recording_init(struct recording *recording, const struct bytecode *bytecode
         .live_behind = calloc(bytecode->instructions, sizeof(uint16_t)),
         .complete = true,
     };
-    if (!recording->at || !recording->live || !recording->live_behind) {
+    if (!recording->at || !recording->live || !recording->live_behind ||
+        liveness_of_program(bytecode, recording->live, recording->live_behind) < 0) {
         recording_clear(recording);
         return false;
     }
-    for (uint32_t i = 0; i < bytecode->functions; i++)
-        liveness_of_function(bytecode, i, recording->live_behind);
-    for (uint32_t i = 0; i < bytecode->instructions; i++)
-        recording->live[i] = (uint16_t)((recording->live_behind[i] & ~liveness_writes(bytecode->instruction[i])) |
-                                        liveness_reads(bytecode->instruction[i]));
     return true;
 }
 
@@ -83,6 +79,7 @@ struct comparison {
     const struct recording *recording;
     const struct interpreter *interpreter;
     const struct recording_places *places;
+    /* What state_matches() writes: */
     const struct verifier_state *state;
     struct link link[LINKS_MAX];
     uint32_t links;
@@ -241,7 +238,7 @@ static bool slots_match(struct comparison *c, uint32_t f)
 {
     const struct interpreter_frame *frame = &c->interpreter->frame[f];
 
-    for (uint32_t i = 0; i < STATE_SLOTS; i++) {
+    for (uint32_t i = 0; i < c->state->frame[f]->slots; i++) {
         const struct slot *slot = verifier_slot(c->state, f, i);
         const uint32_t at = INSTRUCTION_STACK_SIZE - 8 * (i + 1);
         uint64_t concrete;
@@ -276,8 +273,10 @@ static bool calls_match(struct comparison *c)
     return true;
 }
 
-static bool state_matches(struct comparison *c)
+static bool state_matches(struct comparison *c, const struct verifier_state *state)
 {
+    c->state = state;
+    c->links = c->agreed = 0;
     if (!calls_match(c))
         return false;
     for (uint32_t f = c->state->depth; f-- > 0;)
@@ -298,26 +297,31 @@ static void describe(const struct comparison *c, char *reason, size_t size)
              (unsigned long long)c->concrete, value);
 }
 
+/* The state that agrees in the most values. */
+static void explain(struct comparison *c, const struct recorded *first, char *reason, size_t size)
+{
+    uint32_t most = 0;
+
+    snprintf(reason, size, "the verifier has not seen this instruction");
+    for (const struct recorded *recorded = first; recorded; recorded = recorded->next)
+        if (!state_matches(c, recorded->state) && (recorded == first || c->agreed > most)) {
+            most = c->agreed;
+            describe(c, reason, size);
+        }
+}
+
 bool recording_describes(const struct recording *recording, const struct interpreter *interpreter,
                          const struct recording_places *places, char *reason, size_t size)
 {
-    uint32_t at = interpreter->frame[interpreter->depth - 1].at;
-    struct comparison c, closest = { .what = NULL };
+    const struct recorded *first = recording->at[interpreter->frame[interpreter->depth - 1].at];
+    struct comparison c;
 
-    for (const struct recorded *recorded = recording->at[at]; recorded; recorded = recorded->next) {
-        c.recording = recording;
-        c.interpreter = interpreter;
-        c.places = places;
-        c.state = recorded->state;
-        c.links = c.agreed = 0;
-        if (state_matches(&c))
+    c.recording = recording;
+    c.interpreter = interpreter;
+    c.places = places;
+    for (const struct recorded *recorded = first; recorded; recorded = recorded->next)
+        if (state_matches(&c, recorded->state))
             return true;
-        if (!closest.what || c.agreed > closest.agreed)
-            closest = c;
-    }
-    if (closest.what)
-        describe(&closest, reason, size);
-    else
-        snprintf(reason, size, "the verifier has not seen this instruction");
+    explain(&c, first, reason, size);
     return false;
 }

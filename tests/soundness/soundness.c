@@ -5,7 +5,7 @@
  *      soundness [COUNT [SEED [JOBS [states|guards]]]]
  *
  * COUNT programs that are accepted, from SEED on, in JOBS processes; by one method or by both.  Speaks TAP.  A program
- * that does what the verifier has excluded is an escape: it is printed with its seed, made small.
+ * that does what the verifier has excluded is an escape: it is printed with its seed, made small, and ends the run.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -20,9 +20,10 @@
 #include "candidate.h"
 #include "enclosure.h"
 #include "generate/minimise.h"
+#include "generate/progress.h"
 #include "trial.h"
+#include "verifier/verifier.h"
 
-#define ESCAPES_MAX 1           /* of one process; then it stops */
 #define JOBS_MAX 256
 
 /* ---- what is counted ---- */
@@ -46,7 +47,7 @@ static const struct {
 };
 
 struct totals {
-    uint64_t seed;              /* of the program at hand */
+    uint64_t seed;              /* of the program at hand; of a sum: the last one */
     uint64_t accepted, refused, compiled, compared, runs, unfinished, steps, states, escapes;
     uint64_t feature[FEATURES];
 };
@@ -85,26 +86,42 @@ static void add(struct totals *sum, const struct totals *totals)
     sum->steps += totals->steps;
     sum->states += totals->states;
     sum->escapes += totals->escapes;
+    sum->seed = totals->seed > sum->seed ? totals->seed : sum->seed;
     for (unsigned i = 0; i < FEATURES; i++)
         sum->feature[i] += totals->feature[i];
 }
 
 /* ---- escapes ---- */
 
+/* Verify and run.  What the verifier refuses does not escape. */
+static enum trial_result try_again(const struct trial *trial, const struct bytecode *bytecode,
+                                   struct trial_outcome *ret)
+{
+    const struct verifier_options options = { .instructions_max = CANDIDATE_INSTRUCTIONS_MAX };
+    struct verified verified;
+    enum trial_result result;
+
+    if (verifier_run(bytecode, trial->context, &options, &verified, NULL, NULL) < 0)
+        return TRIAL_PASSED;
+    result = trial_run(trial, &verified, ret);
+    verified_clear(&verified);
+    return result;
+}
+
 static bool escapes(void *userdata, const struct bytecode *bytecode)
 {
     struct trial_outcome outcome;
 
-    return trial_run(userdata, bytecode, &outcome) == TRIAL_ESCAPED;
+    return try_again(userdata, bytecode, &outcome) == TRIAL_ESCAPED;
 }
 
 static void report(struct trial *trial, struct bytecode *bytecode, const struct trial_outcome *outcome)
 {
-    struct trial_outcome small;
+    struct trial_outcome small = *outcome;
 
     printf("# escape, seed %" PRIu64 ", input %u: %s\n", trial->seed, outcome->input, outcome->text);
     minimise(bytecode, escapes, trial);
-    trial_run(trial, bytecode, &small);
+    try_again(trial, bytecode, &small);
     printf("# made small, context %s, input %u: %s\n", trial->context->name, small.input, small.text);
     minimise_print(bytecode);
     for (uint32_t i = 0; i < bytecode->functions; i++)
@@ -119,7 +136,16 @@ static void report(struct trial *trial, struct bytecode *bytecode, const struct 
 
 /* ---- one process ---- */
 
-static void try_seed(uint64_t seed, unsigned methods, struct enclosure *enclosure, struct totals *totals)
+/* What all processes are told. */
+struct work {
+    uint64_t count;             /* programs to be accepted */
+    uint64_t seed;
+    uint32_t jobs;
+    unsigned methods;           /* enum trial_method */
+    struct progress *progress;
+};
+
+static void try_seed(const struct work *work, uint64_t seed, struct enclosure *enclosure, struct totals *totals)
 {
     struct candidate candidate;
     struct trial_outcome outcome;
@@ -129,70 +155,85 @@ static void try_seed(uint64_t seed, unsigned methods, struct enclosure *enclosur
         totals->refused++;
         return;
     }
-    struct trial trial = { candidate.context, seed, methods, enclosure };
+    struct trial trial = { candidate.context, seed, work->methods, enclosure };
 
     totals->accepted++;
     add_features(totals, &candidate.features);
-    if (trial_run(&trial, candidate.bytecode, &outcome) == TRIAL_ESCAPED) {
+    if (trial_run(&trial, &candidate.verified, &outcome) == TRIAL_ESCAPED) {
         totals->escapes++;
+        progress_failed(work->progress);
         report(&trial, candidate.bytecode, &outcome);
     }
     add_outcome(totals, &outcome);
     candidate_clear(&candidate);
+    progress_done(work->progress);
 }
 
-/* Every `jobs`th seed from `seed` on. */
-static void work(uint64_t count, uint64_t seed, uint32_t jobs, unsigned methods, struct totals *totals)
+/* The `job`th process: every so manieth seed, up to an escape in any process. */
+static void do_job(const struct work *work, uint32_t job, struct totals *totals)
 {
+    uint64_t count = work->count / work->jobs + (job < work->count % work->jobs);
     struct enclosure enclosure;
 
     if (enclosure_init(&enclosure) < 0)
         abort();
-    for (; totals->accepted < count && totals->escapes < ESCAPES_MAX; seed += jobs)
-        try_seed(seed, methods, &enclosure, totals);
+    for (uint64_t seed = work->seed + job; totals->accepted < count && progress_failures(work->progress) == 0;
+         seed += work->jobs)
+        try_seed(work, seed, &enclosure, totals);
     enclosure_clear(&enclosure);
 }
 
 /* ---- all of them ---- */
 
-/* A process that crashes has met an escape, too. */
-static void wait_for(pid_t child, struct totals *totals)
+static pid_t start_job(const struct work *work, uint32_t job, struct totals *totals)
+{
+    pid_t child = fork();
+
+    if (child < 0)
+        abort();
+    if (child == 0) {
+        do_job(work, job, totals);
+        exit(0);
+    }
+    return child;
+}
+
+/* A process that crashes has met an escape, too.  They end in any order. */
+static void wait_for_one(const struct work *work, const pid_t *child, struct totals *totals)
 {
     int status = 0;
+    pid_t ended = wait(&status);
+    uint32_t job = 0;
 
-    if (waitpid(child, &status, 0) < 0)
+    if (ended < 0)
         abort();
+    while (child[job] != ended)
+        job++;
     if (status == 0)
         return;
-    totals->escapes++;
-    printf("# seed %" PRIu64 ": the process ended with signal %d, exit status %d\n", totals->seed,
+    totals[job].escapes++;
+    progress_failed(work->progress);
+    printf("# seed %" PRIu64 ": the process ended with signal %d, exit status %d\n", totals[job].seed,
            WIFSIGNALED(status) ? WTERMSIG(status) : 0, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
 }
 
-static struct totals work_in_processes(uint64_t count, uint64_t seed, uint32_t jobs, unsigned methods)
+static struct totals work_in_processes(const struct work *work)
 {
-    struct totals *totals = mmap(NULL, jobs * sizeof(*totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                                 -1, 0);
-    struct totals sum = { .seed = seed };
+    struct totals *totals = mmap(NULL, work->jobs * sizeof(*totals), PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct totals sum = { .seed = 0 };
     pid_t child[JOBS_MAX];
 
     if (totals == MAP_FAILED)
         abort();
     fflush(stdout);
-    for (uint32_t i = 0; i < jobs; i++) {
-        child[i] = fork();
-        if (child[i] < 0)
-            abort();
-        if (child[i] == 0) {
-            work(count / jobs + (i < count % jobs), seed + i, jobs, methods, &totals[i]);
-            exit(0);
-        }
-    }
-    for (uint32_t i = 0; i < jobs; i++) {
-        wait_for(child[i], &totals[i]);
+    for (uint32_t i = 0; i < work->jobs; i++)
+        child[i] = start_job(work, i, &totals[i]);
+    for (uint32_t i = 0; i < work->jobs; i++)
+        wait_for_one(work, child, totals);
+    for (uint32_t i = 0; i < work->jobs; i++)
         add(&sum, &totals[i]);
-    }
-    munmap(totals, jobs * sizeof(*totals));
+    munmap(totals, work->jobs * sizeof(*totals));
     return sum;
 }
 
@@ -203,7 +244,7 @@ static double share(uint64_t part, uint64_t whole)
 
 static void print_totals(const struct totals *totals, double seconds)
 {
-    printf("# from seed %" PRIu64 ": %" PRIu64 " programs accepted, %" PRIu64 " refused, in %.1f s: %.0f accepted a "
+    printf("# up to seed %" PRIu64 ": %" PRIu64 " programs accepted, %" PRIu64 " refused, in %.1f s: %.0f accepted a "
            "second\n", totals->seed, totals->accepted, totals->refused, seconds, (double)totals->accepted / seconds);
     printf("# %" PRIu64 " runs of %" PRIu64 " instructions in all, %" PRIu64 " too long to be told from endless ones\n",
            totals->runs, totals->steps, totals->unfinished);
@@ -232,19 +273,24 @@ static unsigned methods_of(const char *name)
 
 int main(int argc, char **argv)
 {
-    uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 0) : 2000, seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     long jobs = argc > 3 ? strtol(argv[3], NULL, 0) : sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned methods = argc > 4 ? methods_of(argv[4]) : TRIAL_STATES | TRIAL_GUARDS;
+    const struct work work = {
+        .count = argc > 1 ? strtoull(argv[1], NULL, 0) : 2000,
+        .seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1,
+        .jobs = (uint32_t)jobs,
+        .methods = argc > 4 ? methods_of(argv[4]) : TRIAL_STATES | TRIAL_GUARDS,
+        .progress = progress_new("escapes"),
+    };
     struct timespec start, end;
     struct totals totals;
 
-    if (argc > 5 || count == 0 || jobs < 1 || jobs > JOBS_MAX || methods == 0) {
+    if (argc > 5 || work.count == 0 || jobs < 1 || jobs > JOBS_MAX || work.methods == 0 || !work.progress) {
         fprintf(stderr, "usage: soundness [COUNT [SEED [JOBS [states|guards]]]]\n");
         return 2;
     }
-    printf("1..2\n");
+    printf("1..2\n# from seed %" PRIu64 " on, in %ld processes\n", work.seed, jobs);
     clock_gettime(CLOCK_MONOTONIC, &start);
-    totals = work_in_processes(count, seed, (uint32_t)jobs, methods);
+    totals = work_in_processes(&work);
     clock_gettime(CLOCK_MONOTONIC, &end);
     print_totals(&totals, (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec));
     return !print_verdict(&totals);

@@ -31,7 +31,7 @@ struct input {
 struct run {
     const struct trial *trial;
     const struct bytecode *bytecode;
-    struct verified verified;
+    const struct verified *verified;
     struct recording recording;
     struct recording_places places;
     struct interpreter *interpreter;
@@ -105,7 +105,7 @@ static void look(void *userdata, const struct interpreter *interpreter)
 
     if (run->escaped || !(run->trial->methods & TRIAL_STATES))
         return;
-    if (!claim_holds(&run->verified, interpreter, reason, sizeof(reason)))
+    if (!claim_holds(run->verified, interpreter, reason, sizeof(reason)))
         escape(run, "instruction %u: %s", at, reason);
     else if (run->outcome->compared &&
              !recording_describes(&run->recording, interpreter, &run->places, reason, sizeof(reason)))
@@ -118,7 +118,7 @@ static bool may_take_long(const struct run *run)
     for (uint32_t i = 0; i < run->bytecode->instructions; i++)
         if (run->bytecode->instruction[i].opcode == OPCODE_CALL &&
             instruction_source(run->bytecode->instruction[i]) == CALL_HELPER &&
-            run->bytecode->instruction[i].immediate == HELPER_LOOP && run->verified.mark[i])
+            run->bytecode->instruction[i].immediate == HELPER_LOOP && run->verified->mark[i])
             return true;
     return false;
 }
@@ -258,24 +258,20 @@ static void record(struct run *run)
     run->outcome->states = run->recording.states;
 }
 
-enum trial_result trial_run(const struct trial *trial, const struct bytecode *bytecode, struct trial_outcome *ret)
+enum trial_result trial_run(const struct trial *trial, const struct verified *verified, struct trial_outcome *ret)
 {
-    const struct verifier_options options = { .instructions_max = CANDIDATE_INSTRUCTIONS_MAX };
-    struct run run = { .trial = trial, .bytecode = bytecode, .outcome = ret };
+    struct run run = { .trial = trial, .bytecode = verified->bytecode, .verified = verified, .outcome = ret };
     enum trial_result result = TRIAL_PASSED;
     struct code code = { .bytes = NULL };
 
     *ret = (struct trial_outcome){ .input = 0 };
-    if (verifier_run(bytecode, trial->context, &options, &run.verified, NULL, NULL) < 0)
-        return TRIAL_REFUSED;
     record(&run);
     if (trial->methods & TRIAL_GUARDS)
-        ret->compiled = compile_verified(&run.verified, architecture_native(), &code, NULL) == 0;
+        ret->compiled = compile_verified(verified, architecture_native(), &code, NULL) == 0;
     for (uint32_t i = 0; result == TRIAL_PASSED && i < INPUTS; i++)
         result = run_input(&run, ret->compiled ? &code : NULL, i);
     code_clear(&code);
     if (run.recording.bytecode)
         recording_clear(&run.recording);
-    verified_clear(&run.verified);
     return result;
 }

@@ -11,20 +11,16 @@
 
 #include <stdint.h>
 
-#include "bytecode.h"
 #include "context.h"
 #include "enclosure.h"
+#include "verified.h"
 
 enum trial_method {
     TRIAL_STATES = 1 << 0,
     TRIAL_GUARDS = 1 << 1,
 };
 
-enum trial_result {
-    TRIAL_PASSED,
-    TRIAL_REFUSED,              /* by the verifier */
-    TRIAL_ESCAPED,
-};
+enum trial_result { TRIAL_PASSED, TRIAL_ESCAPED };
 
 struct trial {
     const struct context *context;
@@ -42,6 +38,6 @@ struct trial_outcome {
     bool compiled, compared;    /* machine code was run; states were compared */
 };
 
-enum trial_result trial_run(const struct trial *trial, const struct bytecode *bytecode, struct trial_outcome *ret);
+enum trial_result trial_run(const struct trial *trial, const struct verified *verified, struct trial_outcome *ret);
 
 #endif

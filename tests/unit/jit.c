@@ -32,6 +32,21 @@ struct bytecode *jit_bytecode(const struct instruction *instructions, uint32_t c
     return bytecode;
 }
 
+/* The one that is executed k-th: the first, the last, the second, the last but one, ... */
+static uint32_t zigzag_place(uint32_t k, uint32_t count)
+{
+    return k == count ? count : k % 2 == 0 ? k / 2 : count - 1 - k / 2;
+}
+
+void jit_zigzag(struct instruction *instructions, uint32_t count)
+{
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t from = zigzag_place(k, count), to = zigzag_place(k + 1, count);
+
+        instructions[from] = INSN(OPCODE_JUMP_32, 0, 0, 0, (int32_t)to - (int32_t)from - 1);
+    }
+}
+
 struct context *jit_packet_context(void)
 {
     struct context *context;

@@ -38,6 +38,9 @@
  */
 struct bytecode *jit_bytecode(const struct instruction *instructions, uint32_t count, const uint32_t *counts);
 
+/* `count` jumps, each of which leads far away, until all were executed and the last one leads behind them. */
+void jit_zigzag(struct instruction *instructions, uint32_t count);
+
 /* The context of tests/programs/packet.h. */
 struct context *jit_packet_context(void);
 

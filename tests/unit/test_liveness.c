@@ -2,7 +2,7 @@
 /* Which registers are live: what instructions read and write, and how that goes through jumps. */
 #include "jit.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "liveness.h"
 
@@ -47,13 +47,15 @@ static void test_reads_and_writes(void **state)
 static void check(const struct instruction *code, uint32_t count, const uint16_t *expected)
 {
     struct bytecode *bytecode = jit_bytecode(code, count, NULL);
-    uint16_t after[32];
+    uint16_t before[32], after[32];
 
     assert_true(count <= COUNT(after));
-    liveness_of_function(bytecode, 0, after);
+    assert_int_equal(liveness_of_program(bytecode, before, after), 0);
     for (uint32_t i = 0; i < count; i++)
         if (after[i] != expected[i])
             fail_msg("behind instruction %u: %#x, not %#x", i, after[i], expected[i]);
+    assert_int_equal(before[count - 1], R(0));
+    assert_int_equal(before[0], (after[0] & ~liveness_writes(code[0])) | liveness_reads(code[0]));
     bytecode_free(bytecode);
 }
 
@@ -104,6 +106,43 @@ static void test_ladder(void **state)
     check(code, COUNT(code), expected);
 }
 
+/* Each jump leads to one that was looked at before it, or will be long after: passes over all would take a minute. */
+static void test_zigzag(void **state)
+{
+    const uint32_t count = BYTECODE_INSTRUCTIONS_MAX;
+    struct instruction *code = calloc(count, sizeof(*code));
+    uint16_t *before = calloc(count, sizeof(*before)), *behind = calloc(count, sizeof(*behind));
+    struct bytecode *bytecode;
+
+    assert_true(code && before && behind);
+    jit_zigzag(code, count - 2);
+    code[count - 2] = MOV64_REG(0, 7);
+    code[count - 1] = EXIT();
+    bytecode = jit_bytecode(code, count, NULL);
+    assert_int_equal(liveness_of_program(bytecode, before, behind), 0);
+    for (uint32_t at = 0; at + 1 < count; at++)
+        assert_int_equal(before[at], R(7));
+    bytecode_free(bytecode);
+    free(code);
+    free(before);
+    free(behind);
+}
+
+/* What functions read is their own. */
+static void test_functions(void **state)
+{
+    const struct instruction code[] = { CALL(1), EXIT(), MOV64_REG(0, 6), EXIT() };
+    const uint32_t counts[] = { 2, 2, 0 };
+    struct bytecode *bytecode = jit_bytecode(code, COUNT(code), counts);
+    uint16_t before[COUNT(code)], behind[COUNT(code)];
+
+    assert_int_equal(liveness_of_program(bytecode, before, behind), 0);
+    assert_int_equal(before[0], 0x3e);
+    assert_int_equal(behind[1], 0);
+    assert_int_equal(before[2], R(6));
+    bytecode_free(bytecode);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +151,8 @@ int main(void)
         cmocka_unit_test(test_branch),
         cmocka_unit_test(test_loop),
         cmocka_unit_test(test_ladder),
+        cmocka_unit_test(test_zigzag),
+        cmocka_unit_test(test_functions),
     };
 
     return cmocka_run_group_tests_name("liveness", tests, NULL, NULL);

@@ -166,6 +166,14 @@ static const struct row {
       { MOV64_REG(3, 1), ADD64_REG(3, 2), MOV64_IMM(2, 0), LDX(1, 0, 3, 0), ADD64_REG(0, 2) },
       "488d143731f60fb6024801f0", { 0 } },
 
+    /* ---- jumps of which it is known where they lead ---- */
+    { "never", "x86_64", { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX + 1, 1), MOV64_IMM(0, 2) }, "b809000000b802000000",
+      { 0, VERIFIED_NEVER } },
+    { "always", "x86_64", { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX, 1), MOV64_IMM(0, 2) }, "b809000000eb05b802000000",
+      { 0, VERIFIED_ALWAYS } },
+    { "both: nobody comes there", "x86_64", { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX, 1), JEQ_IMM(2, 7, 0) },
+      "b809000000eb020f0b", { 0, VERIFIED_ALWAYS, VERIFIED_ALWAYS | VERIFIED_NEVER } },
+
     /* ---- what nobody reads ---- */
     { "dropped", "x86_64", { MOV64_IMM(0, 1), LDX(8, 3, 1, 0), ALU64(ALU_MUL, 3, 2), MOV64_IMM(0, 2) },
       "b802000000", { 0 } },

@@ -3,7 +3,11 @@
 #include "verifier.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* A state is kept behind each. */
+#define WAY(n) UNKNOWN(3), JUMP_IMM(JUMP_EQ, 3, n, 1), MOV64_IMM(4, n), MOV64_IMM(5, n)
 
 static void test_loops(void **state)
 {
@@ -13,6 +17,8 @@ static void test_loops(void **state)
           NULL },
         { "until a number that the context has", { MOV64_IMM(3, 0), UNKNOWN(4), JUMP_IMM(JUMP_NE, 4, 7, -2), RETURN() },
           { 0 }, "infinite-loop", "constant number" },
+        { "for ever, a long way round", { WAY(1), WAY(2), WAY(3), WAY(4), WAY(5), WAY(6), WAY(7), JA(-29), EXIT() },
+          { 0 }, "infinite-loop", NULL },
         { "100 times", { MOV64_IMM(3, 0), ADD64_IMM(3, 1), JUMP_IMM(JUMP_NE, 3, 100, -2), RETURN() }, { 0 }, NULL,
           NULL },
         { "64 times, with an access", { MOV64_IMM(3, 0), REGION(4, DATA, 0), ADD64_REG(4, 3), LDX(1, 0, 4, 0),
@@ -153,6 +159,32 @@ static void test_paths_are_pruned(void **state)
     context_free(context);
 }
 
+/* What was not seen of a path that was covered goes through 65,000 jumps, each of which leads far away. */
+static void test_zigzag(void **state)
+{
+    const struct instruction head[] = { TWO_WAYS(), LDDW(3, 0, 1), JUMP_IMM(JUMP_NE, 9, 1, 1), MOV64_IMM(3, 0),
+                                        MEETING() };
+    const uint32_t count = BYTECODE_INSTRUCTIONS_MAX, jumps = count - COUNT(head) - 2;
+    struct instruction *code = calloc(count, sizeof(*code));
+    struct context *context = jit_packet_context();
+    struct jit_error error = { 0 };
+    struct verified verified;
+    struct bytecode *bytecode;
+
+    assert_non_null(code);
+    memcpy(code, head, sizeof(head));
+    jit_zigzag(code + COUNT(head), jumps);
+    code[count - 2] = MOV64_REG(0, 3);
+    code[count - 1] = EXIT();
+    bytecode = jit_bytecode(code, count, NULL);
+    assert_int_equal(verifier_run(bytecode, context, NULL, &verified, NULL, &error), 0);
+    assert_int_equal(verified.mark[count - 2] & (VERIFIED_REACHED | VERIFIED_SOURCE_32), VERIFIED_REACHED);
+    verified_clear(&verified);
+    bytecode_free(bytecode);
+    context_free(context);
+    free(code);
+}
+
 static void test_limit(void **state)
 {
     const struct program program = { "100 times", { MOV64_IMM(3, 0), ADD64_IMM(3, 1), JUMP_IMM(JUMP_NE, 3, 100, -2),
@@ -230,6 +262,11 @@ static void test_facts(void **state)
         { { "on a path that was covered", { TWO_WAYS(), MOV64_IMM(3, 0), JUMP_IMM(JUMP_NE, 9, 1, 2),
             LDDW(3, 0, 1), MEETING(), MOV64_REG(0, 3), EXIT() }, { 0 }, NULL, NULL }, 18, VERIFIED_REACHED,
           VERIFIED_SOURCE_32 },
+        { { "the other way round", { TWO_WAYS(), LDDW(3, 0, 1), JUMP_IMM(JUMP_NE, 9, 1, 1), MOV64_IMM(3, 0), MEETING(),
+            MOV64_REG(0, 3), EXIT() }, { 0 }, NULL, NULL }, 18, VERIFIED_REACHED, VERIFIED_SOURCE_32 },
+        { { "through a function", { TWO_WAYS(), LDDW(3, 0, 1), JUMP_IMM(JUMP_NE, 9, 1, 1), MOV64_IMM(3, 0), MEETING(),
+            MOV64_REG(1, 3), CALL(1), MOV64_REG(6, 0), RETURN(), MOV64_REG(0, 1), EXIT() }, { 23, 2 }, NULL, NULL }, 20,
+          VERIFIED_REACHED, VERIFIED_SOURCE_32 },
     };
 
     for (size_t i = 0; i < COUNT(cases); i++)
@@ -240,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loops),   cmocka_unit_test(test_pruning), cmocka_unit_test(test_paths_are_pruned),
+        cmocka_unit_test(test_zigzag),
         cmocka_unit_test(test_limit),   cmocka_unit_test(test_message), cmocka_unit_test(test_facts),
     };
 
