@@ -15,12 +15,20 @@
 
 /* ---- addresses ---- */
 
-#define KIND_SHIFT 56
-#define INDEX_SHIFT 40
-#define ELEMENT_SHIFT 21
-#define INDEX_MASK 0xffffu
-#define PLACE_MIDDLE (1ull << 39)       /* offset 0 of a place, */
-#define ELEMENT_MIDDLE (1ull << 19)     /* and of an element */
+/*
+ * A pointer that the verifier accepts may be away from its object by its fixed part and by its variable part, each of
+ * 2^29 bytes, as long as nobody follows it: that must not lead into the next element.
+ */
+#define KIND_SHIFT 60
+#define INDEX_SHIFT 52
+#define ELEMENT_SHIFT 32
+#define INDEX_MASK 0xffu
+#define PLACE_MIDDLE (1ull << 51)       /* offset 0 of a place, */
+#define ELEMENT_MIDDLE (1ull << 31)     /* and of an element */
+
+_Static_assert(BYTECODE_FUNCTIONS_MAX <= INDEX_MASK + 1 &&
+               BYTECODE_REGIONS_MAX + INTERPRETER_MEMORIES_MAX <= INDEX_MASK + 1, "an index has eight bits");
+_Static_assert(BYTECODE_REGION_SIZE_MAX / 8 <= 1u << (INDEX_SHIFT - ELEMENT_SHIFT), "elements have eight bytes or more");
 
 static uint64_t address_of(enum interpreter_kind kind, uint32_t index)
 {
