@@ -2,6 +2,7 @@
 /* Time, medians, and how a benchmark ends that cannot be run. */
 #include "measure.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,4 +49,15 @@ double median(double *values, unsigned n)
 {
     qsort(values, n, sizeof(*values), compare);
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+void pin_thread(void)
+{
+    const struct sched_param priority = { .sched_priority = 1 };
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)sched_getcpu(), &set);
+    sched_setaffinity(0, sizeof(set), &set);
+    sched_setscheduler(0, SCHED_FIFO, &priority);
 }

@@ -18,4 +18,8 @@ uint64_t thread_ns(void);
 /* Median of n values, which are sorted on the way. */
 double median(double *values, unsigned n);
 
+/* The calling thread stays on its processor, and ahead of other programs where that is allowed: else moves to another
+ * processor and time in which others run would be measured too. */
+void pin_thread(void);
+
 #endif

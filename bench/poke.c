@@ -108,7 +108,8 @@ static uint32_t random_below(uint32_t limit)
 static _Noreturn void exec_reader(const struct poke *poke, unsigned number, int socket)
 {
     const int given[] = { socket, poke->memory->control_descriptor, poke->memory->text_descriptor,
-                          poke->memory->arena_descriptor, poke->shared_descriptor };
+                          poke->memory->arena_descriptor, poke->memory->linkage_descriptor[0],
+                          poke->shared_descriptor };
     char path[4096], argument[4][24], *slash;
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - sizeof("/poke_reader"));
     int high[sizeof(given) / sizeof(given[0])];
@@ -287,28 +288,29 @@ static void pass_grace_period(struct poke *poke)
 static void emit_link(const struct poke *poke, struct emitter *emitter, uint32_t key)
 {
     const struct architecture *architecture = image_architecture(poke->image);
-    struct dispatcher_case link = { .key = key, .target = emitter->final };
+    struct branch link = { .first = key, .last = key, .code = (int64_t)emitter->final };
+    struct fallback fallback = { 0 };
     struct emitter count;
 
     emitter_init(&count, NULL, 0, emitter->final);
-    architecture->emit_tree(&count, &link, 1, 0);
-    link.target = emitter_position(emitter) + count.size;
-    architecture->emit_tree(emitter, &link, 1, 0);
+    architecture->emit_tree(&count, &link, 1, &fallback);
+    link.code = (int64_t)(emitter_position(emitter) + count.size);
+    architecture->emit_tree(emitter, &link, 1, &fallback);
 }
 
 /* The programs of a version, one a key.  ret_target: where each begins. */
 static void emit_programs(const struct poke *poke, struct emitter *emitter, const unsigned *links,
-                          uint64_t *ret_target)
+                          struct dispatcher_target *ret_target)
 {
     for (uint32_t k = 0; k < KEYS; k++) {
-        ret_target[k] = emitter_position(emitter);
+        ret_target[k].code = (int64_t)emitter_position(emitter);
         for (unsigned i = 0; i < links[k]; i++)
             emit_link(poke, emitter, poke_keys[k]);
-        image_architecture(poke->image)->emit_tree(emitter, NULL, 0, verdict_of(poke->serial, k));
+        image_architecture(poke->image)->emit_tree(emitter, NULL, 0, &(struct fallback){ .verdict = verdict_of(poke->serial, k) });
     }
 }
 
-static uint64_t place_programs(const struct poke *poke, uint64_t *ret_target)
+static uint64_t place_programs(const struct poke *poke, struct dispatcher_target *ret_target)
 {
     static const unsigned lengths[] = { 0, 0, 0, 1, 2, 5, 12, 40 };
     unsigned links[KEYS];
@@ -328,7 +330,7 @@ static uint64_t place_programs(const struct poke *poke, uint64_t *ret_target)
 }
 
 /* The keys that are called, and between them others. */
-static size_t make_cases(struct dispatcher_case *cases, const uint64_t *target, uint32_t extra)
+static size_t make_cases(struct dispatcher_case *cases, const struct dispatcher_target *target, uint32_t extra)
 {
     size_t count = 0;
 
@@ -336,8 +338,8 @@ static size_t make_cases(struct dispatcher_case *cases, const uint64_t *target, 
         bool extra_is_next = k > 0 && poke_keys[k - 1] < EXTRA_KEY && poke_keys[k] > EXTRA_KEY;
 
         for (uint32_t i = 0; extra_is_next && i < extra; i++)
-            cases[count++] = (struct dispatcher_case){ EXTRA_KEY + 3 * i, target[i % KEYS] };
-        cases[count++] = (struct dispatcher_case){ poke_keys[k], target[k] };
+            cases[count++] = (struct dispatcher_case){ EXTRA_KEY + 3 * i, EXTRA_KEY + 3 * i, &target[i % KEYS], 1, 0 };
+        cases[count++] = (struct dispatcher_case){ poke_keys[k], poke_keys[k], &target[k], 1, 0 };
     }
     return count;
 }
@@ -346,14 +348,15 @@ static size_t make_cases(struct dispatcher_case *cases, const uint64_t *target, 
 static void change(struct poke *poke, uint32_t extra)
 {
     struct dispatcher_case cases[KEYS + EXTRA_CASES];
-    uint64_t target[KEYS], program;
+    struct dispatcher_target target[KEYS] = { 0 };
+    struct dispatcher dispatcher = { .cases = cases, .default_verdict = DEFAULT_VERDICT };
     struct entry_change *prepared;
-    size_t count;
+    uint64_t program;
 
     poke->serial++;
     program = place_programs(poke, target);
-    count = make_cases(cases, target, extra);
-    check("prepare", entry_prepare(poke->entry, cases, count, &prepared));
+    dispatcher.count = make_cases(cases, target, extra);
+    check("prepare", entry_prepare(poke->entry, &dispatcher, &prepared));
     __atomic_store_n(&poke->shared->newest, poke->serial, __ATOMIC_RELEASE);
     check("commit", entry_change_commit(prepared));
     poke->pokes++;

@@ -41,10 +41,11 @@ struct poke_shared {
 };
 
 /*
- * Descriptors that a reader inherits: a socket to send its lines on and to be started by, and three
- * memfds.
+ * Descriptors that a reader inherits: a socket to send its lines on and to be started by, and memfds.
  */
-enum { READER_SOCKET = 3, READER_CONTROL, READER_TEXT, READER_ARENA, READER_SHARED, READER_DESCRIPTORS_END };
+enum {
+    READER_SOCKET = 3, READER_CONTROL, READER_TEXT, READER_ARENA, READER_LINKAGE, READER_SHARED, READER_DESCRIPTORS_END,
+};
 
 /*
  * Arguments of the reader program: its number, the generation, the size of the text, the entry's

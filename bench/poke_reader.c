@@ -55,9 +55,10 @@ static void announce_lines(void)
 
 static struct window *enter_window(uint64_t generation, uint64_t text_size, uint64_t entry)
 {
-    struct window *window;
+    const struct window_files files = { READER_CONTROL, READER_TEXT, READER_ARENA, READER_LINKAGE };
     const char *reason = "mapping";
-    int r = window_map(READER_CONTROL, READER_TEXT, READER_ARENA, generation, text_size, SLOT, &window, &reason);
+    struct window *window;
+    int r = window_map(&files, generation, text_size, SLOT, &table, &window, &reason);
 
     if (r < 0)
         fail(reason, r);

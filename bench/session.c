@@ -25,7 +25,7 @@
 #define CALL_TIMEOUT_MS 60000
 #define START_TIMEOUT_MS 10000
 #define SETTLE_TIMEOUT_MS 1000
-#define OPERATIONS_MAX 512      /* of one transaction */
+#define OPERATIONS_MAX 10000    /* of one transaction */
 
 static struct session {
     struct interface *interface;
@@ -59,8 +59,9 @@ static void session_end(void)
         nftw(session.directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static void daemon_execute(const char *daemon, pid_t parent)
+static void daemon_execute(const struct session_options *options, pid_t parent)
 {
+    const char *daemon = options->daemon, *interval = options->planning_interval;
     char log[sizeof(session.directory) + 8], state[sizeof(session.directory) + 8];
     int descriptor;
 
@@ -72,7 +73,8 @@ static void daemon_execute(const char *daemon, pid_t parent)
     descriptor = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (descriptor < 0 || dup2(descriptor, STDERR_FILENO) < 0 || mkdir(state, 0700) < 0)
         _exit(1);
-    execl(daemon, daemon, "--runtime-dir", session.directory, "--state-dir", state, (char *)NULL);
+    execl(daemon, daemon, "--runtime-dir", session.directory, "--state-dir", state,
+          interval ? "--planning-interval" : (char *)NULL, interval, (char *)NULL);
     fprintf(stderr, "cannot execute %s: %s\n", daemon, strerror(errno));
     _exit(1);
 }
@@ -109,7 +111,7 @@ static void daemon_start(const struct session_options *options)
     if (session.daemon < 0)
         die("cannot fork: %s", strerror(errno));
     if (session.daemon == 0)
-        daemon_execute(options->daemon, parent);
+        daemon_execute(options, parent);
     while (caller_connect(session.control, session.interface, 1000, &session.caller) < 0) {
         if (waitpid(session.daemon, NULL, WNOHANG) != 0) {
             session.daemon = 0;
@@ -122,28 +124,11 @@ static void daemon_start(const struct session_options *options)
     json_object_put(session_call("Info", NULL, -EBADF));        /* it answers when both sockets are there */
 }
 
-static void daemon_find(const struct session_options *options)
-{
-    const char *environment = getenv("DISPATCHD_CONTROL_SOCKET");
-    int r;
-
-    if (options->directory) {
-        snprintf(session.control, sizeof(session.control), "%s/control", options->directory);
-        snprintf(session.worker, sizeof(session.worker), "%s/worker", options->directory);
-    } else
-        snprintf(session.control, sizeof(session.control), "%s",
-                 environment && *environment ? environment : "/run/dispatchd/control");
-    r = caller_connect(session.control, session.interface, 1000, &session.caller);
-    if (r < 0)
-        die("no dispatchd at %s (%s): this measures a worker that has joined one; see --daemon and --socket-dir",
-            session.control, strerror(-r));
-}
-
 static void worker_join(void)
 {
     const struct dd_options options = {
         .size = sizeof(options),
-        .socket = *session.worker ? session.worker : NULL,
+        .socket = session.worker,
         .name = "bench",
         .timeout_ms = 5000,
     };
@@ -164,16 +149,13 @@ void session_open(const struct session_options *options)
     if (r < 0)
         die("cannot read the interface of dispatchd: %s", strerror(-r));
     atexit(session_end);
-    if (options->daemon)
-        daemon_start(options);
-    else
-        daemon_find(options);
+    daemon_start(options);
     worker_join();
 }
 
 const char *session_directory(void)
 {
-    return *session.directory ? session.directory : NULL;
+    return session.directory;
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
@@ -188,7 +170,7 @@ struct json_object *session_call(const char *method, struct json_object *paramet
     r = caller_call(session.caller, name, parameters, &descriptor, descriptor >= 0, CALL_TIMEOUT_MS, &reply);
     json_object_put(parameters);
     if (r < 0)
-        die("%s failed: %s %s", method, strerror(-r), session.daemon ? daemon_log() : "");
+        die("%s failed: %s %s", method, strerror(-r), daemon_log());
     if (reply.error)
         die("%s was refused: %s %s", method, reply.error, json_object_to_json_string(reply.parameters));
     return json_object_get(reply.parameters);
@@ -202,110 +184,170 @@ static struct json_object *program_name(unsigned number)
     return json_object_new_string(name);
 }
 
+/* An object below bench/targets. */
+static void load(struct json_object *name, const char *object)
+{
+    struct json_object *parameters = json_object_new_object();
+    _cleanup_close_ int descriptor = -EBADF;
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/%s.bpf.o", BENCH_TARGETS, object);
+    descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        die("cannot open %s: %s", path, strerror(errno));
+    json_object_object_add(parameters, "program", name);
+    json_object_object_add(parameters, "wait", json_object_new_string("committed"));
+    json_object_put(session_call("Load", parameters, descriptor));
+}
+
 void session_load(unsigned targets)
 {
     for (unsigned i = 0; i < targets; i++) {
-        struct json_object *parameters = json_object_new_object();
-        _cleanup_close_ int descriptor = -EBADF;
-        char path[512];
+        char object[16];
 
-        snprintf(path, sizeof(path), "%s/%u.bpf.o", BENCH_TARGETS, i);
-        descriptor = open(path, O_RDONLY | O_CLOEXEC);
-        if (descriptor < 0)
-            die("cannot open %s: %s", path, strerror(errno));
-        json_object_object_add(parameters, "program", program_name(i));
-        json_object_object_add(parameters, "wait", json_object_new_string("committed"));
-        json_object_put(session_call("Load", parameters, descriptor));
+        snprintf(object, sizeof(object), "%u", i);
+        load(program_name(i), object);
     }
 }
 
-void session_unload(unsigned targets)
+void session_set_call(const char *call)
 {
-    for (unsigned i = 0; i < targets; i++) {
-        struct json_object *parameters = json_object_new_object();
+    struct json_object *parameters = json_object_new_object();
 
-        json_object_object_add(parameters, "program", program_name(i));
-        json_object_put(session_call("Unload", parameters, -EBADF));
-    }
+    load(json_object_new_string("call"), "call");
+    json_object_object_add(parameters, "call", json_object_new_string(call));
+    json_object_object_add(parameters, "program", json_object_new_string("call"));
+    json_object_put(session_call("SetCall", parameters, -EBADF));
 }
 
-/* Send the operations, which are taken, as one transaction. */
-static void apply(struct json_object *operations)
+/* Send the operations, which are taken, as one transaction; the caller puts the reply. */
+static struct json_object *apply(struct json_object *operations)
 {
     struct json_object *parameters = json_object_new_object();
 
     json_object_object_add(parameters, "operations", operations);
-    json_object_put(session_call("Apply", parameters, -EBADF));
+    return session_call("Apply", parameters, -EBADF);
 }
 
-void session_attach(const char *table, uint32_t first, uint32_t end)
+static struct json_object *attach_operation(const char *table, uint32_t key)
 {
-    for (uint32_t next; first < end; first = next) {
+    struct json_object *operation = json_object_new_object();
+
+    json_object_object_add(operation, "operation", json_object_new_string("attach"));
+    json_object_object_add(operation, "table", json_object_new_string(table));
+    json_object_object_add(operation, "key", json_object_new_int64(key));
+    json_object_object_add(operation, "program", program_name(key % TARGETS));
+    return operation;
+}
+
+static struct json_object *detach_operation(int64_t link)
+{
+    struct json_object *operation = json_object_new_object();
+
+    json_object_object_add(operation, "operation", json_object_new_string("detach"));
+    json_object_object_add(operation, "link", json_object_new_int64(link));
+    return operation;
+}
+
+void session_attach(const char *table, const uint32_t *keys, size_t count, int64_t *ret_links)
+{
+    for (size_t first = 0, next; first < count; first = next) {
+        struct json_object *operations = json_object_new_array(), *reply, *outcomes;
+
+        next = count - first > OPERATIONS_MAX ? first + OPERATIONS_MAX : count;
+        for (size_t i = first; i < next; i++)
+            json_object_array_add(operations, attach_operation(table, keys[i]));
+        reply = apply(operations);
+        outcomes = json_object_object_get(reply, "outcomes");
+        for (size_t i = first; i < next && ret_links; i++) {
+            struct json_object *outcome = json_object_array_get_idx(outcomes, i - first);
+
+            ret_links[i] = json_object_get_int64(json_object_object_get(outcome, "link"));
+        }
+        json_object_put(reply);
+    }
+}
+
+void session_detach(const int64_t *links, size_t count)
+{
+    for (size_t first = 0, next; first < count; first = next) {
         struct json_object *operations = json_object_new_array();
 
-        next = end - first > OPERATIONS_MAX ? first + OPERATIONS_MAX : end;
-        for (uint32_t key = first; key < next; key++) {
-            struct json_object *operation = json_object_new_object();
-
-            json_object_object_add(operation, "operation", json_object_new_string("attach"));
-            json_object_object_add(operation, "table", json_object_new_string(table));
-            json_object_object_add(operation, "key", json_object_new_int64(key));
-            json_object_object_add(operation, "program", program_name(key % TARGETS));
-            json_object_array_add(operations, operation);
-        }
-        apply(operations);
+        next = count - first > OPERATIONS_MAX ? first + OPERATIONS_MAX : count;
+        for (size_t i = first; i < next; i++)
+            json_object_array_add(operations, detach_operation(links[i]));
+        json_object_put(apply(operations));
     }
 }
 
-void session_detach(const char *table)
+void session_replace(int64_t link, unsigned target)
 {
-    struct json_object *reply = session_call("ListLinks", NULL, -EBADF);
-    struct json_object *links = json_object_object_get(reply, "links"), *operations = json_object_new_array();
+    struct json_object *parameters = json_object_new_object();
 
-    for (size_t i = 0; i < json_object_array_length(links); i++) {
-        struct json_object *link = json_object_array_get_idx(links, i), *operation;
-
-        if (strcmp(json_object_get_string(json_object_object_get(link, "table")), table) != 0)
-            continue;
-        operation = json_object_new_object();
-        json_object_object_add(operation, "operation", json_object_new_string("detach"));
-        json_object_object_add(operation, "link", json_object_get(json_object_object_get(link, "id")));
-        json_object_array_add(operations, operation);
-        if (json_object_array_length(operations) == OPERATIONS_MAX) {
-            apply(operations);
-            operations = json_object_new_array();
-        }
-    }
-    if (json_object_array_length(operations) > 0)
-        apply(operations);
-    else
-        json_object_put(operations);
-    json_object_put(reply);
+    json_object_object_add(parameters, "link", json_object_new_int64(link));
+    json_object_object_add(parameters, "program", program_name(target));
+    json_object_put(session_call("Replace", parameters, -EBADF));
 }
 
-static bool settled(const char *table)
+/* Has the code of all tables its final place? */
+static bool settled(void)
 {
-    struct json_object *reply = session_call("ListTables", NULL, -EBADF), *tables = json_object_object_get(reply, "tables");
-    bool result = false;
+    struct json_object *reply = session_call("ListTables", NULL, -EBADF);
+    struct json_object *tables = json_object_object_get(reply, "tables");
+    bool result = true;
 
-    for (size_t i = 0; i < json_object_array_length(tables); i++) {
-        struct json_object *one = json_object_array_get_idx(tables, i);
-
-        if (strcmp(json_object_get_string(json_object_object_get(one, "name")), table) == 0)
-            result = json_object_get_boolean(json_object_object_get(one, "settled"));
-    }
+    for (size_t i = 0; i < json_object_array_length(tables); i++)
+        result &= json_object_get_boolean(json_object_object_get(json_object_array_get_idx(tables, i), "settled"));
     json_object_put(reply);
     return result;
 }
 
-bool session_settle(const char *table)
+bool session_settle(void)
 {
     uint64_t deadline = now_ns() + SETTLE_TIMEOUT_MS * 1000000ull;
 
-    while (!settled(table)) {
+    while (!settled()) {
         if (now_ns() > deadline)
             return false;
         sleep_ms(5);
     }
     return true;
+}
+
+uint64_t session_daemon_ns(void)
+{
+    struct timespec time = { 0 };
+    clockid_t clock;
+
+    if (clock_getcpuclockid(session.daemon, &clock) == 0)
+        clock_gettime(clock, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* ---- plans --------------------------------------------------------------------------------------------- */
+
+static struct json_object *explain(const char *table)
+{
+    struct json_object *parameters = json_object_new_object();
+
+    json_object_object_add(parameters, "table", json_object_new_string(table));
+    return session_call("Explain", parameters, -EBADF);
+}
+
+bool session_planned(const char *table)
+{
+    struct json_object *reply = explain(table);
+    bool planned = json_object_get_int64(json_object_object_get(reply, "sampled")) > 0;
+
+    json_object_put(reply);
+    return planned;
+}
+
+void session_shape(const char *table, char *ret_shape, size_t size)
+{
+    struct json_object *reply = explain(table), *hot = json_object_object_get(reply, "hot_keys");
+
+    snprintf(ret_shape, size, "%s %s", json_object_get_string(json_object_object_get(reply, "shape")),
+             json_object_to_json_string_ext(hot, JSON_C_TO_STRING_PLAIN));
+    json_object_put(reply);
 }

@@ -11,10 +11,13 @@
  *      dd_open(NULL);
  *      verdict = on_request(route, &request);
  *
+ * A hook is a table, which runs one of several programs by key, or a static call (dispatchd/call.h).
+ *
  * A hook runs its default until a program is attached.  No daemon, a dead daemon and a restarted daemon are
  * all normal: the library joins when one appears, keeps dispatching when it dies, and moves to the next one.
  *
- * Contents:  opening | event loops | fork | declaring tables | calling tables | guards | the fast path
+ * Contents:  opening | event loops | fork | declaring tables | calling tables | guards | the fast path;
+ *            dispatchd/call.h: static calls, natives; dispatchd/direct.h: hooks without indirect branches
  *
  * The rules that a worker keeps (each has a test):
  *   - hooks may be called from any thread, from signal handlers and recursively; a thread's first call takes
@@ -60,9 +63,10 @@ struct dd_options {
 /*
  * Join the daemon.  Returns 0 also when no daemon is there: defaults run, and the library joins when one comes.
  * Errors: -EALREADY open already; -EINVAL options; -ENAMETOOLONG the path of the socket; -ENOMEM, -EAGAIN, -EMFILE,
- * -ENFILE memory, thread or descriptors; -EDEADLK inside a guard that is older than a dd_close(); -ENOSYS, -EPERM, -EINVAL the kernel (Linux 5.14 or later is needed) or a
- * filter in front of it has no membarrier or memfd.  A failure leaves nothing behind but memory that the next
- * dd_open() uses.
+ * -ENFILE memory, thread or descriptors; -EFBIG the limit on the size of files (it makes a sparse one of 16 GiB in
+ * memory); -EDEADLK inside a guard that is older than a dd_close(); -ENOSYS, -EPERM, -EINVAL the kernel (Linux 5.14
+ * or later is needed) or a filter in front of it has no membarrier or memfd.  A failure leaves nothing behind but
+ * memory that the next dd_open() uses.
  * A refusal by the daemon is no error here (the next daemon may accept): see dd_status().
  */
 DD_PUBLIC int dd_open(const struct dd_options *options);
@@ -123,9 +127,12 @@ struct dd_field {
  * throws nor jumps out. */
 typedef uint32_t dd_entry(void *context, uint32_t key);
 
+struct dd_direct;               /* dispatchd/direct.h */
+
 /*
  * A table, as its worker declares it.  Constant after registration but for `entry`, which the library alone writes:
  * entry[0] is the default, entry[1] and entry[2] belong to the windows of alternating generations.
+ * A static call is a table without keys: it has a prototype, and no context.
  */
 struct dd_table {
     const char *name;           /* unique on the host; [A-Za-z0-9_.-], at most 63 bytes */
@@ -137,6 +144,9 @@ struct dd_table {
     uint32_t state;             /* the library's: 0 */
     dd_entry *entry[DD_WINDOW_SLOTS];
     struct dd_table *next;      /* the library's */
+    const char *prototype;      /* of a static call, as C spells it; a table: NULL */
+    const struct dd_direct *direct;     /* the slot through which it is called; NULL: through `entry` */
+    uint64_t digest;            /* the library's */
 };
 
 /* Make a table known; before or after dd_open().  The table is the caller's and stays valid until unregistered.
@@ -157,6 +167,7 @@ DD_PUBLIC void dd_table_unregister(struct dd_table *table);
 #define DD_PACKET(data_member, data_end_member) (DD_FIELD_PAIR_, data_member, data_end_member)
 
 #define DD_TABLE(table_name, type, verdict, ...)                                                        \
+    static uint32_t table_name##_default_(void *context_, uint32_t key_) __asm__(#table_name "_default_"); \
     static uint32_t table_name##_default_(void *context_, uint32_t key_)                                \
     {                                                                                                   \
         (void)context_;                                                                                 \
@@ -164,30 +175,38 @@ DD_PUBLIC void dd_table_unregister(struct dd_table *table);
         return (uint32_t)(verdict);                                                                     \
     }                                                                                                   \
     static const struct dd_field table_name##_fields_[] = { DD_EACH_(type, __VA_ARGS__) };              \
+    DD_DIRECT_DECLARE_(table_name, dd_entry)                                                            \
+    DD_DIRECT_(table_name, table_name##_default_, #table_name "_default_")                              \
     struct dd_table table_name##_table = {                                                              \
         #table_name, #type, table_name##_fields_,                                                       \
         (uint32_t)(sizeof(table_name##_fields_) / sizeof(struct dd_field)),                             \
-        (uint32_t)sizeof(type), (uint32_t)(verdict), 0, { table_name##_default_, 0, 0 }, 0                          \
+        (uint32_t)sizeof(type), (uint32_t)(verdict), 0, { table_name##_default_, 0, 0 }, 0, 0,          \
+        DD_DIRECT_SLOT_(table_name), 0                                                                  \
     };                                                                                                  \
-    __attribute__((constructor)) static void table_name##_register_(void)                               \
-    {                                                                                                   \
-        dd_table_register(&table_name##_table);                                                         \
-    }                                                                                                   \
-    __attribute__((destructor)) static void table_name##_unregister_(void)                              \
-    {                                                                                                   \
-        dd_table_unregister(&table_name##_table);                                                       \
-    }                                                                                                   \
+    DD_REGISTERED_(table_name, dd_table_register, dd_table_unregister, &table_name##_table)             \
     DD_TABLE_CALL_(table_name, type)
 
 #define DD_TABLE_DECLARE(table_name, type)      \
     extern struct dd_table table_name##_table;  \
+    DD_DIRECT_DECLARE_(table_name, dd_entry)    \
     DD_TABLE_CALL_(table_name, type)
 
+#ifdef DD_NO_INDIRECT
+#define DD_TABLE_CALL_(table_name, type)                                                                \
+    __attribute__((unused)) static inline uint32_t table_name(uint32_t key_, type *context_)            \
+    {                                                                                                   \
+        char *base_ = 0;                                                                                \
+        struct dd_guard guard_ __attribute__((cleanup(dd_hook_leave))) = dd_hook_enter(&base_);         \
+                                                                                                        \
+        return guard_.line ? table_name##_direct_(context_, key_) : table_name##_fallback_(context_, key_);     \
+    }
+#else
 #define DD_TABLE_CALL_(table_name, type)                                                                \
     __attribute__((unused)) static inline uint32_t table_name(uint32_t key_, type *context_)            \
     {                                                                                                   \
         return dd_table_call_inline(&table_name##_table, key_, context_);                               \
     }
+#endif
 
 /* One or two struct dd_field from each field argument. */
 #define DD_FIELD_ONE_(type, member, rights) \
@@ -262,6 +281,8 @@ static inline void dd_guard_leave(struct dd_guard *guard);
 /* Thread state, in the initial thread-local block.  `line` is NULL until the thread's first guard. */
 struct dd_thread {
     struct dd_line *line;
+    void *counters;             /* of the line: code of the image counts there */
+    uint64_t nested;            /* calls inside other guards: a native that may block cannot leave those */
 };
 
 extern DD_PUBLIC __thread struct dd_thread dd_thread_self __attribute__((tls_model("initial-exec")));
@@ -394,6 +415,9 @@ DD_ALWAYS_INLINE_ uint32_t dd_table_call_inline(struct dd_table *table, uint32_t
     __atomic_store_n(&line->word, 0, __ATOMIC_RELEASE);
     return verdict;
 }
+
+#include <dispatchd/call.h>
+#include <dispatchd/direct.h>
 
 #ifdef __cplusplus
 }

@@ -29,6 +29,7 @@
 #include "dispatchd.h"
 #include "library.h"
 #include "lines.h"
+#include "stubs.h"
 #include "serialise.h"
 #include "stream.h"
 #include "thread.h"
@@ -122,6 +123,7 @@ static int become_child(int lines, int given, bool live)
     int r;
 
     *mark = 1;
+    stubs_after_fork();
     library.busy = library.thread_running = false;
     if (lines_after_fork(lines) < 0) {                                          /* 4, 5 */
         close_descriptor(&socket);

@@ -13,6 +13,7 @@
 #include "dispatchd.h"
 #include "fork.h"
 #include "lines.h"
+#include "native.h"
 #include "serialise.h"
 #include "signals.h"
 #include "table.h"
@@ -286,18 +287,25 @@ int dd_process(void)
 
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
+static void declare_soon(void)
+{
+    if (library.open && wakeup_is_ours(&library.membership.wakeup))
+        wakeup_at(&library.membership.wakeup, 0);
+}
+
 static int register_table(struct dd_table *table)
 {
     const char *mistake = table_mistake(table);
     int r;
 
     if (mistake) {
-        snprintf(library.mistake, sizeof library.mistake, "table \"%.40s\": %s", table->name ?: "", mistake);
+        snprintf(library.mistake, sizeof library.mistake, "%s \"%.40s\": %s", table->prototype ? "call" : "table",
+                 table->name ?: "", mistake);
         return -EINVAL;
     }
     r = table_add(table);
-    if (r == 0 && library.open && wakeup_is_ours(&library.membership.wakeup))
-        wakeup_at(&library.membership.wakeup, 0);
+    if (r == 0)
+        declare_soon();
     return r;
 }
 
@@ -323,18 +331,87 @@ void dd_table_unregister(struct dd_table *table)
         return;
     library_lock();
     table_remove(table);
+    mover_refresh(&library.membership.mover);
     library_unlock();
     errno = saved_errno;
+}
+
+/* ---- natives ------------------------------------------------------------------------------------------- */
+
+/* Hooks that lead to it already are pointed at it at once, without the daemon. */
+static int register_native(struct dd_native *native)
+{
+    const char *mistake = native_mistake(native);
+    int r;
+
+    if (mistake) {
+        snprintf(library.mistake, sizeof library.mistake, "native \"%.40s\": %s", native->name ?: "", mistake);
+        return -EINVAL;
+    }
+    r = native_add(native);
+    if (r == 0) {
+        mover_refresh(&library.membership.mover);
+        declare_soon();
+    }
+    return r;
+}
+
+int dd_native_register(struct dd_native *native)
+{
+    int saved_errno = errno;
+    int r;
+
+    if (!native)
+        return -EINVAL;
+    library_lock();
+    r = register_native(native);
+    library_unlock();
+    errno = saved_errno;
+    return r;
+}
+
+void dd_native_unregister(struct dd_native *native)
+{
+    int saved_errno = errno;
+
+    if (!native)
+        return;
+    library_lock();
+    native_remove(native);
+    mover_refresh(&library.membership.mover);
+    library_unlock();
+    errno = saved_errno;
+}
+
+/* ---- calls --------------------------------------------------------------------------------------------- */
+
+/* It records no stack pointer, as the fast path does not. */
+struct dd_guard dd_hook_enter_slowly(char **ret_base)
+{
+    struct dd_guard guard = dd_guard_enter_window(ret_base);
+
+    if (guard.outer)
+        dd_thread_self.nested++;
+    else if (guard.line)
+        guard.line->stack = 0;
+    return guard;
+}
+
+void dd_hook_leave_slowly(struct dd_guard *guard)
+{
+    if (guard->outer)
+        dd_thread_self.nested--;
+    dd_guard_leave(guard);
 }
 
 uint32_t dd_table_call(struct dd_table *table, uint32_t key, void *context)
 {
     char *base;
-    struct dd_guard guard = dd_guard_enter_window(&base);
+    struct dd_guard guard = dd_hook_enter_slowly(&base);
     dd_entry *entry = __atomic_load_n(&table->entry[guard.line ? ((struct dd_window_head *)(void *)base)->slot : 0],
                                       __ATOMIC_RELAXED);
     uint32_t verdict = entry ? entry(context, key) : table->default_verdict;
 
-    dd_guard_leave(&guard);
+    dd_hook_leave_slowly(&guard);
     return verdict;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "serialise.h"
@@ -43,10 +44,13 @@ static void claim_unlock(void)
 static int make_memfd(int *ret)
 {
     _cleanup_close_ int memfd = memfd_create("dispatchd-lines", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    struct rlimit limit;
 
     if (memfd < 0)
         return -errno;
-    if (ftruncate(memfd, DD_LINES_SIZE) < 0 || fcntl(memfd, F_ADD_SEALS, SEALS) < 0)
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < DD_LINES_FILE_SIZE)
+        return -EFBIG;                  /* ftruncate would end the process with SIGXFSZ */
+    if (ftruncate(memfd, DD_LINES_FILE_SIZE) < 0 || fcntl(memfd, F_ADD_SEALS, SEALS) < 0)
         return -errno;
     *ret = TAKE_DESCRIPTOR(memfd);
     return 0;
@@ -113,6 +117,34 @@ int lines_new(struct lines **ret)
 struct lines *lines_current(void)
 {
     return __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Map the counters of a line.  address: NULL, or where they were in the parent of a fork.  One mapping a line, and not one for all:
+ * a process that locks its memory would have all of it allocated.  Where the application has closed the memfd they are
+ * private: nobody reads them until the process has new lines.
+ */
+static int map_counters(struct lines *lines, size_t index, void *address)
+{
+    int flags = address ? MAP_FIXED : 0;
+    void *map;
+
+    if (descriptor_is_ours(&lines->memfd))
+        map = mmap(address, DD_LINE_COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | flags, lines->memfd.number,
+                   (off_t)DD_LINE_COUNTERS(index));
+    else
+        map = mmap(address, DD_LINE_COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    if (map == MAP_FAILED)
+        return -errno;
+    madvise(map, DD_LINE_COUNTERS_SIZE, MADV_DONTDUMP);         /* a core file would have them all */
+    if (madvise(map, DD_LINE_COUNTERS_SIZE, MADV_DONTFORK) < 0) {
+        munmap(map, DD_LINE_COUNTERS_SIZE);
+        return -errno;
+    }
+    lines->counters[index] = map;
+    if (lines->counted <= index)
+        lines->counted = index + 1;
+    return 0;
 }
 
 static bool contains(const struct lines *lines, const struct dd_line *line)
@@ -259,6 +291,13 @@ static struct dd_line *take_any_line(struct dd_lines *map)
     return take_fresh_line(map);
 }
 
+static bool has_counters(struct lines *lines, const struct dd_line *line)
+{
+    size_t index = (size_t)(line - lines->map->line);
+
+    return lines->counters[index] || map_counters(lines, index, NULL) >= 0;
+}
+
 struct dd_line *lines_claim(void)
 {
     struct lines *lines = lines_current();
@@ -268,6 +307,10 @@ struct dd_line *lines_claim(void)
         return NULL;
     claim_lock();
     line = take_any_line(lines->map);
+    if (line && !has_counters(lines, line)) {
+        pthread_mutex_unlock(&line->owner);
+        line = NULL;
+    }
     if (line) {
         __atomic_store_n(&line->word, 0, __ATOMIC_RELAXED);     /* a dead owner may have left a guard */
         line->last = DD_LINE_UNSEEN;
@@ -275,6 +318,15 @@ struct dd_line *lines_claim(void)
     }
     claim_unlock();
     return line;
+}
+
+void *lines_counters(const struct dd_line *line)
+{
+    const struct lines *lines = lines_current();
+
+    while (!contains(lines, line))
+        lines = lines->older;
+    return lines->counters[line - lines->map->line];
 }
 
 /* ---- forking ------------------------------------------------------------------------------------------- */
@@ -330,10 +382,19 @@ int lines_prepare_fork(int *ret_memfd)
     return 0;
 }
 
-static void take_own_line(const struct lines *lines)
+/*
+ * The forking thread's line, with counters where the parent had them: the thread may have forked in a program that counts.
+ * Nobody else has seen the line: it is free.
+ */
+static int take_own_line(struct lines *lines)
 {
-    if (lines->forking >= 0)
-        take_line(&lines->map->line[lines->forking]);       /* nobody else has seen it: it is free */
+    for (size_t i = 0; i < lines->counted; i++)
+        if ((int)i != lines->forking)
+            lines->counters[i] = NULL;
+    if (lines->forking < 0)
+        return 0;
+    take_line(&lines->map->line[lines->forking]);
+    return map_counters(lines, (size_t)lines->forking, lines->counters[lines->forking]);
 }
 
 /* Private memory in the place of a set of the parent: guards that this thread is inside of can be left. */
@@ -363,10 +424,7 @@ static int map_child_lines(struct lines *lines, int memfd, bool filled)
     if (madvise(lines->map, DD_LINES_SIZE, MADV_DONTFORK) < 0)
         return -errno;
     r = descriptor_remember(memfd, &lines->memfd);
-    if (r < 0)
-        return r;
-    take_own_line(lines);
-    return 0;
+    return r < 0 ? r : take_own_line(lines);
 }
 
 void lines_forget_thread(void)

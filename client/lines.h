@@ -3,7 +3,7 @@
  * The reader lines of this process: a memfd that the daemon maps too (layout.h: struct dd_lines).
  *
  *      sets        making one, which one is current, looking at all
- *      handing out a line to a thread, until it ends
+ *      handing out a line to a thread, with its counters, until it ends
  *      forking     the child's set, and its place in the child
  *
  * There is one set for the life of the process.  A second one is made only where the application closed the memfd and
@@ -27,11 +27,14 @@ struct lines {
     struct dd_lines *map;
     struct descriptor memfd;
     struct lines *older;        /* sets that are not handed out any more */
+    void *counters[DD_LINES_MAX];   /* of each line: mapped when it is first handed out, then for good; NULL: not yet */
+    size_t counted;             /* no line from this one on has any */
     int forking;                /* lines_prepare_fork: index of the forking thread's line here, -1: none */
     struct dd_line copy;        /* and what it held */
 };
 
-/* A sealed memfd of lines, mapped, not inherited by fork (MADV_DONTFORK).  Never freed.  -ENOMEM, -EMFILE, ... */
+/* A sealed memfd of lines, mapped, not inherited by fork (MADV_DONTFORK).  Never freed.  -ENOMEM, -EMFILE, ...; -EFBIG:
+ * RLIMIT_FSIZE is below DD_LINES_FILE_SIZE. */
 int lines_new(struct lines **ret);
 
 /* The set that lines are handed out from; NULL before dd_open().  Async-signal-safe. */
@@ -55,9 +58,12 @@ bool lines_in_guard(void);
 
 /* ---- handing out --------------------------------------------------------------------------------------- */
 
-/* A line of the current set, locked for the calling thread until it exits; NULL: none is left, or no set is there.
- * All signals are blocked by the caller. */
+/* A line of the current set, locked for the calling thread until it exits; NULL: none is left, no set is there, or
+ * no memory for its counters.  All signals are blocked by the caller. */
 struct dd_line *lines_claim(void);
+
+/* The counters of a line that was handed out in this process, DD_LINE_COUNTERS_SIZE bytes.  Async-signal-safe. */
+void *lines_counters(const struct dd_line *line);
 
 /* ---- forking ------------------------------------------------------------------------------------------- */
 

@@ -15,7 +15,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "lines.h"
+#include "native.h"
+#include "stubs.h"
 #include "table.h"
 #include "util.h"
 
@@ -154,18 +157,25 @@ static void refuse(struct membership *membership)
 
 /* ---- joining ------------------------------------------------------------------------------------------- */
 
+/* What the daemon has not been told of: tables and natives. */
+static int describe_offers(struct json_object *object)
+{
+    int r;
+
+    r = json_add(object, "tables", table_describe());
+    return r < 0 ? r : json_add(object, "natives", native_describe());
+}
+
 static struct json_object *describe_join(const struct membership *membership)
 {
     _cleanup_(put_object) struct json_object *join = json_object_new_object();
-    struct json_object *tables;
 
     table_forget(true);
-    if (!join ||
-        json_object_object_add(join, "layout_version", json_object_new_int64(DD_LAYOUT_VERSION)) < 0 ||
-        json_object_object_add(join, "name", json_object_new_string(membership->name)) < 0)
+    native_forget();
+    if (!join || json_add(join, "layout_version", json_object_new_int64(DD_LAYOUT_VERSION)) < 0 ||
+        json_add(join, "name", json_object_new_string(membership->name)) < 0)
         return NULL;
-    tables = table_describe();
-    if (!tables || json_object_object_add(join, "tables", tables) < 0)
+    if (describe_offers(join) < 0)
         return NULL;
     return TAKE_POINTER(join);
 }
@@ -264,11 +274,22 @@ static void unmap_window(struct window **window)
     window_unmap(*window);
 }
 
+/* Entries of tables for the current window. */
+static int apply(struct membership *membership, struct json_object *entries)
+{
+    int r;
+
+    r = table_apply(entries, membership->mover.current);
+    if (r == 0)
+        mover_refresh(&membership->mover);
+    return r;
+}
+
 /* The image that we are in: only the conversation was lost.  A table may have been declared anew. */
 static int resume(struct membership *membership, struct json_object *entries)
 {
     membership->report_move = !membership->mover.moving;
-    return table_apply(entries, membership->mover.current);
+    return apply(membership, entries);
 }
 
 static int take_image(struct membership *membership, struct answer *answer, const char **reterr_reason)
@@ -276,6 +297,8 @@ static int take_image(struct membership *membership, struct answer *answer, cons
     _cleanup_close_ int control = message_take_descriptor(&answer->message, 0);
     _cleanup_close_ int text = message_take_descriptor(&answer->message, 1);
     _cleanup_close_ int arena = message_take_descriptor(&answer->message, 2);
+    _cleanup_close_ int linkage = message_take_descriptor(&answer->message, table_any_direct() ? 4 : 3);
+    const struct window_files files = { control, text, arena, linkage };
     _cleanup_(unmap_window) struct window *window = NULL;
     struct json_object *entries = json_object_object_get(answer->parameters, "entries");
     uint64_t generation = json_object_get_uint64(json_object_object_get(answer->parameters, "generation"));
@@ -289,10 +312,11 @@ static int take_image(struct membership *membership, struct answer *answer, cons
     } else if (generation <= membership->highest_generation) {
         return -ESTALE;
     }
-    r = window_map(control, text, arena, generation, text_size, mover_free_slot(&membership->mover), &window,
-                   reterr_reason);
+    r = window_map(&files, generation, text_size, mover_free_slot(&membership->mover), table_callers(),
+                   &window, reterr_reason);
     if (r < 0)
         return r;
+    stubs_fill(window, table_any_direct());
     table_reset(window->slot);
     r = table_apply(entries, window);
     if (r < 0)
@@ -349,8 +373,9 @@ static void handle_declare(struct membership *membership, struct answer *answer)
 {
     if (answer->error) {
         note_refusal(membership, answer);
-        table_refused(json_object_get_string(json_object_object_get(answer->parameters, "table")));
-    } else if (table_apply(json_object_object_get(answer->parameters, "entries"), membership->mover.current) < 0) {
+        if (table_refused(json_object_get_string(json_object_object_get(answer->parameters, "table"))))
+            native_forget();            /* they were with the tables, and are not why */
+    } else if (apply(membership, json_object_object_get(answer->parameters, "entries")) < 0) {
         lose(membership, "an entry lies outside the text, or is missing");
     }
 }
@@ -400,9 +425,8 @@ static int send_moved(struct membership *membership)
 static int send_declare(struct membership *membership)
 {
     _cleanup_(put_object) struct json_object *parameters = json_object_new_object();
-    struct json_object *tables = table_describe();
 
-    if (!parameters || !tables || json_object_object_add(parameters, "tables", tables) < 0)
+    if (!parameters || describe_offers(parameters) < 0)
         return -ENOMEM;
     return conversation_call(&membership->conversation, "Declare", parameters, NULL, 0);
 }
@@ -415,7 +439,7 @@ static void ask(struct membership *membership)
         return;
     if (membership->report_move)
         r = send_moved(membership);
-    else if (table_any_new())
+    else if (table_any_new() || native_any_new())
         r = send_declare(membership);
     if (r < 0)
         lose(membership, strerror(-r));
@@ -443,9 +467,12 @@ static void move(struct membership *membership)
     bool was_moving = membership->mover.moving;
 
     if (!mover_step(&membership->mover)) {
+        int r = membership->mover.direct_result;
         int wait = membership->poll_ms ? 2 * membership->poll_ms : POLL_FIRST_MS;
 
         membership->poll_ms = wait < POLL_LAST_MS ? wait : POLL_LAST_MS;
+        if (r < 0)
+            set_error(membership, "hooks that are called without indirect branches stay as they are: %s", strerror(-r));
         return;
     }
     membership->poll_ms = 0;

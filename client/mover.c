@@ -5,7 +5,9 @@
 #include <assert.h>
 #include <stddef.h>
 
+#include "direct.h"
 #include "lines.h"
+#include "stubs.h"
 #include "serialise.h"
 
 /* At most one window for each slot is mapped, so there is room. */
@@ -19,6 +21,11 @@ static void leave(struct mover *mover, struct window *window)
     assert(!"more windows than slots");
 }
 
+static void point_slots(struct mover *mover)
+{
+    mover->direct_result = direct_point(mover->current ? mover->current->slot : 0);
+}
+
 void mover_switch(struct mover *mover, struct window *window)
 {
     assert(!window || !mover->moving);
@@ -27,15 +34,30 @@ void mover_switch(struct mover *mover, struct window *window)
     mover->current = window;
     mover->moving = true;
     mover->barrier_done = false;
-    window_switch(window);                                                      /* 3 */
+    point_slots(mover);                                                         /* 3 */
+    window_switch(window);
+}
+
+void mover_refresh(struct mover *mover)
+{
+    point_slots(mover);
+    if (mover->direct_result < 0)
+        mover->moving = true;           /* mover_step tries again */
+    stubs_forget(mover->current);
+    for (unsigned i = 0; i < DD_WINDOW_SLOTS - 1; i++)
+        stubs_forget(mover->leaving[i]);
 }
 
 bool mover_step(struct mover *mover)
 {
     uint64_t generation = mover->current ? mover->current->generation : 0;
 
+    if (mover->direct_result < 0)
+        point_slots(mover);
     if (!mover->moving)
         return true;
+    if (mover->direct_result < 0)
+        return false;
     if (!mover->barrier_done)
         mover->barrier_done = barrier_process() == 0;                           /* 4 */
     if (!mover->barrier_done || !lines_are_past(generation))                    /* 5 */

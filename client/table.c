@@ -6,7 +6,11 @@
 #include <json-c/json.h>
 #include <string.h>
 
-#define NAME_MAX_BYTES 63
+#include "json.h"
+#include "stubs.h"
+#include "name.h"
+#include "prototype.h"
+
 #define FIELDS_MAX 256
 #define ENTRY_ALIGNMENT 8
 
@@ -20,13 +24,6 @@ static const char *const rights_names[] = {
 };
 
 /* ---- what a worker may declare ------------------------------------------------------------------------- */
-
-static bool name_is_valid(const char *name)
-{
-    size_t length = name ? strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") : 0;
-
-    return length > 0 && length <= NAME_MAX_BYTES && name[length] == '\0';
-}
 
 static const char *field_mistake(const struct dd_field *field, uint32_t context_size)
 {
@@ -43,18 +40,41 @@ static const char *field_mistake(const struct dd_field *field, uint32_t context_
     return NULL;
 }
 
-const char *table_mistake(const struct dd_table *table)
+/* The macros pass the type as it is spelled; programs name it without its keyword. */
+static const char *context_name(const char *context)
+{
+    return strncmp(context, "struct ", 7) == 0 ? context + 7 : context;
+}
+
+static const char *call_mistake(struct dd_table *call)
+{
+    struct prototype prototype;
+
+    if (!call->entry[0])
+        return "it has no function to call by default";
+    if (prototype_read(call->prototype, &prototype) < 0)
+        return "its prototype has other types than integers and pointers, or more than six arguments";
+    call->digest = dd_digest(call->name, prototype.text);
+    return NULL;
+}
+
+const char *table_mistake(struct dd_table *table)
 {
     const char *mistake = NULL;
+    struct prototype prototype;
 
     if (!name_is_valid(table->name))
         return "its name is not 1 to 63 of [A-Za-z0-9_.-]";
+    if (table->prototype)
+        return call_mistake(table);
     if (!table->context || table->context[0] == '\0')
         return "its context has no name";
     if (table->fields > FIELDS_MAX || (table->fields > 0 && !table->field))
         return "it has too many fields";
     for (uint32_t i = 0; i < table->fields && !mistake; i++)
         mistake = field_mistake(&table->field[i], table->context_size);
+    prototype_of_table(context_name(table->context), &prototype);
+    table->digest = dd_digest(table->name, prototype.text);
     return mistake;
 }
 
@@ -79,6 +99,7 @@ static void set_entry(struct dd_table *table, unsigned slot, dd_entry *entry)
 int table_add(struct dd_table *table)
 {
     struct dd_table **link = find(table);
+    sigset_t saved;
 
     if (*link)
         return -EEXIST;
@@ -86,16 +107,20 @@ int table_add(struct dd_table *table)
         set_entry(table, slot, table->entry[0]);
     table->state = TABLE_NEW;
     table->next = NULL;
+    saved = stubs_lock();
     *link = table;
+    stubs_unlock(&saved);
     return 0;
 }
 
 void table_remove(struct dd_table *table)
 {
     struct dd_table **link = find(table);
+    sigset_t saved = stubs_lock();
 
     if (*link)
         *link = table->next;
+    stubs_unlock(&saved);
 }
 
 void table_forget(bool declared_too)
@@ -103,6 +128,37 @@ void table_forget(bool declared_too)
     for (struct dd_table *table = first; table; table = table->next)
         if (table->state == TABLE_SENT || (declared_too && table->state == TABLE_DECLARED))
             table->state = TABLE_NEW;
+}
+
+const struct dd_table *table_first(void)
+{
+    return first;
+}
+
+const struct dd_table *table_find(uint64_t digest)
+{
+    const struct dd_table *table = first;
+
+    while (table && table->digest != digest)
+        table = table->next;
+    return table;
+}
+
+const void *table_callers(void)
+{
+    for (const struct dd_table *table = first; table; table = table->next)
+        if (table->direct)
+            return table->direct;
+    return first;
+}
+
+bool table_any_direct(void)
+{
+    const struct dd_table *table = first;
+
+    while (table && !table->direct)
+        table = table->next;
+    return table != NULL;
 }
 
 bool table_any_new(void)
@@ -113,9 +169,9 @@ bool table_any_new(void)
     return false;
 }
 
-void table_refused(const char *name)
+bool table_refused(const char *name)
 {
-    bool found = false;
+    bool found = false, any = false;
 
     for (struct dd_table *table = first; table && name; table = table->next)
         if (table->state == TABLE_SENT && strcmp(table->name, name) == 0) {
@@ -123,8 +179,11 @@ void table_refused(const char *name)
             found = true;
         }
     for (struct dd_table *table = first; table; table = table->next)
-        if (table->state == TABLE_SENT)
+        if (table->state == TABLE_SENT) {
             table->state = found ? TABLE_NEW : TABLE_REFUSED;
+            any = true;
+        }
+    return found || any;
 }
 
 void table_forgive(void)
@@ -142,37 +201,14 @@ void table_reset(unsigned slot)
 
 /* ---- to the daemon ------------------------------------------------------------------------------------- */
 
-/* json_object_object_add(), for a value that may not have been made.  Takes the value over. */
-static int add(struct json_object *object, const char *name, struct json_object *value)
-{
-    if (!value)
-        return -ENOMEM;
-    if (json_object_object_add(object, name, value) < 0) {
-        json_object_put(value);
-        return -ENOMEM;
-    }
-    return 0;
-}
-
-static int append(struct json_object *array, struct json_object *value)
-{
-    if (!value)
-        return -ENOMEM;
-    if (json_object_array_add(array, value) < 0) {
-        json_object_put(value);
-        return -ENOMEM;
-    }
-    return 0;
-}
-
 static struct json_object *describe_field(const struct dd_field *field)
 {
     struct json_object *object = json_object_new_object();
 
-    if (!object || add(object, "name", json_object_new_string(field->name)) < 0 ||
-        add(object, "offset", json_object_new_int64(field->offset)) < 0 ||
-        add(object, "size", json_object_new_int64(field->size)) < 0 ||
-        add(object, "rights", json_object_new_string(rights_names[field->rights])) < 0) {
+    if (!object || json_add(object, "name", json_object_new_string(field->name)) < 0 ||
+        json_add(object, "offset", json_object_new_int64(field->offset)) < 0 ||
+        json_add(object, "size", json_object_new_int64(field->size)) < 0 ||
+        json_add(object, "rights", json_object_new_string(rights_names[field->rights])) < 0) {
         json_object_put(object);
         return NULL;
     }
@@ -184,28 +220,33 @@ static struct json_object *describe_fields(const struct dd_table *table)
     struct json_object *array = json_object_new_array();
 
     for (uint32_t i = 0; array && i < table->fields; i++)
-        if (append(array, describe_field(&table->field[i])) < 0) {
+        if (json_append(array, describe_field(&table->field[i])) < 0) {
             json_object_put(array);
             return NULL;
         }
     return array;
 }
 
-/* The macros pass the type as it is spelled; programs name it without its keyword. */
-static const char *context_name(const char *context)
+/* A static call has no context, and no verdict but what its own default returns. */
+static int describe_call(struct json_object *object, const struct dd_table *call)
 {
-    return strncmp(context, "struct ", 7) == 0 ? context + 7 : context;
+    struct prototype prototype;
+
+    prototype_read(call->prototype, &prototype);
+    return json_add(object, "prototype", json_object_new_string(prototype.text));
 }
 
 static struct json_object *describe_table(const struct dd_table *table)
 {
     struct json_object *object = json_object_new_object();
 
-    if (!object || add(object, "name", json_object_new_string(table->name)) < 0 ||
-        add(object, "context", json_object_new_string(context_name(table->context))) < 0 ||
-        add(object, "context_size", json_object_new_int64(table->context_size)) < 0 ||
-        add(object, "default_verdict", json_object_new_int64(table->default_verdict)) < 0 ||
-        add(object, "fields", describe_fields(table)) < 0) {
+    if (!object || json_add(object, "name", json_object_new_string(table->name)) < 0 ||
+        json_add(object, "context", json_object_new_string(table->prototype ? "" : context_name(table->context))) < 0 ||
+        json_add(object, "context_size", json_object_new_int64(table->context_size)) < 0 ||
+        json_add(object, "default_verdict", json_object_new_int64(table->default_verdict)) < 0 ||
+        json_add(object, "fields", describe_fields(table)) < 0 ||
+        (table->direct && json_add(object, "no_indirect", json_object_new_boolean(true)) < 0) ||
+        (table->prototype && describe_call(object, table) < 0)) {
         json_object_put(object);
         return NULL;
     }
@@ -219,7 +260,7 @@ struct json_object *table_describe(void)
     if (!array)
         return NULL;
     for (struct dd_table *table = first; table; table = table->next)
-        if (table->state == TABLE_NEW && append(array, describe_table(table)) < 0) {
+        if (table->state == TABLE_NEW && json_append(array, describe_table(table)) < 0) {
             json_object_put(array);
             return NULL;
         }

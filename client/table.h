@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables that this process has declared, and their entry pointers.
+ * The tables that this process has declared, static calls among them, and their entry pointers.
  *
- * All functions are called with the library's lock.  A table is in one of these states towards the daemon:
+ * All functions are called with the library's lock.  The list changes under that of stubs.h, too, so that either is
+ * enough to read it.  A table is in one of these states towards the daemon:
  *
  *      NEW ----> SENT ----> DECLARED
  *                  \------> REFUSED    left out of later Joins, so that one table that does not fit (of a module
@@ -25,8 +26,8 @@ enum table_state {
     TABLE_REFUSED,
 };
 
-/* The checks of dd_table_register(): NULL, or what is wrong with the table (static text). */
-const char *table_mistake(const struct dd_table *table);
+/* The checks of dd_table_register(): NULL, or what is wrong with the table (static text).  Sets the digest. */
+const char *table_mistake(struct dd_table *table);
 
 /* -EEXIST: it is there already. */
 int table_add(struct dd_table *table);
@@ -39,6 +40,18 @@ void table_forget(bool declared_too);
  * memory, and nothing has changed.  The caller puts it. */
 struct json_object *table_describe(void);
 
+/* All tables: go on with `next`.  NULL: none. */
+const struct dd_table *table_first(void);
+
+/* The table with this digest, NULL: there is none. */
+const struct dd_table *table_find(uint64_t digest);
+
+/* Is one of them called without indirect branches? */
+bool table_any_direct(void);
+
+/* An address in a module that calls tables; NULL: there is none. */
+const void *table_callers(void);
+
 /* Is there a NEW table? */
 bool table_any_new(void);
 
@@ -49,8 +62,9 @@ bool table_any_new(void);
  */
 int table_apply(struct json_object *entries, const struct window *window);
 
-/* The daemon has refused the SENT tables because of this one; NULL, or none of them: because of all. */
-void table_refused(const char *name);
+/* The daemon has refused the SENT tables because of this one; NULL, or none of them: because of all.  false: there were
+ * none. */
+bool table_refused(const char *name);
 
 /* REFUSED tables are NEW again: there is another daemon to ask. */
 void table_forgive(void);

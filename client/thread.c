@@ -19,9 +19,18 @@
 
 __thread struct dd_thread dd_thread_self;
 
+/* All signals are blocked: line and counters belong together.  A guard on the line before may go on in the new counters. */
+static void set_line(struct dd_line *line)
+{
+    if (line)
+        dd_thread_self.counters = lines_counters(line);
+    dd_thread_self.line = line;
+}
+
 void thread_forget_line(void)
 {
     dd_thread_self.line = NULL;
+    dd_thread_self.nested = 0;
 }
 
 struct dd_line *dd_thread_join(void)
@@ -34,7 +43,7 @@ struct dd_line *dd_thread_join(void)
         return NULL;
     saved = signals_block();
     if (!dd_thread_self.line)           /* a handler may have been faster */
-        dd_thread_self.line = lines_claim();
+        set_line(lines_claim());
     line = dd_thread_self.line;
     signals_restore(&saved);
     errno = saved_errno;
@@ -55,7 +64,7 @@ static bool take_newer_line(void)
     if (!lines_is_current(line)) {      /* a handler may have been faster */
         line = lines_claim();
         if (line)
-            dd_thread_self.line = line;
+            set_line(line);
     }
     signals_restore(&saved);
     return line != NULL;

@@ -36,6 +36,39 @@ _Static_assert(offsetof(__typeof__(default_window), control) == DD_WINDOW_CONTRO
 
 char *dd_window_base = (char *)&default_window;
 
+/* ---- its place ----------------------------------------------------------------------------------------- */
+
+#define ALIGNMENT ((size_t)2 << 20)     /* bytes: a huge page */
+#define REACH ((size_t)0x7c000000)      /* bytes: of a relative branch, but for 64 MiB of callers */
+#define HEAP_ROOM ((size_t)1 << 30)     /* bytes */
+
+/* At this address; NULL: anywhere. */
+static char *reserve(void *address, size_t size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
+
+    return mmap(address, size, PROT_NONE, flags, -1, 0);
+}
+
+/*
+ * A branch to a target whose upper address bits are other than its own costs more (3 cycles a call on AMD's Zen 3, a
+ * third of a hook call), and without indirect branches 2 GiB are all that a call reaches.  So a window lies below its
+ * callers, where nothing grows (the heap begins behind its program), or, for a program at the bottom of the address
+ * space, above and out of its heap's way; where there is no room, anywhere.
+ */
+static char *reserve_near(const void *callers, size_t size)
+{
+    uintptr_t address = (uintptr_t)callers & ~(uintptr_t)(ALIGNMENT - 1);
+    size_t step = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    char *base = callers ? MAP_FAILED : reserve(NULL, size);
+
+    for (size_t distance = step; base == MAP_FAILED && distance <= REACH && distance < address; distance += step)
+        base = reserve((void *)(address - distance), size);
+    for (size_t distance = HEAP_ROOM; base == MAP_FAILED && distance + step <= REACH; distance += step)
+        base = reserve((void *)(address + distance), size);
+    return base != MAP_FAILED ? base : reserve(NULL, size);
+}
+
 /* ---- mapping ------------------------------------------------------------------------------------------- */
 
 #define SEALS_SIZE (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)  /* nobody can shrink it under us */
@@ -51,18 +84,20 @@ static bool memfd_is_sealed(int memfd, int wanted, uint64_t size)
            status.st_size >= 0 && (uint64_t)status.st_size == size;
 }
 
-static const char *find_mistake(int control, int text, int arena, uint64_t generation, uint64_t text_size)
+static const char *find_mistake(const struct window_files *files, uint64_t generation, uint64_t text_size)
 {
     if (generation == 0 || generation >= (uint64_t)1 << 31)
         return "the generation is out of range";
     if (text_size == 0 || text_size > DD_TEXT_SIZE_MAX || text_size % PAGE != 0)
         return "the size of the text is out of range";
-    if (!memfd_is_sealed(control, SEALS_ALL, DD_CONTROL_SIZE))
+    if (!memfd_is_sealed(files->control, SEALS_ALL, DD_CONTROL_SIZE))
         return "the control page is no sealed memfd of its size";
-    if (!memfd_is_sealed(text, SEALS_ALL, text_size))
+    if (!memfd_is_sealed(files->text, SEALS_ALL, text_size))
         return "the text is no sealed memfd of its size";
-    if (!memfd_is_sealed(arena, SEALS_SIZE, DD_ARENA_SIZE))
+    if (!memfd_is_sealed(files->arena, SEALS_SIZE, DD_ARENA_SIZE))
         return "the arena is no sealed memfd of its size";
+    if (!memfd_is_sealed(files->linkage, SEALS_ALL, DD_LINKAGE_SIZE))
+        return "the linkage is no sealed memfd of its size";
     return NULL;
 }
 
@@ -88,10 +123,15 @@ static int map_part(const struct window *window, uint64_t offset, uint64_t size,
     return part == MAP_FAILED ? -errno : 0;
 }
 
+static int map_private(const struct window *window, uint64_t offset, uint64_t size)
+{
+    return map_part(window, offset, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
 /* The head is filled before it can be current, and read-only from then on. */
 static int map_head(const struct window *window)
 {
-    int r = map_part(window, DD_WINDOW_HEAD, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    int r = map_private(window, DD_WINDOW_HEAD, PAGE);
 
     if (r < 0)
         return r;
@@ -100,17 +140,36 @@ static int map_head(const struct window *window)
     return mprotect(window->base, PAGE, PROT_READ) < 0 ? -errno : 0;
 }
 
+static int map_parts(const struct window *window, const struct window_files *files)
+{
+    int r;
+
+    r = map_head(window);
+    if (r == 0)
+        r = map_part(window, DD_WINDOW_CONTROL, DD_CONTROL_SIZE, PROT_READ, MAP_SHARED, files->control);
+    if (r == 0)
+        r = map_part(window, DD_WINDOW_LINKAGE, DD_LINKAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, files->linkage);
+    if (r == 0)
+        r = map_private(window, DD_WINDOW_DATA, DD_LINKAGE_DATA_SIZE);
+    if (r == 0)
+        r = map_part(window, DD_WINDOW_TEXT, window->text_size, PROT_READ | PROT_EXEC, MAP_SHARED, files->text);
+    if (r == 0)
+        r = map_part(window, DD_WINDOW_TEXT + window->text_size, DD_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+                     files->arena);
+    return r;
+}
+
 static void unmap_window(struct window **window)
 {
     window_unmap(*window);
 }
 
 /* One reservation, so that the distances are those of layout.h; what no part covers stays inaccessible. */
-int window_map(int control, int text, int arena, uint64_t generation, uint64_t text_size, unsigned slot,
-               struct window **ret, const char **reterr_reason)
+int window_map(const struct window_files *files, uint64_t generation, uint64_t text_size, unsigned slot,
+               const void *callers, struct window **ret, const char **reterr_reason)
 {
     _cleanup_(unmap_window) struct window *window = NULL;
-    const char *mistake = find_mistake(control, text, arena, generation, text_size);
+    const char *mistake = find_mistake(files, generation, text_size);
     int r;
 
     if (!mistake) {
@@ -118,18 +177,12 @@ int window_map(int control, int text, int arena, uint64_t generation, uint64_t t
         if (!window)
             return -ENOMEM;
         *window = (struct window){ NULL, DD_WINDOW_TEXT + text_size + DD_ARENA_SIZE, generation, text_size, slot };
-        window->base = mmap(NULL, window->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        window->base = reserve_near(callers, window->size);
         if (window->base == MAP_FAILED) {
             window->base = NULL;
             return -errno;
         }
-        r = map_head(window);
-        if (r == 0)
-            r = map_part(window, DD_WINDOW_CONTROL, DD_CONTROL_SIZE, PROT_READ, MAP_SHARED, control);
-        if (r == 0)
-            r = map_part(window, DD_WINDOW_TEXT, text_size, PROT_READ | PROT_EXEC, MAP_SHARED, text);
-        if (r == 0)
-            r = map_part(window, DD_WINDOW_TEXT + text_size, DD_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, arena);
+        r = map_parts(window, files);
         if (r < 0)
             return r;
         mistake = find_control_mistake(window);
@@ -140,6 +193,11 @@ int window_map(int control, int text, int arena, uint64_t generation, uint64_t t
     }
     *ret = TAKE_POINTER(window);
     return 0;
+}
+
+struct dd_linkage_data *window_linkage(const struct window *window)
+{
+    return (struct dd_linkage_data *)(void *)(window->base + DD_WINDOW_DATA);
 }
 
 struct window *window_unmap(struct window *window)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* dispatchctl: options, then a verb, then one call to the daemon, then its answer for people or programs. */
+#include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -25,6 +26,12 @@ struct options {
     int timeout_ms;
     const char *function;           /* NULL: the only program of the object */
     struct json_object *settings;   /* NULL: none */
+    struct json_object *priority;   /* NULL: the daemon's default */
+    struct json_object *proceed_on; /* NULL: no verdict */
+    const char *table;              /* NULL: all */
+    struct json_object *link;       /* NULL: all */
+    const char *counting;           /* NULL: runs */
+    bool misses;                    /* of tables, their misses alone */
     bool json, quiet, verbose, help;
 };
 
@@ -78,6 +85,61 @@ static enum status wait_read(const char *word, const char **ret)
 static void options_done(struct options *options)
 {
     json_object_put(options->settings);
+    json_object_put(options->priority);
+    json_object_put(options->proceed_on);
+    json_object_put(options->link);
+}
+
+/* A whole number from `minimum` to `maximum` that ends at one of the characters `ends`, or at the word's end. */
+static bool integer_read(const char *word, int64_t minimum, int64_t maximum, const char *ends, int64_t *ret, const char **ret_end)
+{
+    char *end;
+
+    errno = 0;
+    *ret = strtoll(word, &end, 10);
+    *ret_end = end;
+    return end != word && !errno && *ret >= minimum && *ret <= maximum && (!*end || strchr(ends, *end));
+}
+
+static enum status priority_read(const char *word, struct json_object **ret)
+{
+    const char *end;
+    int64_t priority;
+
+    if (!integer_read(word, INT32_MIN, INT32_MAX, "", &priority, &end))
+        return complain(STATUS_USAGE, "--priority takes a number from -2147483648 to 2147483647, not '%s'", word);
+    json_object_put(*ret);
+    *ret = require(json_object_new_int64(priority));
+    return STATUS_DONE;
+}
+
+static enum status link_read(const char *word, struct json_object **ret)
+{
+    const char *end;
+    int64_t link;
+
+    if (!integer_read(word, 1, INT64_MAX, "", &link, &end))
+        return complain(STATUS_USAGE, "--link takes a link's number, not '%s'", word);
+    json_object_put(*ret);
+    *ret = require(json_object_new_int64(link));
+    return STATUS_DONE;
+}
+
+static enum status proceed_on_read(const char *word, struct json_object **ret)
+{
+    const char *at = word;
+    int64_t verdict;
+
+    json_object_put(*ret);
+    *ret = require(json_object_new_array());
+    for (;;) {
+        if (!integer_read(at, 0, UINT32_MAX, ",", &verdict, &at))
+            return complain(STATUS_USAGE, "--proceed-on takes verdicts from 0 to 4294967295, with commas between them, not '%s'",
+                            word);
+        json_object_array_add(*ret, require(json_object_new_int64(verdict)));
+        if (!*at++)
+            return STATUS_DONE;
+    }
 }
 
 /* NAME=VALUE; the first `=` ends the name. */
@@ -100,7 +162,8 @@ static enum status setting_read(const char *word, struct json_object **settings)
 /* Options may stand anywhere; getopt moves the words behind them. */
 static enum status options_read(int argc, char **argv, struct options *ret)
 {
-    enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, PROGRAM, SET, HELP, SHOW_VERSION };
+    enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, PROGRAM, SET, PRIORITY, PROCEED_ON, TABLE, LINK, TIME, HISTOGRAM, MISSES, HELP,
+                  SHOW_VERSION };
     static const struct option table[] = {
         { "socket", required_argument, NULL, SOCKET },
         { "json", no_argument, NULL, JSON },
@@ -109,6 +172,13 @@ static enum status options_read(int argc, char **argv, struct options *ret)
         { "wait", required_argument, NULL, WAIT },
         { "program", required_argument, NULL, PROGRAM },
         { "set", required_argument, NULL, SET },
+        { "priority", required_argument, NULL, PRIORITY },
+        { "proceed-on", required_argument, NULL, PROCEED_ON },
+        { "table", required_argument, NULL, TABLE },
+        { "link", required_argument, NULL, LINK },
+        { "time", no_argument, NULL, TIME },
+        { "histogram", no_argument, NULL, HISTOGRAM },
+        { "misses", no_argument, NULL, MISSES },
         { "verbose", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, HELP },
         { "version", no_argument, NULL, SHOW_VERSION },
@@ -140,6 +210,27 @@ static enum status options_read(int argc, char **argv, struct options *ret)
             break;
         case SET:
             status = setting_read(optarg, &options.settings);
+            break;
+        case PRIORITY:
+            status = priority_read(optarg, &options.priority);
+            break;
+        case PROCEED_ON:
+            status = proceed_on_read(optarg, &options.proceed_on);
+            break;
+        case TABLE:
+            options.table = optarg;
+            break;
+        case LINK:
+            status = link_read(optarg, &options.link);
+            break;
+        case TIME:
+            options.counting = "time";
+            break;
+        case HISTOGRAM:
+            options.counting = "histogram";
+            break;
+        case MISSES:
+            options.misses = true;
             break;
         case 'v':
             options.verbose = true;
@@ -183,6 +274,18 @@ static enum status verb_check(const struct verb *verb, const struct options *opt
         return complain(STATUS_USAGE, "%s takes no --wait; see dispatchctl --help", verb->name);
     if ((options->function || options->settings) && !(verb->options & VERB_OBJECT))
         return complain(STATUS_USAGE, "%s takes no --program and no --set; see dispatchctl --help", verb->name);
+    if ((options->priority || options->proceed_on) && !(verb->options & VERB_CHAIN))
+        return complain(STATUS_USAGE, "%s takes no --priority and no --proceed-on; see dispatchctl --help", verb->name);
+    if ((options->table || options->link) && !(verb->options & VERB_SCOPE))
+        return complain(STATUS_USAGE, "%s takes no --table and no --link; see dispatchctl --help", verb->name);
+    if (options->table && options->link)
+        return complain(STATUS_USAGE, "--table and --link are two scopes; choose one");
+    if (options->misses && !(verb->options & VERB_MISSES))
+        return complain(STATUS_USAGE, "%s takes no --misses; see dispatchctl --help", verb->name);
+    if (options->misses && options->link)
+        return complain(STATUS_USAGE, "a link has no --misses: they are its table's");
+    if (options->counting && !(verb->options & VERB_COUNT))
+        return complain(STATUS_USAGE, "%s takes no --time and no --histogram; see dispatchctl --help", verb->name);
     if (options->verbose && !(verb->options & VERB_VERBOSE))
         return complain(STATUS_USAGE, "%s takes no --verbose; see dispatchctl --help", verb->name);
     return STATUS_DONE;
@@ -195,7 +298,7 @@ static void parameter_add(struct json_object *parameters, const char *name, stru
 }
 
 /* What the options ask of the daemon. */
-static struct json_object *options_parameters(const struct options *options)
+static struct json_object *options_parameters(const struct verb *verb, const struct options *options)
 {
     struct json_object *parameters = require(json_object_new_object());
 
@@ -205,6 +308,20 @@ static struct json_object *options_parameters(const struct options *options)
         parameter_add(parameters, "function", json_object_new_string(options->function));
     if (options->settings)
         parameter_add(parameters, "settings", json_object_get(options->settings));
+    if (options->priority)
+        parameter_add(parameters, "priority", json_object_get(options->priority));
+    if (options->proceed_on)
+        parameter_add(parameters, "proceed_on", json_object_get(options->proceed_on));
+    if (options->table)
+        parameter_add(parameters, "table", json_object_new_string(options->table));
+    if (options->link)
+        parameter_add(parameters, "link", json_object_get(options->link));
+    if (options->misses)
+        parameter_add(parameters, "misses", json_object_new_boolean(true));
+    if (verb->options & VERB_COUNT)
+        parameter_add(parameters, "counting", json_object_new_string(options->counting ? options->counting : "runs"));
+    if (verb->options & VERB_COUNT_OFF)
+        parameter_add(parameters, "counting", json_object_new_string("off"));
     if (options->verbose)
         parameter_add(parameters, "log", json_object_new_boolean(true));
     return parameters;
@@ -260,7 +377,7 @@ static enum status verb_run(const struct verb *verb, const struct options *optio
     _cleanup_free_ char *path = socket_path(options->socket);
     enum status status;
 
-    status = request_make(verb, arguments, options_parameters(options), &request);
+    status = request_make(verb, arguments, options_parameters(verb, options), &request);
     if (status != STATUS_DONE)
         return status;
     status = converse(path, options->timeout_ms, verb->method, request.parameters, request.descriptor, &reply);
@@ -289,7 +406,9 @@ static enum status run(int argc, char **argv)
         return complain(STATUS_USAGE, "what to do? see dispatchctl --help");
     verb = verb_find(argv, argc, &words);
     if (!verb && strcmp(argv[0], "list") == 0)
-        return complain(STATUS_USAGE, "list programs, tables, links or workers?");
+        return complain(STATUS_USAGE, "list programs, tables, calls, links or workers?");
+    if (!verb && strcmp(argv[0], "stats") == 0)
+        return complain(STATUS_USAGE, "stats on, off or show?");
     if (!verb)
         return complain(STATUS_USAGE, "there is no verb '%s'; see dispatchctl --help", argv[0]);
     status = verb_check(verb, &options, argc - words);

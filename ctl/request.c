@@ -32,6 +32,72 @@ static enum status number_read(const char *shown, const char *word, uint64_t max
     return STATUS_DONE;
 }
 
+static void parameter_add(struct request *request, const char *name, struct json_object *value)
+{
+    if (json_object_object_add(request->parameters, name, require(value)) < 0)
+        require(NULL);
+}
+
+static enum status number_add(struct request *request, const struct argument *argument, const char *name, const char *word,
+                              uint64_t maximum)
+{
+    uint64_t number = 0;
+    enum status status = number_read(argument->shown, word, maximum, &number);
+
+    if (status == STATUS_DONE)
+        parameter_add(request, name, json_object_new_int64((int64_t)number));
+    return status;
+}
+
+/* A key, FIRST-LAST, or `default`. */
+static enum status keys_add(struct request *request, const struct argument *argument, const char *word)
+{
+    const char *dash = strchr(word, '-');
+    _cleanup_free_ char *first = NULL;
+    enum status status;
+
+    if (strcmp(word, "default") == 0) {
+        parameter_add(request, "default", json_object_new_boolean(true));
+        return STATUS_DONE;
+    }
+    if (!dash)
+        return number_add(request, argument, "key", word, UINT32_MAX);
+    first = require(strndup(word, (size_t)(dash - word)));
+    status = number_add(request, argument, "first", first, UINT32_MAX);
+    return status == STATUS_DONE ? number_add(request, argument, "last", dash + 1, UINT32_MAX) : status;
+}
+
+static enum status policy_add(struct request *request, const struct argument *argument, const char *word)
+{
+    bool no_indirect = strcmp(word, "no-indirect") == 0;
+
+    if (!no_indirect && strcmp(word, "any") != 0)
+        return complain(STATUS_USAGE, "%s is any or no-indirect, not '%s'", argument->shown, word);
+    parameter_add(request, argument->parameter, json_object_new_string(no_indirect ? "no_indirect" : "any"));
+    return STATUS_DONE;
+}
+
+static void target_add(struct request *request, const struct argument *argument, const char *word)
+{
+    static const char native[] = "native:";
+    bool is_native = strncmp(word, native, strlen(native)) == 0;
+
+    parameter_add(request, is_native ? "native" : argument->parameter,
+                  json_object_new_string(is_native ? word + strlen(native) : word));
+}
+
+/* A target, value:N, or `default`: then nothing is asked for. */
+static enum status call_target_add(struct request *request, const struct argument *argument, const char *word)
+{
+    static const char value[] = "value:";
+
+    if (strncmp(word, value, strlen(value)) == 0)
+        return number_add(request, argument, "value", word + strlen(value), UINT32_MAX);
+    if (strcmp(word, "default") != 0)
+        target_add(request, argument, word);
+    return STATUS_DONE;
+}
+
 /* O_NONBLOCK: a FIFO without a writer is opened too, and refused by the daemon, instead of waited for. */
 static enum status file_open(const char *path, int *ret)
 {
@@ -45,24 +111,24 @@ static enum status file_open(const char *path, int *ret)
 
 static enum status argument_add(struct request *request, const struct argument *argument, const char *word)
 {
-    struct json_object *value;
-    uint64_t number = 0;
-    enum status status;
-
     switch (argument->kind) {
     case ARGUMENT_FILE:
         return file_open(word, &request->descriptor);
     case ARGUMENT_NAME:
-        value = json_object_new_string(word);
-        break;
-    default:
-        status = number_read(argument->shown, word, argument->kind == ARGUMENT_KEY ? UINT32_MAX : INT64_MAX, &number);
-        if (status != STATUS_DONE)
-            return status;
-        value = json_object_new_int64((int64_t)number);
+        parameter_add(request, argument->parameter, json_object_new_string(word));
+        return STATUS_DONE;
+    case ARGUMENT_TARGET:
+        target_add(request, argument, word);
+        return STATUS_DONE;
+    case ARGUMENT_CALL_TARGET:
+        return call_target_add(request, argument, word);
+    case ARGUMENT_POLICY:
+        return policy_add(request, argument, word);
+    case ARGUMENT_KEYS:
+        return keys_add(request, argument, word);
+    case ARGUMENT_LINK:
+        return number_add(request, argument, argument->parameter, word, INT64_MAX);
     }
-    if (json_object_object_add(request->parameters, argument->parameter, require(value)) < 0)
-        require(NULL);
     return STATUS_DONE;
 }
 

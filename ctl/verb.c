@@ -5,7 +5,9 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "plan.h"
 #include "print.h"
+#include "statistics.h"
 #include "status.h"
 
 /* ---- printing ------------------------------------------------------------------------------------------ */
@@ -86,16 +88,29 @@ static const struct column table_columns[] = {
     { "DEFAULT", "default_verdict", 0 },
     { "WORKERS", "workers", 0 },
     { "SHAPE", "shape", 0 },
+    { "POLICY", "policy", 0 },
     { "BYTES", "image_bytes", 0 },
     { "SETTLED", "settled", 0 },
     { "LINKS", "links", 0 },
     { 0 },
 };
 
+static const struct column call_columns[] = {
+    { "CALL", "name", 0 },
+    { "PROTOTYPE", "prototype", 0 },
+    { "TARGET", "target", 0 },
+    { "WORKERS", "workers", 0 },
+    { "SETTLED", "settled", 0 },
+    { "LINK", "link", 0 },
+    { 0 },
+};
+
 static const struct column link_columns[] = {
     { "LINK", "id", 0 },
     { "TABLE", "table", 0 },
-    { "KEY", "key", 0 },
+    { "KEYS", "keys", 0 },
+    { "PRIORITY", "priority", 0 },
+    { "PROCEED-ON", "proceed_on", 0 },
     { "PROGRAM", "program", 0 },
     { 0 },
 };
@@ -110,6 +125,7 @@ static const struct column worker_columns[] = {
     { "HOLDING", "holding", 0 },
     { "LEAKED", "leaked_guards", 0 },
     { "TABLES", "tables", 0 },
+    { "LACKING", "lacking", 0 },
     { 0 },
 };
 
@@ -148,12 +164,18 @@ const struct verb verbs[] = {
     {
         .name = "attach",
         .argument = { { "TABLE", "table", ARGUMENT_NAME },
-                      { "KEY", "key", ARGUMENT_KEY },
-                      { "PROGRAM", "program", ARGUMENT_NAME } },
-        .options = VERB_WAIT,
+                      { "KEYS", "key", ARGUMENT_KEYS },
+                      { "PROGRAM", "program", ARGUMENT_TARGET } },
+        .options = VERB_WAIT | VERB_CHAIN,
         .summary = "run a program at a key of a table, in all workers",
-        .help = "KEY is a number from 0 to 4294967295, in decimal or as 0x...  A key has one program.  Prints the\n"
-                "link, by which it is detached.  The link outlives dispatchd and the workers.",
+        .help = "KEYS is a number from 0 to 4294967295, in decimal or as 0x..., a range of them (1024-65535), or the word\n"
+                "default: all keys that nothing else is attached to.  Ranges do not overlap.  PROGRAM is a loaded one, or\n"
+                "native:NAME, a function that workers register.  Prints the link, by which it is detached or replaced.\n"
+                "The link outlives dispatchd and the workers.\n"
+                "\n"
+                "Several programs attached to the same KEYS are a chain: they run by priority, the lowest first, and\n"
+                "those of one priority by link.  The next one runs if the verdict is one to proceed on; without\n"
+                "--proceed-on a link's verdict is final, and nothing can be attached behind it.",
         .method = "Attach",
         .print = print_link,
     },
@@ -164,6 +186,66 @@ const struct verb verbs[] = {
         .summary = "take a link away: the key has its default again",
         .help = "LINK is the number that attach printed and `list links` shows.",
         .method = "Detach",
+    },
+    {
+        .name = "replace",
+        .argument = { { "LINK", "link", ARGUMENT_LINK }, { "PROGRAM", "program", ARGUMENT_TARGET } },
+        .options = VERB_WAIT,
+        .summary = "give a link another program",
+        .help = "No call in between runs neither.  The link keeps its number, its counters and its place in a chain.",
+        .method = "Replace",
+    },
+    {
+        .name = "set-call",
+        .argument = { { "CALL", "call", ARGUMENT_NAME }, { "TARGET", "program", ARGUMENT_CALL_TARGET } },
+        .options = VERB_WAIT,
+        .summary = "say what a static call runs, in all workers",
+        .help = "TARGET is native:NAME, a function of the call's prototype that workers offer (those that do not have it\n"
+                "run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as numbers;\n"
+                "value:N, to run nothing and return N; or default, each worker's own function.",
+        .method = "SetCall",
+    },
+    {
+        .name = "set-policy",
+        .argument = { { "TABLE", "table", ARGUMENT_NAME }, { "POLICY", "policy", ARGUMENT_POLICY } },
+        .options = VERB_WAIT,
+        .summary = "say whether a table may use indirect branches",
+        .help = "POLICY is any, or no-indirect: then the table is a decision tree.  It holds until it is set again.",
+        .method = "SetPolicy",
+    },
+    {
+        .name = "explain",
+        .argument = { { "TABLE", "table", ARGUMENT_NAME } },
+        .summary = "why the code of a table has its shape",
+        .help = "dispatchd looks now and then at the keys that come, and gives the table the shape that costs least for them.\n"
+                "KEYS of FREQUENCIES are the hottest of the last sample.  Expected costs are those of the planner's model, of\n"
+                "a call without the program.",
+        .method = "Explain",
+        .print = plan_print,
+    },
+    {
+        .name = "stats on",
+        .options = VERB_SCOPE | VERB_MISSES | VERB_COUNT | VERB_WAIT,
+        .summary = "count what runs, and with which verdicts",
+        .help = "A table is counted with its misses and all its links, also those that are attached later.  What is not\n"
+                "counted costs nothing.",
+        .method = "SetStatistics",
+    },
+    {
+        .name = "stats off",
+        .options = VERB_SCOPE | VERB_MISSES | VERB_COUNT_OFF | VERB_WAIT,
+        .summary = "count no longer; what was counted stays",
+        .help = "",
+        .method = "SetStatistics",
+    },
+    {
+        .name = "stats show",
+        .options = VERB_SCOPE,
+        .summary = "what was counted",
+        .help = "MISSES are calls with keys that nothing is attached to.  VERDICTS are VERDICT:RUNS.  Totals go on when a\n"
+                "program is replaced, workers end or dispatchd starts again.",
+        .method = "GetStatistics",
+        .print = statistics_print,
     },
     {
         .name = "list programs",
@@ -185,6 +267,15 @@ const struct verb verbs[] = {
         .columns = table_columns,
     },
     {
+        .name = "list calls",
+        .summary = "static calls that workers have declared",
+        .help = "",
+        .method = "ListCalls",
+        .print = print_rows,
+        .rows = "calls",
+        .columns = call_columns,
+    },
+    {
         .name = "list links",
         .summary = "which program runs at which key",
         .help = "",
@@ -199,7 +290,8 @@ const struct verb verbs[] = {
         .help = "STATE is current; moving (it joined, but threads may still run the code of an earlier dispatchd);\n"
                 "unmoved (it still runs that code and has not come back); or disconnected (it closed its socket and\n"
                 "runs on).  HOLDING workers have a thread that keeps replaced code from being reused.  LEAKED counts\n"
-                "guards that were left by longjmp.",
+                "guards that were left by longjmp.  LACKING names hooks that lead to a native which the worker does not\n"
+                "have: it runs its default there.",
         .method = "ListWorkers",
         .print = print_rows,
         .rows = "workers",
@@ -252,6 +344,14 @@ void verb_usage(FILE *out, const struct verb *verb)
         fprintf(out, " %s", argument->shown);
     if (verb->options & VERB_OBJECT)
         fputs(" [--program FUNCTION] [--set NAME=VALUE]...", out);
+    if (verb->options & VERB_CHAIN)
+        fputs(" [--priority N] [--proceed-on VERDICT,...]", out);
+    if (verb->options & VERB_SCOPE)
+        fputs(" [--table TABLE | --link LINK]", out);
+    if (verb->options & VERB_MISSES)
+        fputs(" [--misses]", out);
+    if (verb->options & VERB_COUNT)
+        fputs(" [--time | --histogram]", out);
     if (verb->options & VERB_VERBOSE)
         fputs(" [--verbose]", out);
     if (verb->options & VERB_WAIT)
@@ -270,6 +370,18 @@ static void verb_help_one(const struct verb *verb)
              "  --set NAME=VALUE      give a `const volatile` variable of the object this value; any number of times.\n"
              "                        VALUE is a number, true, false, the name of an enumerator, or a string, as the\n"
              "                        variable's type has it; NAME may lead on, as in ports[3] or limits.burst");
+    if (verb->options & VERB_CHAIN)
+        puts("\n  --priority N          place in the chain, -2147483648 to 2147483647 (default: 0)\n"
+             "  --proceed-on VERDICT,...\n"
+             "                        up to 8 verdicts after which the next link of the chain runs");
+    if (verb->options & VERB_SCOPE)
+        puts("\n  --table TABLE         of this table (default: all)\n"
+             "  --link LINK           of this link alone");
+    if (verb->options & VERB_MISSES)
+        puts("  --misses              of tables the misses alone: calls with keys that nothing is attached to");
+    if (verb->options & VERB_COUNT)
+        puts("\n  --time                also how long they take\n"
+             "  --histogram           also how these times are distributed");
     if (verb->options & VERB_VERBOSE)
         puts("\n  -v, --verbose         also print what the verifier did, instruction by instruction");
     if (verb->options & VERB_WAIT)

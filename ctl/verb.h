@@ -14,7 +14,10 @@ struct json_object;
 
 enum argument_kind {
     ARGUMENT_NAME,          /* passed on as it is */
-    ARGUMENT_KEY,           /* 0 to 4294967295, decimal or 0x... */
+    ARGUMENT_KEYS,          /* 0 to 4294967295, decimal or 0x..., or FIRST-LAST, or `default` */
+    ARGUMENT_TARGET,        /* a program's name, or native:NAME */
+    ARGUMENT_CALL_TARGET,   /* the same, or value:N, or `default` */
+    ARGUMENT_POLICY,        /* any or no-indirect */
     ARGUMENT_LINK,          /* an id as `list links` shows it */
     ARGUMENT_FILE,          /* opened here; its descriptor is passed on */
 };
@@ -31,10 +34,15 @@ enum verb_options {
     VERB_WAIT = 1 << 0,                 /* --wait */
     VERB_OBJECT = 1 << 1,               /* --program, --set */
     VERB_VERBOSE = 1 << 2,              /* --verbose */
+    VERB_CHAIN = 1 << 3,                /* --priority, --proceed-on */
+    VERB_SCOPE = 1 << 4,                /* --table, --link */
+    VERB_COUNT = 1 << 5,                /* --time, --histogram; counting is switched on */
+    VERB_COUNT_OFF = 1 << 6,            /* counting is switched off */
+    VERB_MISSES = 1 << 7,               /* --misses */
 };
 
 struct verb {
-    const char *name;                   /* one word, or "list WHAT" */
+    const char *name;                   /* one word, or two: "list WHAT" */
     struct argument argument[VERB_ARGUMENTS_MAX + 1];
     unsigned options;                   /* enum verb_options */
     const char *summary;                /* one line */

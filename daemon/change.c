@@ -11,9 +11,11 @@
 
 #include "grace_driver.h"
 #include "log.h"
+#include "memory.h"
 #include "refresh.h"
 #include "settle.h"
 #include "store.h"
+#include "table_code.h"
 #include "translation.h"
 #include "util.h"
 
@@ -35,6 +37,7 @@ void operations_free(struct operation *operation, size_t operations)
     for (size_t i = 0; i < operations; i++) {
         free(operation[i].object);
         free(operation[i].function);
+        free(operation[i].switched);
         json_object_put(operation[i].settings);
         translation_free(operation[i].translation);
         context_free(operation[i].declared);
@@ -133,17 +136,57 @@ static int refuse_image(struct daemon *daemon, int r, size_t needed, struct refu
     return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)needed, "available", (int64_t)usage.fresh);
 }
 
+/* The links of this table that were attached, detached or replaced.  -EOPNOTSUPP: something else changed too. */
+static int changed_links(const struct change *change, const struct table *table, const struct link **changed, size_t *ret)
+{
+    size_t links = 0;
+
+    for (size_t i = 0; i < change->request.operations; i++) {
+        const struct operation *operation = &change->request.operation[i];
+
+        if (operation->table != table)
+            continue;
+        if (!operation->link)
+            return -EOPNOTSUPP;
+        changed[links++] = operation->link;
+    }
+    *ret = links;
+    return links > 0 ? 0 : -EOPNOTSUPP;
+}
+
+/* In place, so that the cost does not grow with the table.  Negative where that is not to be had. */
+static int prepare_edit(struct change *change, size_t i)
+{
+    _cleanup_free_ const struct link **changed = calloc(change->request.operations + 1, sizeof(*changed));
+    _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
+    size_t links;
+    int r;
+
+    if (!changed)
+        return -ENOMEM;
+    r = changed_links(change, change->dirty[i], changed, &links);
+    if (r >= 0)
+        r = table_edits(change->dirty[i], changed, links, &code);
+    if (r >= 0)
+        r = entry_prepare_edit(change->dirty[i]->entry, code.cases, code.dispatcher.count, &change->prepared[i]);
+    return r;
+}
+
 static int prepare_table(struct change *change, size_t i, struct refusal *refusal)
 {
-    _cleanup_free_ struct dispatcher_case *cases = NULL;
+    _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
     struct table *table = change->dirty[i];
     int r;
 
-    r = table_cases(table, &cases);
+    table->prepared_plan = table->plan;
+    if (prepare_edit(change, i) >= 0)
+        return 0;
+    r = table_dispatcher(&change->daemon->registry, table, &code);
     if (r < 0)
         return refuse_image(change->daemon, r, 0, refusal);
-    r = entry_prepare(table->entry, cases, table->links, &change->prepared[i]);
-    return r < 0 ? refuse_image(change->daemon, r, entry_prepare_size(table->entry, cases, table->links), refusal) : 0;
+    table->prepared_plan = code.dispatcher.plan;
+    r = entry_prepare(table->entry, &code.dispatcher, &change->prepared[i]);
+    return r < 0 ? refuse_image(change->daemon, r, entry_prepare_size(table->entry, &code.dispatcher), refusal) : 0;
 }
 
 static int prepare(struct change *change, struct refusal *refusal)
@@ -153,6 +196,7 @@ static int prepare(struct change *change, struct refusal *refusal)
     r = prepare_operations(change, refusal);
     if (r < 0)
         return r;
+    statistics_prepare(change->daemon->statistics);
     collect_tables(change);
     for (size_t i = 0; i < change->tables; i++) {
         r = prepare_table(change, i, refusal);
@@ -198,6 +242,8 @@ static int commit(struct change *change, struct refusal *refusal)
     for (size_t i = 0; r >= 0 && i < change->request.operations; i++)
         r = store_operation(change, &change->request.operation[i]);
     if (r >= 0)
+        r = store_prune_audit(store);
+    if (r >= 0)
         r = store_commit(store);
     if (r < 0) {
         r = refuse(refusal, r, "DatabaseFailed", "s", "reason", store_error(store));
@@ -224,6 +270,7 @@ static void poke(struct change *change)
                      strerror(-r));
             abort();
         }
+        table->plan = table->prepared_plan;
         table->changes++;
     }
 }
@@ -333,27 +380,52 @@ int change_run(struct daemon *daemon, const struct change_request *request, stru
     return 0;
 }
 
-/* ---- new code for filtered tables ---------------------------------------------------------------------- */
+/* ---- changes that nobody asked for --------------------------------------------------------------------- */
 
-/* A change without an operation: nothing to store, nobody to answer.  Without room nothing changes. */
-static void rebuild(struct daemon *daemon, struct table *table)
+/* A change without an operation, of one table: nothing to store, nobody to answer. */
+static int change_alone(struct daemon *daemon, struct table *table, struct change **ret)
+{
+    const struct change_request nothing = { 0 };
+    int r;
+
+    r = change_new(daemon, &nothing, ret);
+    if (r >= 0)
+        (*ret)->dirty[(*ret)->tables++] = table;
+    return r;
+}
+
+int change_rebuild(struct daemon *daemon, struct table *table)
 {
     _cleanup_(refusal_done) struct refusal refusal = { 0 };
-    const struct change_request nothing = { 0 };
-    struct change *change;
+    _cleanup_(change_cleanup) struct change *change = NULL;
+    int r;
 
-    if (change_new(daemon, &nothing, &change) < 0)
-        return;
-    change->dirty[change->tables++] = table;
-    if (prepare_table(change, 0, &refusal) < 0)
-        change_free(change);
-    else
-        carry_out(change);
+    r = change_alone(daemon, table, &change);
+    if (r >= 0)
+        r = prepare_table(change, 0, &refusal);
+    if (r < 0)
+        return r;
+    carry_out(TAKE_POINTER(change));
+    return 0;
+}
+
+int change_sample(struct daemon *daemon, struct table *table, bool on)
+{
+    _cleanup_(change_cleanup) struct change *change = NULL;
+    int r;
+
+    r = change_alone(daemon, table, &change);
+    if (r >= 0)
+        r = entry_prepare_sample(table->entry, on, LINKAGE_COUNTERS_STUB, &change->prepared[0]);
+    if (r < 0)
+        return r;
+    carry_out(TAKE_POINTER(change));
+    return 0;
 }
 
 void changes_rebuild(struct daemon *daemon)
 {
     for (size_t i = 0; i < daemon->registry.tables; i++)
         if (entry_state(daemon->registry.table[i]->entry) == ENTRY_FILTERED)
-            rebuild(daemon, daemon->registry.table[i]);
+            change_rebuild(daemon, daemon->registry.table[i]);
 }

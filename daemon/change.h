@@ -34,7 +34,7 @@ struct operation_kind {
     /* Steps 1 and 2.  Each leaves nothing behind when it fails, and fills the refusal.  prepare may be NULL. */
     int (*check)(struct daemon *daemon, struct operation *operation, struct refusal *refusal);
     int (*prepare)(struct daemon *daemon, struct operation *operation, struct refusal *refusal);
-    /* Step 3: rows, inside the transaction. */
+    /* Step 3: rows, inside the transaction.  NULL where an operation is always `unchanged`. */
     int (*store)(struct daemon *daemon, const struct operation *operation);
     /* Undo check and, where it was done, prepare. */
     void (*undo)(struct daemon *daemon, struct operation *operation);
@@ -45,16 +45,25 @@ struct operation_kind {
 };
 
 extern const struct operation_kind operation_load, operation_unload, operation_attach, operation_detach,
-    operation_declare;
+    operation_replace, operation_set_policy, operation_set_call, operation_statistics, operation_declare, operation_offer;
 
 /* One operation: what was asked (the caller fills it in), and what became of it. */
 struct operation {
     const struct operation_kind *kind;
 
-    char program_name[NAME_LENGTH_MAX + 1];     /* load, unload, attach */
-    char table_name[NAME_LENGTH_MAX + 1];       /* attach, declare */
-    uint32_t key;                               /* attach */
-    int64_t link_id;                            /* detach; set by attach */
+    char program_name[NAME_LENGTH_MAX + 1];     /* load, unload, attach, replace */
+    char native_name[NAME_LENGTH_MAX + 1];      /* attach, replace, set-call: instead of a program; offer; else "" */
+    char table_name[NAME_LENGTH_MAX + 1];       /* attach, set-policy, set-call, declare */
+    struct link wanted;                         /* attach: keys, priority and verdicts to proceed on; replace and set-call: from check on
+                                                   the target that the link does not have, with its reference */
+    bool has_value;                             /* set-call: it returns `value`; set by check: what it was */
+    uint32_t value;
+    char prototype[PROTOTYPE_LENGTH_MAX + 1];   /* declare: of a static call, "" of a table; offer */
+    bool may_block;                             /* offer */
+    int64_t link_id;                            /* detach, replace; set by attach */
+    unsigned counted;                           /* statistics: enum counted; 0: off */
+    bool misses;                                /* statistics: of the table's misses alone */
+    bool no_indirect;                           /* declare; set-policy; set by check: what it was */
     void *object;                               /* load: ELF bytes, owned */
     size_t object_size;
     char *function;                             /* load: which program of the object, NULL: the only one; owned */
@@ -64,15 +73,25 @@ struct operation {
     uint32_t default_verdict;                   /* declare */
 
     /* Set by check. */
-    struct program *program;
-    struct table *table;                        /* attach, detach: its code changes */
+    struct program *program;                    /* load, unload; replace: the previous one, a reference */
+    struct table *table;                        /* attach, detach, replace, set-policy: its code changes */
     struct link *link;
+    struct switched *switched;                  /* statistics: what it switches, and how that was; owned */
+    size_t switches;
     struct shared_context *context;             /* declare: a reference */
     struct table *declared_table, *replaced_table;      /* declare */
-    bool created;                               /* declare: declared_table is new */
+    bool created;                               /* declare: declared_table is new; set-call: link is; offer: native is */
+    bool replaced;                              /* set-call: link had another target */
+    struct native *native;                      /* offer */
     bool unchanged;                             /* all is as asked already: nothing to store */
     bool checked, prepared;
 };
+
+/* What attach, replace or set-call asks for: the name of a program or native. */
+static inline const char *operation_target_name(const struct operation *operation)
+{
+    return *operation->native_name ? operation->native_name : operation->program_name;
+}
 
 enum change_wait {
     CHANGE_COMMITTED,           /* durable */
@@ -105,8 +124,20 @@ int change_run(struct daemon *daemon, const struct change_request *request, stru
  */
 void changes_rebuild(struct daemon *daemon);
 
+/*
+ * Changes that nobody asked for, made by the daemon itself: they store nothing and answer nobody.
+ * Give a table new code: what it dispatches has not changed, but its plan has.  -ENOSPC, -ENOMEM: it keeps its code.
+ */
+int change_rebuild(struct daemon *daemon, struct table *table);
+
+/* Put the sampler in front of a table's code, or take it out.  Errors of entry_prepare_sample(): nothing has changed. */
+int change_sample(struct daemon *daemon, struct table *table, bool on);
+
 /* At the end, when no grace period will be over any more and the image is frozen: free what still waits for one. */
 void changes_forget(struct daemon *daemon);
+
+/* A link that is attached is counted as its table's others are, if there is a place: it is not refused for want of one. */
+void operation_count_link(struct daemon *daemon, struct link *link);
 
 /* Free an array of operations that change_run has not taken.  NULL is fine. */
 void operations_free(struct operation *operation, size_t operations);

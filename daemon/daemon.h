@@ -24,8 +24,11 @@ struct event_base;
 struct grace_driver;
 struct image;
 struct listener;
+struct measurement;
 struct memory;
+struct planning;
 struct server;
+struct statistics;
 struct store;
 struct translations;
 struct workers;
@@ -39,6 +42,9 @@ struct daemon {
     struct translations *translations;
     struct registry registry;
     struct grace_driver *grace;
+    struct statistics *statistics;
+    struct planning *planning;
+    LIST_HEAD(, measurement) measurements;      /* measurement.c: under way */
     struct workers *workers;
     struct server *server;
     struct listener *control_listener, *worker_listener;

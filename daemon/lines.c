@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "util.h"
 
@@ -19,6 +20,8 @@
 
 struct lines {
     const struct dd_lines *map;
+    int descriptor;
+    uint64_t inode;
     bool adopted, end_of_file, dead;
 };
 
@@ -38,7 +41,7 @@ static const char *find_flaw(int descriptor)
         return "the memfd of the reader lines has huge pages";
     if ((seals & SEALS) != SEALS)
         return "the memfd of the reader lines lacks seals (shrink, grow, seal)";
-    if (fstat(descriptor, &status) < 0 || status.st_size != (off_t)DD_LINES_SIZE)
+    if (fstat(descriptor, &status) < 0 || status.st_size != (off_t)DD_LINES_FILE_SIZE)
         return "the memfd of the reader lines has another size";
     return NULL;
 }
@@ -47,6 +50,8 @@ int lines_new(int descriptor, struct lines **ret, const char **reterr_reason)
 {
     _cleanup_free_ struct lines *lines = calloc(1, sizeof(*lines));
     const char *flaw = find_flaw(descriptor);
+    _cleanup_close_ int own = -EBADF;
+    struct stat status;
     void *map;
 
     if (!lines)
@@ -55,6 +60,9 @@ int lines_new(int descriptor, struct lines **ret, const char **reterr_reason)
         *reterr_reason = flaw;
         return -EINVAL;
     }
+    own = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    if (own < 0 || fstat(own, &status) < 0)
+        return -errno;
     map = mmap(NULL, DD_LINES_SIZE, PROT_READ, MAP_SHARED, descriptor, 0);
     if (map == MAP_FAILED)
         return -errno;
@@ -65,6 +73,8 @@ int lines_new(int descriptor, struct lines **ret, const char **reterr_reason)
         *reterr_reason = "the memfd of the reader lines has another layout";
         return -EINVAL;
     }
+    lines->inode = status.st_ino;
+    lines->descriptor = TAKE_DESCRIPTOR(own);
     *ret = TAKE_POINTER(lines);
     return 0;
 }
@@ -74,6 +84,7 @@ struct lines *lines_free(struct lines *lines)
     if (!lines)
         return NULL;
     munmap((void *)(uintptr_t)lines->map, DD_LINES_SIZE);
+    close(lines->descriptor);
     free(lines);
     return NULL;
 }
@@ -145,7 +156,7 @@ static uint64_t line_oldest(const struct lines *lines, const struct dd_line *lin
  * Lines at and above `used` were never handed out.  It is raised before a thread's first guard, so
  * a guard that began before the wait's membarrier is below it; any other sees the wait's epoch.
  */
-static uint32_t lines_used(const struct lines *lines)
+uint32_t lines_used(const struct lines *lines)
 {
     uint32_t used = __atomic_load_n(&lines->map->used, __ATOMIC_ACQUIRE);
 
@@ -164,6 +175,31 @@ uint64_t lines_oldest(const struct lines *lines, uint64_t generation)
             oldest = epoch;
     }
     return oldest;
+}
+
+uint32_t lines_next_counted(const struct lines *lines, uint32_t index)
+{
+    off_t data = lseek(lines->descriptor, (off_t)DD_LINE_COUNTERS(index), SEEK_DATA);
+    uint32_t used = lines_used(lines), next;
+
+    if (data < 0)
+        return used;
+    next = (uint32_t)(((uint64_t)data - DD_LINES_SIZE) / DD_LINE_COUNTERS_SIZE);
+    return next < used ? next : used;
+}
+
+int lines_read_counters(const struct lines *lines, uint32_t index, size_t offset, void *ret, size_t size)
+{
+    ssize_t n = pread(lines->descriptor, ret, size, (off_t)(DD_LINE_COUNTERS(index) + offset));
+
+    if (n < 0)
+        return -errno;
+    return (size_t)n == size ? 0 : -EIO;
+}
+
+uint64_t lines_inode(const struct lines *lines)
+{
+    return lines->inode;
 }
 
 bool lines_holding(const struct lines *lines, uint64_t epoch)

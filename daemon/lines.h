@@ -11,6 +11,7 @@
 #define DAEMON_LINES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <dispatchd/layout.h>
@@ -18,8 +19,8 @@
 struct lines;
 
 /*
- * Check and map a descriptor that a worker sent (borrowed; may be closed afterwards).  The result
- * is the caller's.
+ * Check and map a descriptor that a worker sent (borrowed; may be closed afterwards: this keeps one of its own).  The
+ * result is the caller's.
  * -EINVAL: not a memfd of ordinary pages, wrong size, missing seals or another layout
  * (*reterr_reason says which, a static sentence); -ENOMEM and others of mmap(2), and *reterr_reason
  * is left alone.
@@ -53,6 +54,21 @@ uint64_t lines_oldest(const struct lines *lines, uint64_t generation);
 
 /* Does this process keep the wait for `epoch` from being over? */
 bool lines_holding(const struct lines *lines, uint64_t epoch);
+
+/* Lines that were ever handed out: those whose counters may have been written. */
+uint32_t lines_used(const struct lines *lines);
+
+/* The first line from `index` on whose counters were ever written; lines_used() if there is none. */
+uint32_t lines_next_counted(const struct lines *lines, uint32_t index);
+
+/*
+ * Read counters of one line, from `offset` bytes on: what the worker's threads have written, torn at worst between
+ * words, and hostile.  Works after the process has ended.  -EIO and others of pread(2).
+ */
+int lines_read_counters(const struct lines *lines, uint32_t index, size_t offset, void *ret, size_t size);
+
+/* The inode of the memfd: as long as the process lives, it names these lines also for the next daemon. */
+uint64_t lines_inode(const struct lines *lines);
 
 /* For display: lines with a living owner; guards that were left by longjmp. */
 unsigned lines_threads(const struct lines *lines);

@@ -14,16 +14,20 @@
 #include "change.h"
 #include "config.h"
 #include "daemon.h"
+#include "explanation.h"
 #include "grace_driver.h"
 #include "interface.h"
 #include "log.h"
+#include "measurement.h"
 #include "memory.h"
 #include "options.h"
+#include "planning.h"
 #include "poke.h"
 #include "restore.h"
 #include "service.h"
 #include "sockets.h"
 #include "startup.h"
+#include "statistics.h"
 #include "store.h"
 #include "supervisor.h"
 #include "translation.h"
@@ -31,6 +35,9 @@
 #include "workers.h"
 
 #define HOST_CHECK_POKES 20000
+
+/* What one answer may hold: all links, if each had the longest names and numbers.  As proto/caller.c takes it. */
+#define LISTING_BYTES_MAX ((size_t)64 << 20)
 
 static int fail(enum startup_failure failure, const char *what, const char *reason)
 {
@@ -123,6 +130,7 @@ static int make_image(struct daemon *daemon, const struct options *options)
     if (r < 0)
         return fail(STARTUP_OTHER, "arena", strerror(-r));
     registry_init(&daemon->registry, daemon->image, daemon->arena);
+    daemon->registry.no_indirect = options->no_indirect;
     LIST_INIT(&daemon->changes);
     return 0;
 }
@@ -131,6 +139,9 @@ static int make_grace(struct daemon *daemon, struct grace **ret_grace)
 {
     int r;
 
+    r = statistics_new(daemon, &daemon->statistics);
+    if (r < 0)
+        return fail(STARTUP_OTHER, "statistics", strerror(-r));
     r = workers_new(daemon, &daemon->workers);
     if (r < 0)
         return fail(STARTUP_OTHER, "workers", strerror(-r));
@@ -175,11 +186,18 @@ static int make_server(struct daemon *daemon)
     return r < 0 ? fail(STARTUP_OTHER, "interfaces", strerror(-r)) : 0;
 }
 
+static int make_planning(struct daemon *daemon, const struct options *options)
+{
+    return planning_new(daemon, options->planning_interval_ms, &daemon->planning) < 0
+        ? fail(STARTUP_OTHER, "planning", strerror(ENOMEM)) : 0;
+}
+
 static int listen_on(struct daemon *daemon, struct sockets *sockets)
 {
     static const char *const control[] = { "io.dispatchd.Control", NULL }, *const worker[] = { "io.dispatchd.Worker", NULL };
     const struct listener_options control_options = {
         .name = "control", .interfaces = control, .connections = 1024, .connections_per_uid = 256,
+        .queue_bytes = LISTING_BYTES_MAX,
     };
     const struct listener_options worker_options = {
         .name = "worker", .interfaces = worker, .connections = 8192, .connections_per_uid = 4096,
@@ -274,6 +292,8 @@ static int start(struct daemon *daemon, const struct options *options, struct so
     if (r >= 0)
         r = restore_state(daemon, options);
     if (r >= 0)
+        r = make_planning(daemon, options);
+    if (r >= 0)
         r = make_server(daemon);
     return r < 0 ? r : listen_on(daemon, sockets);
 }
@@ -284,10 +304,16 @@ static int start(struct daemon *daemon, const struct options *options, struct so
  */
 static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *grace)
 {
+    daemon->planning = planning_free(daemon->planning);
+    measurements_forget(daemon, explanation_forget);
     if (daemon->image)
         image_freeze(daemon->image);
     server_free(daemon->server);
     translations_free(daemon->translations);
+    if (daemon->statistics)
+        statistics_store(daemon->statistics);
+    if (daemon->workers)
+        workers_store_counted(daemon->workers);
     workers_free(daemon->workers);
     grace_driver_free(daemon->grace);
     grace_free(grace);
@@ -295,6 +321,7 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
         changes_forget(daemon);
         registry_done(&daemon->registry);
     }
+    statistics_free(daemon->statistics);
     arena_free(daemon->arena);
     image_free_all(daemon->image);
     memory_free(daemon->memory);

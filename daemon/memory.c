@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "architecture.h"
 #include "util.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -104,12 +105,52 @@ static int create_control(struct memory *memory, uint64_t generation)
     if (r < 0)
         return r;
     memory->control = control;
+    memory->directory = (void *)((char *)control + DD_CONTROL_DIRECTORY);
     memory->control->magic = DD_CONTROL_MAGIC;
     memory->control->layout_version = DD_LAYOUT_VERSION;
     memory->control->generation = generation;
     memory->control->text_size = memory->text_size;
     memory->control->epoch = DD_EPOCH(generation, 1);
     return 0;
+}
+
+/* Offsets from the beginning of the text: the linkage and its data lie before it. */
+#define LINKAGE_OFFSET ((uint64_t)DD_WINDOW_LINKAGE - DD_WINDOW_TEXT)
+#define DATA_OFFSET(member) ((uint64_t)DD_WINDOW_DATA - DD_WINDOW_TEXT + offsetof(struct dd_linkage_data, member))
+
+_Static_assert(LINKAGE_STUBS + DD_LINKAGE_MAX * LINKAGE_STUB_SIZE <= DD_LINKAGE_SIZE, "the shared layout has room");
+
+static int emit_linkage(void *write, bool no_indirect)
+{
+    const struct linkage linkage = {
+        .counters = DATA_OFFSET(counters), .resolve = DATA_OFFSET(resolve), .leave = DATA_OFFSET(leave),
+        .target = DATA_OFFSET(target), .stubs = DD_LINKAGE_MAX, .no_indirect = no_indirect,
+    };
+    struct emitter emitter;
+
+    emitter_init(&emitter, write, DD_LINKAGE_SIZE, LINKAGE_OFFSET);
+    architecture_native()->emit_linkage(&emitter, &linkage);
+    return emitter.error;
+}
+
+/* The one mapping through which it can be written goes at once. */
+static int create_linkage(struct memory *memory, bool no_indirect)
+{
+    int descriptor = create_file("dispatchd-linkage", DD_LINKAGE_SIZE, MFD_EXEC);
+    void *write;
+    int r;
+
+    memory->linkage_descriptor[no_indirect] = descriptor;
+    if (descriptor < 0)
+        return descriptor;
+    if (fallocate(descriptor, 0, 0, DD_LINKAGE_SIZE) < 0)
+        return -errno;
+    r = map_and_seal(descriptor, DD_LINKAGE_SIZE, 0500, SEALS_SIZE | F_SEAL_FUTURE_WRITE, &write);
+    if (r < 0)
+        return r;
+    r = emit_linkage(write, no_indirect);
+    munmap(write, DD_LINKAGE_SIZE);
+    return r;
 }
 
 static int create_arena(struct memory *memory)
@@ -130,10 +171,13 @@ int memory_new(uint64_t generation, size_t text_size, struct memory **ret, const
     if (!memory)
         return -ENOMEM;
     memory->text_descriptor = memory->control_descriptor = memory->arena_descriptor = -EBADF;
+    memory->linkage_descriptor[0] = memory->linkage_descriptor[1] = -EBADF;
     memory->text_size = text_size;
     r = create_text(memory, reterr_text);
     if (r >= 0)
         r = create_control(memory, generation);
+    for (int no_indirect = 0; r >= 0 && no_indirect < 2; no_indirect++)
+        r = create_linkage(memory, no_indirect);
     if (r >= 0)
         r = create_arena(memory);
     if (r < 0) {
@@ -157,6 +201,8 @@ struct memory *memory_free(struct memory *memory)
     close_descriptor(&memory->text_descriptor);
     close_descriptor(&memory->control_descriptor);
     close_descriptor(&memory->arena_descriptor);
+    close_descriptor(&memory->linkage_descriptor[0]);
+    close_descriptor(&memory->linkage_descriptor[1]);
     free(memory);
     return NULL;
 }

@@ -2,7 +2,7 @@
 /*
  * The shared memory of one generation: the text, control and arena memfds and the daemon's own mappings of them, which are
  * read+write and never executable.  After the seals no other writable mapping of text or control can be made, by anybody; the
- * arena is for workers to write, and sealed in its size alone.
+ * arena is for workers to write, and sealed in its size alone.  The linkage is constant: after its seals nobody can write it.
  */
 #ifndef DAEMON_MEMORY_H
 #define DAEMON_MEMORY_H
@@ -12,13 +12,21 @@
 
 #include <dispatchd/layout.h>
 
+#include "linkage.h"
+
 struct memory {
     int text_descriptor, control_descriptor, arena_descriptor;
+    int linkage_descriptor[2];          /* [1]: without indirect jumps */
     void *text;                         /* read+write; text_size bytes */
     size_t text_size;
     struct dd_control *control;         /* read+write */
+    struct dd_directory_entry *directory;       /* read+write; DD_LINKAGE_MAX of them; in the mapping of control */
+    size_t directory_used;              /* native.h */
     void *arena;                        /* read+write; DD_ARENA_SIZE bytes; write-only by rule: workers put anything there */
 };
+
+/* Where the counters stub lies, as an image offset: before the image. */
+#define LINKAGE_COUNTERS_STUB ((int64_t)DD_WINDOW_LINKAGE - (int64_t)DD_WINDOW_TEXT + LINKAGE_COUNTERS)
 
 /* What to say where a host refuses executable memory files (-EACCES, -EPERM). */
 extern const char memory_forbidden[];

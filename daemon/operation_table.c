@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operation declare: a worker's binary has this table. */
+/* Operations declare (a worker's binary has this table) and set-policy. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,11 @@
 #include "change.h"
 #include "settle.h"
 #include "store.h"
+#include "table_code.h"
+#include "target.h"
+#include "util.h"
+
+/* ---- declare ------------------------------------------------------------------------------------------- */
 
 static int refuse_mismatch(const struct operation *operation, const char *reason, struct refusal *refusal)
 {
@@ -44,14 +49,29 @@ static int check_unused(const struct operation *operation, const struct table *t
     char reason[256];
 
     if (table->links)
-        snprintf(reason, sizeof(reason), "the table was declared with another context or default verdict, and %zu links"
+        snprintf(reason, sizeof(reason), "the table was declared with another context, prototype or default verdict, and %zu links"
                  " use it: detach them, then start the new worker", table->links);
+    else if (table->has_value)
+        snprintf(reason, sizeof(reason), "the call was declared with another context or prototype, and returns a value that was set"
+                 " for it: set it to its default, then start the new worker");
     else if (table->workers)
-        snprintf(reason, sizeof(reason), "the table is declared with another context or default verdict by %u running"
+        snprintf(reason, sizeof(reason), "the table is declared with another context, prototype or default verdict by %u running"
                  " workers: stop them first", table->workers);
     else
         return 0;
     return refuse_mismatch(operation, reason, refusal);
+}
+
+/* Until something is set for it, a static call leads to each worker's own default. */
+static int start_call(struct daemon *daemon, struct table *call)
+{
+    _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
+    int r;
+
+    r = target_stub(daemon, call, NULL, &call->default_code);
+    if (r >= 0)
+        r = table_dispatcher(&daemon->registry, call, &code);
+    return r < 0 ? r : entry_start(call->entry, &code.dispatcher);
 }
 
 static int add_table(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
@@ -62,9 +82,14 @@ static int add_table(struct daemon *daemon, struct operation *operation, struct 
 
     if (daemon->registry.tables >= TABLES_MAX)
         return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables", "maximum", (int64_t)TABLES_MAX);
-    r = table_new(operation->table_name, operation->context, operation->default_verdict, &table);
+    r = table_new(operation->table_name, *operation->prototype ? TABLE_CALL : TABLE_KEYS, operation->context,
+                  operation->default_verdict, &table);
     if (r >= 0)
         r = entry_new(daemon->image, operation->default_verdict, &table->entry);
+    if (r >= 0 && table->kind == TABLE_CALL) {
+        strcpy(table->prototype, operation->prototype);
+        r = start_call(daemon, table);
+    }
     if (r >= 0)
         r = registry_add_table(&daemon->registry, table);
     if (r < 0)
@@ -73,6 +98,8 @@ static int add_table(struct daemon *daemon, struct operation *operation, struct 
         image_usage(daemon->image, &usage);
         return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)ENTRY_HOME_SIZE, "available", (int64_t)usage.fresh);
     }
+    if (r == -EDQUOT)
+        return target_refuse_stub(refusal);
     if (r < 0)
         return refuse_memory(refusal);
     operation->declared_table = table;
@@ -97,7 +124,8 @@ static int check_declare(struct daemon *daemon, struct operation *operation, str
         r = check_context(daemon, operation, table, refusal);
     if (r < 0)
         return r;
-    if (table && table->context == operation->context && table->default_verdict == operation->default_verdict) {
+    if (table && table->context == operation->context && table->default_verdict == operation->default_verdict &&
+        !strcmp(table->prototype, operation->prototype)) {
         operation->declared_table = table;
         operation->unchanged = true;
         return 0;
@@ -116,21 +144,24 @@ static int check_declare(struct daemon *daemon, struct operation *operation, str
     }
     operation->created = true;
     operation->replaced_table = table;
+    if (table)
+        operation->declared_table->no_indirect = table->no_indirect;
     return 0;
 }
 
 static int store_declare(struct daemon *daemon, const struct operation *operation)
 {
     const struct table *table = operation->declared_table;
-    const char *context = table->context->description->name;
+    const struct store_table row = {
+        .name = table->name, .kind = table->kind == TABLE_CALL ? "call" : "table", .context = table->context->description->name,
+        .prototype = table->prototype, .default_verdict = table->default_verdict,
+    };
     int r;
 
     r = store_add_context(daemon->store, table->context->description);
     if (r < 0)
         return r;
-    return operation->replaced_table
-        ? store_change_table(daemon->store, table->name, context, table->default_verdict)
-        : store_add_table(daemon->store, table->name, context, table->default_verdict);
+    return operation->replaced_table ? store_change_table(daemon->store, &row) : store_add_table(daemon->store, &row);
 }
 
 static void undo_declare(struct daemon *daemon, struct operation *operation)
@@ -146,8 +177,10 @@ static void undo_declare(struct daemon *daemon, struct operation *operation)
 static void release_declare(struct daemon *daemon, struct operation *operation)
 {
     (void)daemon;
-    if (operation->replaced_table)
+    if (operation->replaced_table) {
+        counter_release(daemon->statistics, &operation->replaced_table->misses);
         settle_remove(operation->replaced_table);
+    }
 }
 
 static void describe_declare(const struct operation *operation, char *text, size_t size)
@@ -162,4 +195,49 @@ const struct operation_kind operation_declare = {
     .undo = undo_declare,
     .release = release_declare,
     .describe = describe_declare,
+};
+
+/* ---- set-policy ---------------------------------------------------------------------------------------- */
+
+static void swap_policy(struct operation *operation, struct table *table)
+{
+    bool previous = table->no_indirect;
+
+    table->no_indirect = operation->no_indirect;
+    operation->no_indirect = previous;
+}
+
+static int check_set_policy(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
+{
+    struct table *table = registry_table(&daemon->registry, operation->table_name);
+
+    if (!table)
+        return refuse(refusal, -ENOENT, "UnknownTable", "s", "table", operation->table_name);
+    swap_policy(operation, table);
+    operation->table = table;
+    return 0;
+}
+
+static int store_set_policy_of(struct daemon *daemon, const struct operation *operation)
+{
+    return store_set_policy(daemon->store, operation->table_name, operation->table->no_indirect ? "no-indirect" : "any");
+}
+
+static void undo_set_policy(struct daemon *daemon, struct operation *operation)
+{
+    (void)daemon;
+    swap_policy(operation, operation->table);
+}
+
+static void describe_set_policy(const struct operation *operation, char *text, size_t size)
+{
+    snprintf(text, size, "%s %s", operation->table_name, operation->table->no_indirect ? "no-indirect" : "any");
+}
+
+const struct operation_kind operation_set_policy = {
+    .name = "set_policy",
+    .check = check_set_policy,
+    .store = store_set_policy_of,
+    .undo = undo_set_policy,
+    .describe = describe_set_policy,
 };

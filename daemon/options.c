@@ -13,6 +13,8 @@
 
 #define MEBIBYTE ((size_t)1 << 20)
 #define TEXT_SIZE_DEFAULT (64 * MEBIBYTE)
+#define PLANNING_INTERVAL_DEFAULT_MS 250
+#define PLANNING_INTERVAL_MAX_MS 3600000
 #define TRANSLATION_SECONDS_DEFAULT 20
 #define TRANSLATION_SECONDS_MAX 3600
 
@@ -25,6 +27,12 @@ static const char help[] =
     "  --runtime-dir DIR    directory of the sockets `control` and `worker` [/run/dispatchd]\n"
     "  --state-dir DIR      directory of the database [/var/lib/dispatchd]\n"
     "  --text-size MIB      size of the image, 1 to 1024 [64]; memory is taken as it is used\n"
+    "  --policy any|no-indirect\n"
+    "                       no-indirect: all tables are decision trees, without an indirect branch [any];\n"
+    "                       dispatchctl set-policy does it for one table\n"
+    "  --planning-interval MS\n"
+    "                       from one table's sample of keys to the next one's, by which tables get the shape\n"
+    "                       that fits them, 0 to 3600000 [250]; 0: never, and the number of entries decides\n"
     "  --no-host-check      do not try at start whether this processor executes what is being replaced\n"
     "                       correctly: for emulators that cannot, such as valgrind\n"
     "  --translation-time SECONDS\n"
@@ -79,16 +87,16 @@ static int use_user_directories(struct options *options)
     return 0;
 }
 
-/* A number from 1 to `maximum`, of what `unit` says. */
-static int read_number(const char *option, const char *text, const char *unit, size_t maximum, size_t *ret)
+/* A number from `minimum` to `maximum`, of what `unit` says. */
+static int read_number(const char *option, const char *text, const char *unit, size_t minimum, size_t maximum, size_t *ret)
 {
     char *end;
     unsigned long value;
 
     errno = 0;
     value = strtoul(text, &end, 10);
-    if (errno || end == text || *end || value < 1 || value > maximum) {
-        fprintf(stderr, "dispatchd: --%s \"%s\" is not a number of %s from 1 to %zu\n", option, text, unit, maximum);
+    if (errno || end == text || *end || value < minimum || value > maximum) {
+        fprintf(stderr, "dispatchd: --%s \"%s\" is not a number of %s from %zu to %zu\n", option, text, unit, minimum, maximum);
         return -EINVAL;
     }
     *ret = value;
@@ -100,7 +108,7 @@ static int use_text_size(struct options *options, const char *text)
     size_t mebibytes;
     int r;
 
-    r = read_number("text-size", text, "MiB", DD_TEXT_SIZE_MAX / MEBIBYTE, &mebibytes);
+    r = read_number("text-size", text, "MiB", 1, DD_TEXT_SIZE_MAX / MEBIBYTE, &mebibytes);
     if (r >= 0)
         options->text_size = mebibytes * MEBIBYTE;
     return r;
@@ -111,14 +119,35 @@ static int use_translation_time(struct options *options, const char *text)
     size_t seconds;
     int r;
 
-    r = read_number("translation-time", text, "seconds", TRANSLATION_SECONDS_MAX, &seconds);
+    r = read_number("translation-time", text, "seconds", 1, TRANSLATION_SECONDS_MAX, &seconds);
     if (r >= 0)
         options->translation_seconds = (unsigned)seconds;
     return r;
 }
 
+static int use_planning_interval(struct options *options, const char *text)
+{
+    size_t milliseconds;
+    int r;
+
+    r = read_number("planning-interval", text, "milliseconds", 0, PLANNING_INTERVAL_MAX_MS, &milliseconds);
+    if (r >= 0)
+        options->planning_interval_ms = (unsigned)milliseconds;
+    return r;
+}
+
+static int use_policy(struct options *options, const char *text)
+{
+    options->no_indirect = !strcmp(text, "no-indirect");
+    if (!options->no_indirect && strcmp(text, "any")) {
+        fprintf(stderr, "dispatchd: --policy is any or no-indirect, not \"%s\"\n", text);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 enum {
-    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME,
+    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_POLICY, OPTION_PLANNING_INTERVAL, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME,
     OPTION_DEBUG, OPTION_HELP, OPTION_VERSION,
 };
 
@@ -127,6 +156,8 @@ static const struct option long_options[] = {
     { "runtime-dir", required_argument, NULL, OPTION_RUNTIME },
     { "state-dir", required_argument, NULL, OPTION_STATE },
     { "text-size", required_argument, NULL, OPTION_TEXT },
+    { "policy", required_argument, NULL, OPTION_POLICY },
+    { "planning-interval", required_argument, NULL, OPTION_PLANNING_INTERVAL },
     { "no-host-check", no_argument, NULL, OPTION_NO_HOST_CHECK },
     { "translation-time", required_argument, NULL, OPTION_TRANSLATION_TIME },
     { "debug", no_argument, NULL, OPTION_DEBUG },
@@ -147,6 +178,10 @@ static int use_option(struct options *options, int option)
         return use_directory(options->state_directory, optarg);
     case OPTION_TEXT:
         return use_text_size(options, optarg);
+    case OPTION_PLANNING_INTERVAL:
+        return use_planning_interval(options, optarg);
+    case OPTION_POLICY:
+        return use_policy(options, optarg);
     case OPTION_NO_HOST_CHECK:
         options->no_host_check = true;
         return 0;
@@ -169,7 +204,7 @@ static int use_option(struct options *options, int option)
 
 int options_parse(int argc, char **argv, struct options *ret)
 {
-    struct options options = { .text_size = TEXT_SIZE_DEFAULT, .translation_seconds = TRANSLATION_SECONDS_DEFAULT };
+    struct options options = { .text_size = TEXT_SIZE_DEFAULT, .planning_interval_ms = PLANNING_INTERVAL_DEFAULT_MS, .translation_seconds = TRANSLATION_SECONDS_DEFAULT };
     int option, r = 0;
 
     while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)

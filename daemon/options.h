@@ -11,7 +11,9 @@ struct options {
     char runtime_directory[PATH_MAX];   /* the sockets */
     char state_directory[PATH_MAX];     /* the database */
     size_t text_size;                   /* bytes */
+    unsigned planning_interval_ms;      /* from one table's sample to the next; 0: never */
     unsigned translation_seconds;       /* that one process may take to read or compile an object */
+    bool no_indirect;                   /* policy: no indirect branch in any table's code */
     bool user, no_host_check, debug;
 };
 

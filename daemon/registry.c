@@ -4,10 +4,13 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "util.h"
 
 /* ---- sorted arrays of pointers ------------------------------------------------------------------------- */
@@ -89,18 +92,52 @@ static int compare_table(const void *object, const void *key)
     return strcmp(((const struct table *)object)->name, key);
 }
 
-static int compare_link_id(const void *object, const void *key)
+static int compare_numbers(int64_t a, int64_t b)
 {
-    int64_t a = ((const struct link *)object)->id, b = *(const int64_t *)key;
-
     return a < b ? -1 : a > b;
 }
 
-static int compare_link_key(const void *object, const void *key)
+static int compare_link_id(const void *object, const void *key)
 {
-    uint32_t a = ((const struct link *)object)->key, b = *(const uint32_t *)key;
+    return compare_numbers(((const struct link *)object)->id, *(const int64_t *)key);
+}
 
-    return a < b ? -1 : a > b;
+/* In a table: entries by key, the one for all other keys last; the links of an entry in the order in which they run. */
+static int compare_link_place(const void *object, const void *key)
+{
+    const struct link *a = object, *b = key;
+    int order = compare_numbers(a->otherwise, b->otherwise);
+
+    if (!order)
+        order = compare_numbers(a->first, b->first);
+    if (!order)
+        order = compare_numbers(a->priority, b->priority);
+    return order ? order : compare_numbers(a->id, b->id);
+}
+
+/* As above, but any link of an entry is equal to the entry's first key. */
+static int compare_link_entry(const void *object, const void *key)
+{
+    const struct link *a = object, *b = key;
+    int order = compare_numbers(a->otherwise, b->otherwise);
+
+    return order ? order : compare_numbers(a->first, b->first);
+}
+
+/* As above, but it is below: what is found stands behind the entry. */
+static int compare_link_behind(const void *object, const void *key)
+{
+    int order = compare_link_entry(object, key);
+
+    return order ? order : -1;
+}
+
+static int compare_native(const void *object, const void *key)
+{
+    const struct native *a = object, *b = key;
+    int order = strcmp(a->name, b->name);
+
+    return order ? order : strcmp(a->prototype, b->prototype);
 }
 
 /* ---- the registry -------------------------------------------------------------------------------------- */
@@ -122,6 +159,9 @@ void registry_done(struct registry *registry)
         table_free(registry->table[--registry->tables]);
     while (registry->programs)
         program_put(registry->program[--registry->programs]);
+    while (registry->natives)
+        registry_remove_native(registry, registry->native[registry->natives - 1]);
+    free(registry->native);
     free(registry->link);
     free(registry->table);
     free(registry->program);
@@ -154,9 +194,48 @@ struct link *registry_link(const struct registry *registry, int64_t id)
     return array_find((void **)registry->link, registry->links, &id, compare_link_id);
 }
 
-struct link *table_link(const struct table *table, uint32_t key)
+struct native *registry_native(const struct registry *registry, const char *name, const char *prototype)
 {
-    return array_find((void **)table->link, table->links, &key, compare_link_key);
+    struct native key = { 0 };
+
+    if (strlen(name) > NAME_LENGTH_MAX || strlen(prototype) > PROTOTYPE_LENGTH_MAX)
+        return NULL;
+    strcpy(key.name, name);
+    strcpy(key.prototype, prototype);
+    return array_find((void **)registry->native, registry->natives, &key, compare_native);
+}
+
+static bool same_entry(const struct link *a, const struct link *b)
+{
+    return a->otherwise == b->otherwise && a->first == b->first && a->last == b->last;
+}
+
+size_t table_chain(const struct table *table, const struct link *keys, struct link *const **ret)
+{
+    size_t at = array_position((void **)table->link, table->links, keys, compare_link_entry);
+    size_t behind = array_position((void **)table->link, table->links, keys, compare_link_behind);
+
+    *ret = table->link + at;
+    return at < behind && same_entry(table->link[at], keys) ? behind - at : 0;
+}
+
+struct link *table_overlap(const struct table *table, const struct link *keys)
+{
+    size_t at = array_position((void **)table->link, table->links, keys, compare_link_entry);
+    struct link *before = at > 0 ? table->link[at - 1] : NULL, *behind = at < table->links ? table->link[at] : NULL;
+
+    if (keys->otherwise)
+        return NULL;
+    if (before && !before->otherwise && before->last >= keys->first)
+        return before;
+    if (behind && !behind->otherwise && behind->first <= keys->last && !same_entry(behind, keys))
+        return behind;
+    return NULL;
+}
+
+bool table_no_indirect(const struct registry *registry, const struct table *table)
+{
+    return registry->no_indirect || table->no_indirect || table->workers_no_indirect > 0;
 }
 
 struct shared_context *registry_context(const struct registry *registry, const char *name)
@@ -238,7 +317,8 @@ struct program *program_put(struct program *program)
     return NULL;
 }
 
-int table_new(const char *name, struct shared_context *context, uint32_t default_verdict, struct table **ret)
+int table_new(const char *name, enum table_kind kind, struct shared_context *context, uint32_t default_verdict,
+              struct table **ret)
 {
     struct table *table = calloc(1, sizeof(*table));
 
@@ -246,6 +326,7 @@ int table_new(const char *name, struct shared_context *context, uint32_t default
         return -ENOMEM;
     assert(registry_name_valid(name));
     strcpy(table->name, name);
+    table->kind = kind;
     table->context = shared_context_get(context);
     table->default_verdict = default_verdict;
     *ret = table;
@@ -259,19 +340,23 @@ struct table *table_free(struct table *table)
     assert(!table->links);
     entry_free(table->entry);
     shared_context_put(table->context);
+    free(table->planned);
+    free(table->misses.totals);
     free(table->link);
     free(table);
     return NULL;
 }
 
-int link_new(int64_t id, struct table *table, uint32_t key, struct program *program, struct link **ret)
+int link_new(const struct link *link, struct link **ret)
 {
-    struct link *link = malloc(sizeof(*link));
+    struct link *copy = malloc(sizeof(*copy));
 
-    if (!link)
+    if (!copy)
         return -ENOMEM;
-    *link = (struct link){ .id = id, .table = table, .key = key, .program = program_get(program) };
-    *ret = link;
+    *copy = *link;
+    if (copy->program)
+        program_get(copy->program);
+    *ret = copy;
     return 0;
 }
 
@@ -280,8 +365,56 @@ struct link *link_free(struct link *link)
     if (!link)
         return NULL;
     program_put(link->program);
+    free(link->counter.totals);
     free(link);
     return NULL;
+}
+
+void link_keys_text(const struct link *link, char text[LINK_KEYS_TEXT])
+{
+    if (link->otherwise)
+        strcpy(text, "default");
+    else if (link->first == link->last)
+        snprintf(text, LINK_KEYS_TEXT, "%" PRIu32, link->first);
+    else
+        snprintf(text, LINK_KEYS_TEXT, "%" PRIu32 "-%" PRIu32, link->first, link->last);
+}
+
+void link_proceed_text(const struct link *link, char text[LINK_PROCEED_TEXT])
+{
+    size_t length = 0;
+
+    for (unsigned i = 0; i < link->proceeds; i++)
+        length += (size_t)snprintf(text + length, LINK_PROCEED_TEXT - length, "%c%" PRIu32, i ? ',' : '[', link->proceed[i]);
+    strcpy(text + length, length ? "]" : "[]");
+}
+
+void link_program_text(const struct link *link, char text[LINK_PROGRAM_TEXT])
+{
+    snprintf(text, LINK_PROGRAM_TEXT, "%s%s", link->native ? "native:" : "",
+             link->native ? link->native->name : link->program->name);
+}
+
+int link_read_proceed(struct link *link, struct json_object *verdicts)
+{
+    size_t proceeds = verdicts ? json_object_array_length(verdicts) : 0;
+    uint32_t proceed[PROCEED_MAX] = { 0 };
+
+    if (proceeds > PROCEED_MAX)
+        return -E2BIG;
+    for (size_t i = 0; i < proceeds; i++) {
+        int64_t verdict = json_object_get_int64(json_object_array_get_idx(verdicts, i));
+
+        if (verdict < 0 || verdict > UINT32_MAX)
+            return -ERANGE;
+        for (size_t j = 0; j < i; j++)
+            if (proceed[j] == verdict)
+                return -EEXIST;
+        proceed[i] = (uint32_t)verdict;
+    }
+    memcpy(link->proceed, proceed, sizeof(proceed));
+    link->proceeds = (unsigned)proceeds;
+    return 0;
 }
 
 /* ---- entering and taking out --------------------------------------------------------------------------- */
@@ -297,6 +430,39 @@ void registry_remove_program(struct registry *registry, struct program *program)
     array_remove((void **)registry->program, &registry->programs, program->name, compare_program);
 }
 
+int registry_add_native(struct registry *registry, const struct native *native, struct native **ret)
+{
+    struct native *copy = malloc(sizeof(*copy));
+    int r = -ENOMEM;
+
+    if (copy) {
+        *copy = *native;
+        r = array_insert((void ***)&registry->native, &registry->natives, &registry->natives_capacity, copy, copy,
+                         compare_native);
+    }
+    if (r < 0) {
+        free(copy);
+        return r;
+    }
+    *ret = copy;
+    return 0;
+}
+
+void registry_remove_native(struct registry *registry, struct native *native)
+{
+    assert(!native->links);
+    array_remove((void **)registry->native, &registry->natives, native, compare_native);
+    free(native->link);
+    free(native);
+}
+
+void registry_prune_natives(struct registry *registry)
+{
+    for (size_t i = registry->natives; i-- > 0;)
+        if (registry->native[i]->workers == 0 && registry->native[i]->links == 0)
+            registry_remove_native(registry, registry->native[i]);
+}
+
 int registry_add_table(struct registry *registry, struct table *table)
 {
     return array_insert((void ***)&registry->table, &registry->tables, &registry->tables_capacity, table,
@@ -308,46 +474,68 @@ void registry_remove_table(struct registry *registry, struct table *table)
     array_remove((void **)registry->table, &registry->tables, table->name, compare_table);
 }
 
+/* The links of what a link runs, a program or a native. */
+static struct target_links {
+    struct link ***link;
+    size_t *links, *capacity;
+} links_of_target(const struct link *link)
+{
+    if (link->native)
+        return (struct target_links){ &link->native->link, &link->native->links, &link->native->links_capacity };
+    return (struct target_links){ &link->program->link, &link->program->links, &link->program->links_capacity };
+}
+
 int registry_add_link(struct registry *registry, struct link *link)
 {
     struct table *table = link->table;
-    struct program *program = link->program;
+    struct target_links target = links_of_target(link);
     int r;
 
     r = array_reserve((void ***)&registry->link, registry->links, &registry->links_capacity);
     if (r >= 0)
         r = array_reserve((void ***)&table->link, table->links, &table->links_capacity);
     if (r >= 0)
-        r = array_reserve((void ***)&program->link, program->links, &program->links_capacity);
+        r = array_reserve((void ***)target.link, *target.links, target.capacity);
     if (r < 0)
         return r;
     array_insert((void ***)&registry->link, &registry->links, &registry->links_capacity, link, &link->id,
                  compare_link_id);
-    array_insert((void ***)&table->link, &table->links, &table->links_capacity, link, &link->key,
-                 compare_link_key);
-    array_insert((void ***)&program->link, &program->links, &program->links_capacity, link, &link->id,
-                 compare_link_id);
+    array_insert((void ***)&table->link, &table->links, &table->links_capacity, link, link,
+                 compare_link_place);
+    array_insert((void ***)target.link, target.links, target.capacity, link, &link->id, compare_link_id);
     return 0;
 }
 
 void registry_remove_link(struct registry *registry, struct link *link)
 {
+    struct target_links target = links_of_target(link);
+
     array_remove((void **)registry->link, &registry->links, &link->id, compare_link_id);
-    array_remove((void **)link->table->link, &link->table->links, &link->key, compare_link_key);
-    array_remove((void **)link->program->link, &link->program->links, &link->id, compare_link_id);
+    array_remove((void **)link->table->link, &link->table->links, link, compare_link_place);
+    array_remove((void **)*target.link, target.links, &link->id, compare_link_id);
 }
 
-int table_cases(const struct table *table, struct dispatcher_case **ret)
+static void exchange_targets(struct link *a, struct link *b)
 {
-    struct dispatcher_case *cases;
+    const struct link saved = *a;
 
-    cases = calloc(table->links + 1, sizeof(*cases));
-    if (!cases)
-        return -ENOMEM;
-    for (size_t i = 0; i < table->links; i++) {
-        assert(table->link[i]->program->code != IMAGE_NONE);
-        cases[i] = (struct dispatcher_case){ table->link[i]->key, table->link[i]->program->code };
-    }
-    *ret = cases;
+    a->program = b->program;
+    a->native = b->native;
+    a->native_code = b->native_code;
+    b->program = saved.program;
+    b->native = saved.native;
+    b->native_code = saved.native_code;
+}
+
+int registry_exchange_target(struct link *link, struct link *other)
+{
+    struct target_links previous = links_of_target(link), next = links_of_target(other);
+    int r;
+
+    r = array_insert((void ***)next.link, next.links, next.capacity, link, &link->id, compare_link_id);
+    if (r < 0)
+        return r;
+    array_remove((void **)*previous.link, previous.links, &link->id, compare_link_id);
+    exchange_targets(link, other);
     return 0;
 }

@@ -5,8 +5,10 @@
  * References, as the kernel counts them: a program's registration holds one, and each link holds one.  A link's is given
  * back only after the grace period that follows its removal, so the last put always finds the code unused and may free it.
  *
- * Order: programs and tables by name, links by id; the links of a table by key.  Removing never allocates, so that what
- * was removed can always be put back (a change that fails undoes its steps).
+ * Order: programs and tables by name, links by id; the links of a table by key, then by priority and id, those for all
+ * other keys last.  So the links of one entry stand together, in the order in which they run: a chain.  Entries of a table
+ * do not overlap.  Removing never allocates, so that what was removed can always be put back (a change that fails undoes
+ * its steps).
  */
 #ifndef DAEMON_REGISTRY_H
 #define DAEMON_REGISTRY_H
@@ -18,17 +20,23 @@
 #include "architecture.h"
 #include "arena.h"
 #include "context.h"
+#include "dispatcher.h"
 #include "entry.h"
 #include "grace.h"
 #include "image.h"
+#include "statistics.h"
 
 struct daemon;
 struct json_object;
+struct native;
+struct planned;
 
 #define NAME_LENGTH_MAX CONTEXT_NAME_MAX        /* bytes of the name of a program, table or context */
 #define TABLES_MAX 4096
 #define PROGRAMS_MAX 16384      /* these two: so that a listing fits one answer */
-#define LINKS_MAX 100000
+#define LINKS_MAX 100000        /* of all tables, or of one */
+#define NATIVES_MAX 16384
+#define PROTOTYPE_LENGTH_MAX 255        /* bytes of the prototype of a static call */
 
 /* A context description that tables and programs share. */
 struct shared_context {
@@ -55,14 +63,39 @@ struct program {
     size_t links, links_capacity;
 };
 
+/* A function that workers offer to hooks with its prototype.  While links lead to it, it stays when they are gone. */
+struct native {
+    char name[NAME_LENGTH_MAX + 1];
+    char prototype[PROTOTYPE_LENGTH_MAX + 1];
+    bool may_block;
+    unsigned workers;                   /* that offer it now */
+    struct link **link;                 /* by id */
+    size_t links, links_capacity;
+};
+
+/* A static call is a table whose only entry is the one for all other keys. */
+enum table_kind { TABLE_KEYS, TABLE_CALL };
+
 struct table {
     char name[NAME_LENGTH_MAX + 1];
-    struct shared_context *context;
+    enum table_kind kind;
+    char prototype[PROTOTYPE_LENGTH_MAX + 1];   /* of a static call; else "" */
+    int64_t default_code;               /* of a static call: the stub that leads to the worker's own default */
+    struct shared_context *context;     /* of a static call: its arguments */
     uint32_t default_verdict;
+    bool has_value;                     /* of a static call: it returns `value` and runs nothing */
+    uint32_t value;
+    bool no_indirect;                   /* policy: no indirect branch in its code; table_no_indirect() is what holds */
+    unsigned workers_no_indirect;       /* of `workers`, those that are built without indirect branches */
+    struct dispatcher_plan plan;        /* of the code as it is */
+    struct dispatcher_plan prepared_plan;       /* of the change that runs now */
+    size_t sampled_links;               /* links that it had when it was planned by keys that came; 0: it was not */
     unsigned workers;                   /* that declare it now */
     struct entry *entry;
-    struct link **link;                 /* by key */
+    struct link **link;                 /* in the order above */
     size_t links, links_capacity;
+    struct planned *planned;            /* planning.c: what is known of the plan; NULL: nothing */
+    struct counter misses;              /* of keys without an entry; links that are attached are counted as these */
     bool dirty;                         /* in the change that runs now */
     /* Settling (settle.c): */
     uint64_t changes;                   /* counts changes of the entry */
@@ -73,20 +106,33 @@ struct table {
     struct daemon *daemon;
 };
 
+/* One attachment: what runs for the keys `first` to `last`, and whether the next link of the entry runs after it. */
 struct link {
     int64_t id;
     struct table *table;
-    uint32_t key;
-    struct program *program;            /* holds a reference */
+    bool otherwise;                     /* for all keys without an entry; then first and last are 0 */
+    uint32_t first, last;
+    int32_t priority;                   /* the lowest runs first */
+    uint32_t proceed[PROCEED_MAX];      /* verdicts after which the next one runs */
+    unsigned proceeds;
+    struct program *program;            /* holds a reference; NULL: a native */
+    struct native *native;              /* NULL: a program */
+    int64_t native_code;                /* the stub that leads to it */
+    uint32_t samples;                   /* first link of an entry: how often its keys came in the last sample */
+    uint32_t weight;                    /* and in that which its table's code was made for */
+    struct counter counter;             /* of what it runs */
 };
 
 struct registry {
     struct image *image;                /* borrowed, like the arena */
     struct arena *arena;
+    bool no_indirect;                   /* policy of the host: of all tables */
     struct program **program;
     size_t programs, programs_capacity;
     struct table **table;
     size_t tables, tables_capacity;
+    struct native **native;             /* by name and prototype */
+    size_t natives, natives_capacity;
     struct link **link;
     size_t links, links_capacity;
     int64_t next_link;                  /* ids are never used again */
@@ -102,7 +148,16 @@ bool registry_name_valid(const char *name);
 struct program *registry_program(const struct registry *registry, const char *name);
 struct table *registry_table(const struct registry *registry, const char *name);
 struct link *registry_link(const struct registry *registry, int64_t id);
-struct link *table_link(const struct table *table, uint32_t key);
+struct native *registry_native(const struct registry *registry, const char *name, const char *prototype);
+/*
+ * The chain of exactly this entry (that of `keys` only otherwise, first and last count): its links, in order; 0 if there is
+ * none.
+ */
+size_t table_chain(const struct table *table, const struct link *keys, struct link *const **ret);
+/* A link of another entry that has one of these keys, or NULL. */
+struct link *table_overlap(const struct table *table, const struct link *keys);
+/* Must the table's code do without indirect branches: for the host, by its own policy, or for a worker? */
+bool table_no_indirect(const struct registry *registry, const struct table *table);
 struct shared_context *registry_context(const struct registry *registry, const char *name);
 
 /* Objects.  The new one is the caller's with one reference. -ENOMEM. */
@@ -112,20 +167,38 @@ struct shared_context *shared_context_put(struct shared_context *context);
 int program_new(const struct registry *registry, const char *name, struct shared_context *context, struct program **ret);
 struct program *program_get(struct program *program);
 struct program *program_put(struct program *program);           /* the last one releases code and data */
-int table_new(const char *name, struct shared_context *context, uint32_t default_verdict, struct table **ret);
+int table_new(const char *name, enum table_kind kind, struct shared_context *context, uint32_t default_verdict,
+              struct table **ret);
 struct table *table_free(struct table *table);
-int link_new(int64_t id, struct table *table, uint32_t key, struct program *program, struct link **ret);
+int link_new(const struct link *link, struct link **ret);       /* a copy, which gets its program */
 struct link *link_free(struct link *link);                      /* puts the program */
+
+/*
+ * A link in words, as dispatchctl takes them: its keys ("3", "10-20", "default"), its program ("NAME", "native:NAME"); and its
+ * verdicts to proceed on as JSON.
+ */
+#define LINK_KEYS_TEXT 24
+#define LINK_PROCEED_TEXT 96
+#define LINK_PROGRAM_TEXT (NAME_LENGTH_MAX + 8)
+void link_keys_text(const struct link *link, char text[LINK_KEYS_TEXT]);
+void link_proceed_text(const struct link *link, char text[LINK_PROCEED_TEXT]);
+void link_program_text(const struct link *link, char text[LINK_PROGRAM_TEXT]);
+/* Verdicts to proceed on from JSON (NULL: none).  -ERANGE: one is no verdict; -EEXIST: twice the same; -E2BIG: too many. */
+int link_read_proceed(struct link *link, struct json_object *verdicts);
 
 /* Enter and take out.  -ENOMEM; taking out never fails.  Ownership moves with the object. */
 int registry_add_program(struct registry *registry, struct program *program);
 void registry_remove_program(struct registry *registry, struct program *program);
+int registry_add_native(struct registry *registry, const struct native *native, struct native **ret);    /* a copy */
+void registry_prune_natives(struct registry *registry);          /* those that nobody offers and no link leads to */
+void registry_remove_native(struct registry *registry, struct native *native);                           /* and free it */
 int registry_add_table(struct registry *registry, struct table *table);
 void registry_remove_table(struct registry *registry, struct table *table);
 int registry_add_link(struct registry *registry, struct link *link);    /* also to its table and program */
 void registry_remove_link(struct registry *registry, struct link *link);
 
-/* What a table's tree dispatches: its links as cases, sorted.  The array is the caller's.  -ENOMEM. */
-int table_cases(const struct table *table, struct dispatcher_case **ret);
+/* Exchange what a link of the registry runs, in place, with what `other` holds, which is no link of the registry.  -ENOMEM; then as
+ * before.  References move along. */
+int registry_exchange_target(struct link *link, struct link *other);
 
 #endif

@@ -10,8 +10,11 @@
 #include <string.h>
 
 #include "placement.h"
+#include "planning.h"
 #include "store.h"
 #include "supervisor.h"
+#include "table_code.h"
+#include "target.h"
 #include "translation.h"
 #include "util.h"
 #include "workers.h"
@@ -53,24 +56,48 @@ static int restore_context(void *userdata, struct context *context)
     return r;
 }
 
-static int restore_table(void *userdata, const char *name, const char *context_name, uint32_t default_verdict)
+/* What a static call needs before its code can be made. */
+static int prepare_call(struct daemon *daemon, const struct store_table *row, struct table *table)
+{
+    struct prototype prototype;
+
+    if (table->kind == TABLE_KEYS)
+        return 0;
+    if (prototype_read(row->prototype, &prototype) < 0)
+        return -EBADMSG;
+    strcpy(table->prototype, prototype.text);
+    return target_stub(daemon, table, NULL, &table->default_code);
+}
+
+static int restore_table(void *userdata, const struct store_table *row)
 {
     struct restore *restore = userdata;
-    struct shared_context *context = find_context(restore, context_name);
+    struct shared_context *context = find_context(restore, row->context);
     struct table *table = NULL;
     int r = -EBADMSG;
 
-    if (context && registry_name_valid(name))
-        r = table_new(name, context, default_verdict, &table);
+    if (context && registry_name_valid(row->name))
+        r = table_new(row->name, strcmp(row->kind, "call") ? TABLE_KEYS : TABLE_CALL, context, row->default_verdict, &table);
     if (r >= 0)
-        r = entry_new(restore->daemon->image, default_verdict, &table->entry);
+        r = prepare_call(restore->daemon, row, table);
+    if (r >= 0)
+        r = entry_new(restore->daemon->image, row->default_verdict, &table->entry);
     if (r >= 0)
         r = registry_add_table(&restore->daemon->registry, table);
     if (r < 0) {
         table_free(table);
-        snprintf(restore->text, restore->size, "table \"%s\": %s", name, strerror(-r));
+        snprintf(restore->text, restore->size, "table \"%s\": %s", row->name, strerror(-r));
+        return r;
     }
-    return r;
+    table->has_value = row->has_value;
+    table->value = row->value;
+    r = counter_restore(restore->daemon->statistics, row->misses, 0, table->name, &table->misses);
+    if (r < 0) {
+        snprintf(restore->text, restore->size, "table \"%s\", its counted misses: %s", row->name, strerror(-r));
+        return r;
+    }
+    table->no_indirect = !strcmp(row->policy, "no-indirect");
+    return 0;
 }
 
 /* ---- programs: a few translations at once, while their rows are read ----------------------------------- */
@@ -203,50 +230,113 @@ static int restore_program(void *userdata, const struct store_program *row)
 
 /* ---- links, workers ------------------------------------------------------------------------------------ */
 
-static int restore_link(void *userdata, int64_t id, const char *table_name, uint32_t key, const char *program_name)
+static int restore_native(void *userdata, const struct store_native *row)
 {
     struct restore *restore = userdata;
-    struct program *program;
-    struct table *table;
-    struct link *link;
+    struct native native = { .may_block = row->may_block }, *known;
+    int r = -EBADMSG;
+
+    if (registry_name_valid(row->name) && strlen(row->prototype) <= PROTOTYPE_LENGTH_MAX) {
+        strcpy(native.name, row->name);
+        strcpy(native.prototype, row->prototype);
+        r = registry_add_native(&restore->daemon->registry, &native, &known);
+    }
+    if (r < 0)
+        snprintf(restore->text, restore->size, "native \"%s\": %s", row->name, strerror(-r));
+    return r;
+}
+
+/* The program or native of the row. */
+static int find_target(const struct restore *restore, const struct store_link *row, struct link *link)
+{
+    const struct registry *registry = &restore->daemon->registry;
+    struct prototype prototype;
+
+    if (row->program) {
+        link->program = registry_program(registry, row->program);
+        return link->program ? 0 : -EBADMSG;
+    }
+    target_prototype(link->table, &prototype);
+    link->native = registry_native(registry, row->native, prototype.text);
+    if (!link->native || (link->native->may_block && link->proceeds > 0))
+        return -EBADMSG;
+    return target_stub(restore->daemon, link->table, link->native, &link->native_code);
+}
+
+/* What the row says, as attach would have asked for it. */
+static int find_link(const struct restore *restore, const struct store_link *row, struct link *ret)
+{
+    const struct registry *registry = &restore->daemon->registry;
+    struct json_object *proceed_on;
+    int r = -EBADMSG;
+
+    *ret = (struct link){
+        .id = row->id, .otherwise = row->otherwise, .first = row->first, .last = row->last, .priority = row->priority,
+        .table = registry_table(registry, row->table),
+    };
+    if (!ret->table || ret->first > ret->last || table_overlap(ret->table, ret))
+        return -EBADMSG;
+    proceed_on = json_tokener_parse(row->proceed_on);
+    if (json_object_is_type(proceed_on, json_type_array))
+        r = link_read_proceed(ret, proceed_on);
+    json_object_put(proceed_on);
+    return r < 0 ? r : find_target(restore, row, ret);
+}
+
+static int restore_link(void *userdata, const struct store_link *row)
+{
+    struct restore *restore = userdata;
+    struct link wanted, *link;
     int r;
 
     r = wait_for_programs(restore, 0);
     if (r < 0)
         return r;
-    table = registry_table(&restore->daemon->registry, table_name);
-    program = registry_program(&restore->daemon->registry, program_name);
-    r = table && program ? 0 : -EBADMSG;
+    r = find_link(restore, row, &wanted);
     if (r >= 0)
-        r = link_new(id, table, key, program, &link);
+        r = link_new(&wanted, &link);
     if (r >= 0) {
         r = registry_add_link(&restore->daemon->registry, link);
         if (r < 0)
             link_free(link);
     }
+    if (r >= 0)
+        r = counter_restore(restore->daemon->statistics, row->counters, row->id, link->table->name, &link->counter);
     if (r < 0)
-        snprintf(restore->text, restore->size, "link %" PRId64 ": %s", id, strerror(-r));
+        snprintf(restore->text, restore->size, "link %" PRId64 ": %s", row->id, strerror(-r));
     return r;
 }
 
-static int restore_worker(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name)
+static int restore_plan(void *userdata, const char *name, const char *plan)
+{
+    struct restore *restore = userdata;
+    struct table *table = registry_table(&restore->daemon->registry, name);
+
+    if (table)
+        planning_restore(table, plan);
+    return 0;
+}
+
+static int restore_worker(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name, const char *counted)
 {
     struct restore *restore = userdata;
 
-    return workers_remember(restore->daemon->workers, pid, start_time, uid, name);
+    return workers_remember(restore->daemon->workers, pid, start_time, uid, name, counted);
 }
 
 /* Nobody executes the image yet, so the code may be written where it is to stay: what fitted once always fits again. */
 static int build_table(struct restore *restore, struct table *table)
 {
-    _cleanup_free_ struct dispatcher_case *cases = NULL;
+    _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
     int r;
 
-    if (!table->links)
+    if (!table->links && table->kind == TABLE_KEYS)
         return 0;
-    r = table_cases(table, &cases);
+    r = table_dispatcher(&restore->daemon->registry, table, &code);
     if (r >= 0)
-        r = entry_start(table->entry, cases, table->links);
+        r = entry_start(table->entry, &code.dispatcher);
+    if (r >= 0)
+        table->plan = code.dispatcher.plan;
     if (r < 0)
         snprintf(restore->text, restore->size, "table \"%s\": %s", table->name,
                  r == -ENOSPC ? "the image is full: start with a larger --text-size" : strerror(-r));
@@ -257,7 +347,7 @@ int restore(struct daemon *daemon, char *text, size_t size)
 {
     struct restore state = { .daemon = daemon, .text = text, .size = size };
     const struct store_reader reader = {
-        restore_context, restore_table, restore_program, restore_link, restore_worker, &state,
+        restore_context, restore_table, restore_program, restore_native, restore_link, restore_plan, restore_worker, &state,
     };
     int r, translated;
 

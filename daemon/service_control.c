@@ -13,6 +13,7 @@
 #include "call.h"
 #include "change.h"
 #include "config.h"
+#include "explanation.h"
 #include "grace_driver.h"
 #include "memory.h"
 #include "object.h"
@@ -20,6 +21,7 @@
 #include "translation.h"
 #include "util.h"
 #include "view.h"
+#include "view_statistics.h"
 #include "workers.h"
 
 #define INTERFACE "io.dispatchd.Control"
@@ -129,30 +131,134 @@ static int read_unload(struct call *call, struct json_object *json, struct opera
     return read_name(json, "program", operation->program_name, refusal);
 }
 
+/* An optional number, 0 without it. */
+static int read_number(struct json_object *json, const char *member, int64_t minimum, int64_t maximum, int64_t *ret,
+                       struct refusal *refusal)
+{
+    int64_t number = parameter_int(json, member);
+
+    if (json_object_object_get(json, member) && (number < minimum || number > maximum))
+        return refuse_parameter(refusal, member, "%lld is outside %lld to %lld", (long long)number, (long long)minimum,
+                                (long long)maximum);
+    *ret = number;
+    return 0;
+}
+
+/* Which keys: one, a range, or all others. */
+static int read_keys(struct json_object *json, struct link *wanted, struct refusal *refusal)
+{
+    bool key = json_object_object_get(json, "key"), otherwise = parameter_bool(json, "default");
+    bool first = json_object_object_get(json, "first"), last = json_object_object_get(json, "last");
+    int64_t low, high;
+    int r;
+
+    if (first != last || key + first + otherwise != 1)
+        return refuse_parameter(refusal, "key", "this operation needs one of: key, first and last, default");
+    r = read_number(json, key ? "key" : "first", 0, UINT32_MAX, &low, refusal);
+    if (r >= 0)
+        r = read_number(json, key ? "key" : "last", 0, UINT32_MAX, &high, refusal);
+    if (r < 0)
+        return r;
+    if (low > high)
+        return refuse_parameter(refusal, "last", "%lld is below first, which is %lld", (long long)high, (long long)low);
+    wanted->otherwise = otherwise;
+    wanted->first = (uint32_t)low;
+    wanted->last = (uint32_t)high;
+    return 0;
+}
+
+/* Its place in a chain. */
+static int read_place(struct json_object *json, struct link *wanted, struct refusal *refusal)
+{
+    int64_t priority;
+    int r;
+
+    r = read_number(json, "priority", INT32_MIN, INT32_MAX, &priority, refusal);
+    if (r < 0)
+        return r;
+    wanted->priority = (int32_t)priority;
+    if (link_read_proceed(wanted, json_object_object_get(json, "proceed_on")) < 0)
+        return refuse_parameter(refusal, "proceed_on", "takes up to %d different verdicts from 0 to 4294967295", PROCEED_MAX);
+    return 0;
+}
+
+/* A program, or a native function of the workers. */
+static int read_target(struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    bool native = json_object_object_get(json, "native");
+
+    if (native && json_object_object_get(json, "program"))
+        return refuse_parameter(refusal, "native", "this operation takes a program or a native, not both");
+    return native ? read_name(json, "native", operation->native_name, refusal)
+                  : read_name(json, "program", operation->program_name, refusal);
+}
+
+static int read_link(struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    if (!json_object_object_get(json, "link"))
+        return refuse_parameter(refusal, "link", "this operation needs it");
+    operation->link_id = parameter_int(json, "link");
+    return 0;
+}
+
 static int read_attach(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
 {
-    int64_t key = parameter_int(json, "key");
     int r;
 
     (void)call;
     r = read_name(json, "table", operation->table_name, refusal);
     if (r >= 0)
-        r = read_name(json, "program", operation->program_name, refusal);
-    if (r >= 0 && !json_object_object_get(json, "key"))
-        r = refuse_parameter(refusal, "key", "this operation needs it");
-    if (r >= 0 && (key < 0 || key > UINT32_MAX))
-        r = refuse_parameter(refusal, "key", "%lld is outside 0 to 4294967295", (long long)key);
-    operation->key = (uint32_t)key;
-    return r;
+        r = read_target(json, operation, refusal);
+    if (r >= 0)
+        r = read_keys(json, &operation->wanted, refusal);
+    return r < 0 ? r : read_place(json, &operation->wanted, refusal);
 }
 
 static int read_detach(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
 {
     (void)call;
-    if (!json_object_object_get(json, "link"))
-        return refuse_parameter(refusal, "link", "this operation needs it");
-    operation->link_id = parameter_int(json, "link");
-    return 0;
+    return read_link(json, operation, refusal);
+}
+
+static int read_replace(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    int r = read_link(json, operation, refusal);
+
+    (void)call;
+    return r < 0 ? r : read_target(json, operation, refusal);
+}
+
+static int read_set_policy(struct call *call, struct json_object *json, struct operation *operation,
+                           struct refusal *refusal)
+{
+    const char *policy = parameter_string(json, "policy");
+
+    (void)call;
+    if (!policy)
+        return refuse_parameter(refusal, "policy", "this operation needs it");
+    operation->no_indirect = !strcmp(policy, "no_indirect");
+    return read_name(json, "table", operation->table_name, refusal);
+}
+
+static int read_set_call(struct call *call, struct json_object *json, struct operation *operation,
+                         struct refusal *refusal)
+{
+    bool program = json_object_object_get(json, "program"), native = json_object_object_get(json, "native");
+    bool value = json_object_object_get(json, "value");
+    int64_t number;
+    int r;
+
+    (void)call;
+    if (program + native + value > 1)
+        return refuse_parameter(refusal, "value", "this operation takes one of: program, native, value");
+    r = read_name(json, "call", operation->table_name, refusal);
+    if (r >= 0)
+        r = read_number(json, "value", 0, UINT32_MAX, &number, refusal);
+    if (r < 0)
+        return r;
+    operation->has_value = value;
+    operation->value = (uint32_t)number;
+    return program || native ? read_target(json, operation, refusal) : 0;
 }
 
 /* Operations that clients may ask for: one row each. */
@@ -164,6 +270,9 @@ static const struct verb {
     { &operation_unload, read_unload },
     { &operation_attach, read_attach },
     { &operation_detach, read_detach },
+    { &operation_replace, read_replace },
+    { &operation_set_policy, read_set_policy },
+    { &operation_set_call, read_set_call },
 };
 
 static int read_operation(struct call *call, const char *name, struct json_object *json, struct operation *operation,
@@ -314,7 +423,7 @@ static struct json_object *reply_plain(struct daemon *daemon, const struct opera
     return NULL;
 }
 
-static struct json_object *reply_detach(struct daemon *daemon, const struct operation *operation, size_t operations)
+static struct json_object *reply_unmoved(struct daemon *daemon, const struct operation *operation, size_t operations)
 {
     struct json_object *reply = json_object_new_object();
 
@@ -325,9 +434,18 @@ static struct json_object *reply_detach(struct daemon *daemon, const struct oper
 
 static struct json_object *reply_attach(struct daemon *daemon, const struct operation *operation, size_t operations)
 {
-    struct json_object *reply = reply_detach(daemon, operation, operations);
+    struct json_object *reply = reply_unmoved(daemon, operation, operations);
 
     json_object_object_add(reply, "link", json_object_new_int64(operation->link_id));
+    return reply;
+}
+
+static struct json_object *reply_set_call(struct daemon *daemon, const struct operation *operation, size_t operations)
+{
+    struct json_object *reply = reply_unmoved(daemon, operation, operations);
+
+    if (operation->table->links)
+        json_object_object_add(reply, "link", json_object_new_int64(operation->link_id));
     return reply;
 }
 
@@ -342,7 +460,7 @@ static struct json_object *reply_load(struct daemon *daemon, const struct operat
 
 static struct json_object *reply_apply(struct daemon *daemon, const struct operation *operation, size_t operations)
 {
-    struct json_object *reply = reply_detach(daemon, operation, operations);
+    struct json_object *reply = reply_unmoved(daemon, operation, operations);
     struct json_object *outcomes = json_object_new_array();
 
     for (size_t i = 0; i < operations; i++) {
@@ -356,15 +474,14 @@ static struct json_object *reply_apply(struct daemon *daemon, const struct opera
     return reply;
 }
 
-/* A method that is one operation of the same name. */
-static void handle_one(struct daemon *daemon, struct call *call, make_reply *reply)
+/* A method that is one operation. */
+static void handle_one(struct daemon *daemon, struct call *call, const char *name, make_reply *reply)
 {
     struct operation *operation = calloc(1, sizeof(*operation));
     struct refusal refusal = { 0 };
     int r;
 
-    r = operation ? read_operation(call, strrchr(call_method(call), '.') + 1, call_parameters(call), operation, &refusal)
-                  : refuse_memory(&refusal);
+    r = operation ? read_operation(call, name, call_parameters(call), operation, &refusal) : refuse_memory(&refusal);
     if (r < 0)
         operations_free(operation, 1);
     else
@@ -375,23 +492,133 @@ static void handle_one(struct daemon *daemon, struct call *call, make_reply *rep
 
 static void handle_load(struct call *call, void *daemon)
 {
-    handle_one(daemon, call, reply_load);
+    handle_one(daemon, call, "load", reply_load);
 }
 
 static void handle_unload(struct call *call, void *daemon)
 {
-    handle_one(daemon, call, reply_plain);
+    handle_one(daemon, call, "unload", reply_plain);
 }
 
 static void handle_attach(struct call *call, void *daemon)
 {
-    handle_one(daemon, call, reply_attach);
+    handle_one(daemon, call, "attach", reply_attach);
 }
 
 static void handle_detach(struct call *call, void *daemon)
 {
-    handle_one(daemon, call, reply_detach);
+    handle_one(daemon, call, "detach", reply_unmoved);
 }
+
+static void handle_replace(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, "replace", reply_unmoved);
+}
+
+static void handle_set_policy(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, "set_policy", reply_unmoved);
+}
+
+static void handle_set_call(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, "set_call", reply_set_call);
+}
+
+/* ---- statistics ---------------------------------------------------------------------------------------- */
+
+static unsigned read_counting(struct json_object *json)
+{
+    static const struct {
+        const char *name;
+        unsigned counted;
+    } level[] = {
+        { "off", 0 },
+        { "runs", COUNT_RUNS | COUNT_VERDICTS },
+        { "time", COUNT_RUNS | COUNT_VERDICTS | COUNT_TIME },
+        { "histogram", COUNT_RUNS | COUNT_VERDICTS | COUNT_TIME | COUNT_HISTOGRAM },
+    };
+    const char *name = parameter_string(json, "counting");
+
+    for (size_t i = 0; i < ARRAY_LENGTH(level); i++)
+        if (!strcmp(level[i].name, name))
+            return level[i].counted;
+    return 0;                           /* the interface knows no other */
+}
+
+/* One operation of a link or of a table; or one of each table. */
+static int read_statistics(const struct daemon *daemon, struct json_object *json, struct operation *operation,
+                           size_t operations, struct refusal *refusal)
+{
+    for (size_t i = 0; i < operations; i++) {
+        operation[i].kind = &operation_statistics;
+        operation[i].counted = read_counting(json);
+        operation[i].misses = parameter_bool(json, "misses");
+    }
+    if (json_object_object_get(json, "link"))
+        return read_link(json, operation, refusal);
+    if (json_object_object_get(json, "table"))
+        return read_name(json, "table", operation->table_name, refusal);
+    for (size_t i = 0; i < operations; i++)
+        strcpy(operation[i].table_name, daemon->registry.table[i]->name);
+    return 0;
+}
+
+static int set_statistics(struct daemon *daemon, struct call *call, struct refusal *refusal)
+{
+    struct json_object *json = call_parameters(call);
+    bool one = json_object_object_get(json, "table") || json_object_object_get(json, "link");
+    size_t operations = one ? 1 : daemon->registry.tables;
+    struct operation *operation = calloc(operations + 1, sizeof(*operation));
+    int r;
+
+    if (!operation)
+        return refuse_memory(refusal);
+    r = read_statistics(daemon, json, operation, operations, refusal);
+    if (r < 0) {
+        operations_free(operation, operations);
+        return r;
+    }
+    return run(daemon, call, operation, operations, reply_unmoved, refusal);
+}
+
+static void handle_set_statistics(struct call *call, void *daemon)
+{
+    struct refusal refusal = { 0 };
+
+    if (set_statistics(daemon, call, &refusal) < 0)
+        service_refuse(call, INTERFACE, &refusal);
+}
+
+static void handle_get_statistics(struct call *call, void *daemon)
+{
+    struct refusal refusal = { 0 };
+    struct json_object *reply;
+
+    if (view_statistics(daemon, call_parameters(call), &reply, &refusal) < 0)
+        service_refuse(call, INTERFACE, &refusal);
+    else
+        call_reply(call, reply);
+}
+
+/* ---- plans --------------------------------------------------------------------------------------------- */
+
+static void handle_explain(struct call *call, void *userdata)
+{
+    struct daemon *daemon = userdata;
+    const char *name = parameter_string(call_parameters(call), "table");
+    const struct table *table = registry_table(&daemon->registry, name);
+    struct refusal refusal = { 0 };
+
+    if (table) {
+        explanation_reply(daemon, call, table);
+        return;
+    }
+    refuse(&refusal, -ENOENT, "UnknownTable", "s", "table", name);
+    service_refuse(call, INTERFACE, &refusal);
+}
+
+/* ---- several operations -------------------------------------------------------------------------------- */
 
 static int apply(struct daemon *daemon, struct call *call, struct refusal *refusal)
 {
@@ -517,8 +744,21 @@ static void handle_list_tables(struct call *call, void *userdata)
     struct json_object *list = json_object_new_array();
 
     for (size_t i = 0; i < registry->tables; i++)
-        json_object_array_add(list, view_table(registry->table[i]));
+        if (registry->table[i]->kind == TABLE_KEYS)
+            json_object_array_add(list, view_table(registry->table[i]));
     reply_list(call, "tables", list);
+}
+
+static void handle_list_calls(struct call *call, void *userdata)
+{
+    struct daemon *daemon = userdata;
+    const struct registry *registry = &daemon->registry;
+    struct json_object *list = json_object_new_array();
+
+    for (size_t i = 0; i < registry->tables; i++)
+        if (registry->table[i]->kind == TABLE_CALL)
+            json_object_array_add(list, view_call(daemon, registry->table[i]));
+    reply_list(call, "calls", list);
 }
 
 static void handle_list_links(struct call *call, void *userdata)
@@ -566,9 +806,16 @@ const struct method_handler control_handlers[] = {
     { "Unload", handle_unload, 0 },
     { "Attach", handle_attach, 0 },
     { "Detach", handle_detach, 0 },
+    { "Replace", handle_replace, 0 },
+    { "SetPolicy", handle_set_policy, 0 },
+    { "SetCall", handle_set_call, 0 },
+    { "SetStatistics", handle_set_statistics, 0 },
+    { "GetStatistics", handle_get_statistics, 0 },
+    { "Explain", handle_explain, 0 },
     { "Apply", handle_apply, 0 },
     { "ListPrograms", handle_list_programs, 0 },
     { "ListTables", handle_list_tables, 0 },
+    { "ListCalls", handle_list_calls, 0 },
     { "ListLinks", handle_list_links, 0 },
     { "ListWorkers", handle_list_workers, 0 },
     { NULL, NULL, 0 },

@@ -12,6 +12,7 @@
 #include "entry.h"
 #include "log.h"
 #include "memory.h"
+#include "prototype.h"
 #include "service.h"
 #include "util.h"
 #include "workers.h"
@@ -77,6 +78,34 @@ static int read_context(struct json_object *json, struct context **ret, struct r
     return 0;
 }
 
+static int read_prototype(struct json_object *json, const char *parameter, struct operation *operation,
+                          struct refusal *refusal)
+{
+    const char *text = parameter_string(json, "prototype");
+    struct prototype prototype;
+
+    if (prototype_read(text, &prototype) < 0 || strcmp(text, prototype.text))
+        return refuse_parameter(refusal, parameter, "\"%.80s\" is no prototype in canonical form", text);
+    strcpy(operation->prototype, text);
+    return 0;
+}
+
+static int read_call(struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    struct prototype prototype;
+    int r;
+
+    r = read_prototype(json, "tables.prototype", operation, refusal);
+    if (r < 0)
+        return r;
+    prototype_read(operation->prototype, &prototype);
+    r = context_new_arguments(operation->table_name, prototype.arguments, &operation->declared);
+    if (r == -EINVAL)
+        return refuse_parameter(refusal, "tables.name", "\"%s\" is longer than %zu bytes, the most for a call",
+                                operation->table_name, CONTEXT_NAME_MAX - strlen(CONTEXT_CALL_PREFIX));
+    return r < 0 ? refuse_memory(refusal) : 0;
+}
+
 static int read_table(struct json_object *json, struct operation *operation, struct refusal *refusal)
 {
     const char *name = parameter_string(json, "name");
@@ -89,7 +118,26 @@ static int read_table(struct json_object *json, struct operation *operation, str
     strcpy(operation->table_name, name);
     operation->kind = &operation_declare;
     operation->default_verdict = (uint32_t)verdict;
+    operation->no_indirect = parameter_bool(json, "no_indirect");
+    if (parameter_string(json, "prototype"))
+        return read_call(json, operation, refusal);
+    if (!strncmp(parameter_string(json, "context"), CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)))
+        return refuse_parameter(refusal, "tables.context", "\"%s\" is the name of a call's arguments",
+                                parameter_string(json, "context"));
     return read_context(json, &operation->declared, refusal);
+}
+
+static int read_native(struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    const char *name = parameter_string(json, "name");
+
+    if (!registry_name_valid(name))
+        return refuse_parameter(refusal, "natives.name", "\"%.80s\" is no name: use 1 to %d of A-Z a-z 0-9 _ . -", name,
+                                NAME_LENGTH_MAX);
+    strcpy(operation->native_name, name);
+    operation->kind = &operation_offer;
+    operation->may_block = parameter_bool(json, "may_block");
+    return read_prototype(json, "natives.prototype", operation, refusal);
 }
 
 /* Two modules of one process may declare the same table, but not as two different ones. */
@@ -99,6 +147,7 @@ static int check_twice(const struct operation *operation, size_t operations, str
         for (size_t j = 0; j < i; j++)
             if (!strcmp(operation[i].table_name, operation[j].table_name) &&
                 (operation[i].default_verdict != operation[j].default_verdict ||
+                 strcmp(operation[i].prototype, operation[j].prototype) ||
                  strcmp(operation[i].declared->name, operation[j].declared->name) ||
                  !context_equal(operation[i].declared, operation[j].declared, NULL)))
                 return refuse(refusal, -EINVAL, "ContextMismatch", "sss", "table", operation[i].table_name, "context",
@@ -109,6 +158,9 @@ static int check_twice(const struct operation *operation, size_t operations, str
 struct declaration {
     struct table *table[WORKER_TABLES_MAX];
     size_t tables;
+    struct native *native[WORKER_NATIVES_MAX];
+    size_t natives;
+    bool no_indirect;
 };
 
 static void note_tables(void *userdata, const struct operation *operation, size_t operations)
@@ -116,31 +168,57 @@ static void note_tables(void *userdata, const struct operation *operation, size_
     struct declaration *declaration = userdata;
 
     for (size_t i = 0; i < operations; i++)
-        declaration->table[declaration->tables++] = operation[i].declared_table;
+        if (operation[i].declared_table) {
+            declaration->table[declaration->tables++] = operation[i].declared_table;
+            declaration->no_indirect |= operation[i].no_indirect;
+        } else if (operation[i].native && operation[i].native->may_block == operation[i].may_block) {
+            declaration->native[declaration->natives++] = operation[i].native;
+        }                               /* else it is another, or one too many, and runs nowhere */
 }
 
-/* Declare all tables of a call in one change. */
-static int declare_tables(struct daemon *daemon, struct call *call, struct declaration *ret, struct refusal *refusal)
+/* Tables first, then natives. */
+static int read_offers(struct json_object *tables, struct json_object *natives, struct change_request *request,
+                       struct refusal *refusal)
 {
-    struct json_object *tables = json_object_object_get(call_parameters(call), "tables");
-    const struct ucred *peer = call_peer(call);
-    struct change_request request = {
-        .operations = json_object_array_length(tables), .wait = CHANGE_COMMITTED,
-        .uid = peer->uid, .pid = peer->pid, .done = note_tables, .userdata = ret,
-    };
+    size_t n = json_object_array_length(tables), total = n + (natives ? json_object_array_length(natives) : 0);
     int r = 0;
 
-    ret->tables = 0;
-    if (request.operations > WORKER_TABLES_MAX)
+    if (n > WORKER_TABLES_MAX)
         return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables of a worker", "maximum",
                       (int64_t)WORKER_TABLES_MAX);
-    request.operation = calloc(request.operations + 1, sizeof(*request.operation));
-    if (!request.operation)
+    if (total - n > WORKER_NATIVES_MAX)
+        return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "natives of a worker", "maximum",
+                      (int64_t)WORKER_NATIVES_MAX);
+    request->operation = calloc(total + 1, sizeof(*request->operation));
+    if (!request->operation)
         return refuse_memory(refusal);
-    for (size_t i = 0; r >= 0 && i < request.operations; i++)
-        r = read_table(json_object_array_get_idx(tables, i), &request.operation[i], refusal);
+    request->operations = total;
+    for (size_t i = 0; r >= 0 && i < n; i++)
+        r = read_table(json_object_array_get_idx(tables, i), &request->operation[i], refusal);
     if (r >= 0)
-        r = check_twice(request.operation, request.operations, refusal);
+        r = check_twice(request->operation, n, refusal);
+    for (size_t i = n; r >= 0 && i < total; i++)
+        r = read_native(json_object_array_get_idx(natives, i - n), &request->operation[i], refusal);
+    return r;
+}
+
+/* Declare all tables and natives of a call in one change. */
+static int declare_tables(struct daemon *daemon, struct call *call, struct declaration *ret, struct refusal *refusal)
+{
+    struct json_object *parameters = call_parameters(call);
+    const struct ucred *peer = call_peer(call);
+    struct change_request request = {
+        .wait = CHANGE_COMMITTED,
+        .uid = peer->uid, .pid = peer->pid, .done = note_tables, .userdata = ret,
+    };
+    int r;
+
+    ret->tables = ret->natives = 0;
+    ret->no_indirect = false;
+    if (daemon->registry.natives > NATIVES_MAX / 2)
+        registry_prune_natives(&daemon->registry);
+    r = read_offers(json_object_object_get(parameters, "tables"), json_object_object_get(parameters, "natives"), &request,
+                    refusal);
     if (r < 0) {
         operations_free(request.operation, request.operations);
         return r;
@@ -148,12 +226,29 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
     return change_run(daemon, &request, refusal);
 }
 
+/*
+ * A worker without indirect branches has come: code that has some is made anew, where there is room.  Where there is none, it
+ * stays as it is until the next change of the table.
+ */
+static void restrict_tables(struct daemon *daemon, const struct declaration *declaration)
+{
+    for (size_t i = 0; declaration->no_indirect && i < declaration->tables; i++)
+        if (entry_shape(declaration->table[i]->entry) != DISPATCHER_TREE)
+            change_rebuild(daemon, declaration->table[i]);
+}
+
 static int add_tables(struct worker *worker, const struct declaration *declaration, struct refusal *refusal)
 {
+    if (declaration->no_indirect)
+        worker_set_no_indirect(worker);
     for (size_t i = 0; i < declaration->tables; i++)
         if (worker_add_table(worker, declaration->table[i]) < 0)
             return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables of a worker", "maximum",
                           (int64_t)WORKER_TABLES_MAX);
+    for (size_t i = 0; i < declaration->natives; i++)
+        if (worker_add_native(worker, declaration->native[i]) < 0)
+            return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "natives of a worker", "maximum",
+                          (int64_t)WORKER_NATIVES_MAX);
     return 0;
 }
 
@@ -239,7 +334,9 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
     if (r < 0)
         return refuse_join(r, refusal);
     TAKE_POINTER(lines);
-    return add_tables(worker, declaration, refusal);
+    r = add_tables(worker, declaration, refusal);
+    restrict_tables(daemon, declaration);
+    return r;
 }
 
 static void handle_join(struct call *call, void *userdata)
@@ -247,6 +344,7 @@ static void handle_join(struct call *call, void *userdata)
     struct daemon *daemon = userdata;
     const int descriptors[] = {
         daemon->memory->control_descriptor, daemon->memory->text_descriptor, daemon->memory->arena_descriptor,
+        daemon->memory->linkage_descriptor[daemon->registry.no_indirect], daemon->memory->linkage_descriptor[1],
     };
     struct declaration declaration;
     struct refusal refusal = { 0 };
@@ -286,6 +384,7 @@ static void handle_declare(struct call *call, void *userdata)
         service_refuse(call, INTERFACE, &refusal);
         return;
     }
+    restrict_tables(userdata, &declaration);
     reply = json_object_new_object();
     json_object_object_add(reply, "entries", entries_of(&declaration));
     call_reply(call, reply);

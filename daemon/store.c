@@ -11,10 +11,32 @@
 
 #include "util.h"
 
-#define STORE_VERSION 2
+#define STORE_VERSION 3
 #define STORE_APPLICATION 0x64697370    /* "disp": PRAGMA application_id */
 
 /* ---- schema -------------------------------------------------------------------------------------------- */
+
+/* Version 3 made this table anew, so its text is shared with the migration. */
+#define LINKS_SCHEMA \
+    /* AUTOINCREMENT: an id is never used twice, also after its link is gone.  The daemon sees to it that no entries overlap. */ \
+    "CREATE TABLE links (" \
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT," \
+    "  table_name TEXT NOT NULL REFERENCES tables (name)," \
+    "  first_key INTEGER, last_key INTEGER," \
+    "  priority INTEGER NOT NULL," \
+    "  proceed_on TEXT NOT NULL," \
+    "  program TEXT REFERENCES programs (name)," \
+    "  native TEXT," \
+    "  counters TEXT NOT NULL DEFAULT '{}'," \
+    "  CHECK ((first_key IS NULL) = (last_key IS NULL) AND first_key <= last_key)," \
+    "  CHECK ((program IS NULL) <> (native IS NULL))) STRICT;" \
+    "CREATE INDEX links_program ON links (program);"
+
+/* Of those that workers have offered: a link needs to know whether its native may block before they come back. */
+#define NATIVES_SCHEMA \
+    "CREATE TABLE natives (" \
+    "  name TEXT NOT NULL, prototype TEXT NOT NULL, may_block INTEGER NOT NULL," \
+    "  PRIMARY KEY (name, prototype)) STRICT, WITHOUT ROWID;"
 
 static const char schema[] =
     "CREATE TABLE generation (number INTEGER NOT NULL) STRICT;"
@@ -31,18 +53,15 @@ static const char schema[] =
     "  function TEXT NOT NULL, settings TEXT NOT NULL) STRICT;"
     "CREATE TABLE tables ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
-    "  default_verdict INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    /* AUTOINCREMENT: an id is never used twice, also after its link is gone. */
-    "CREATE TABLE links ("
-    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    "  table_name TEXT NOT NULL REFERENCES tables (name),"
-    "  table_key INTEGER NOT NULL,"
-    "  program TEXT NOT NULL REFERENCES programs (name),"
-    "  UNIQUE (table_name, table_key)) STRICT;"
-    "CREATE INDEX links_program ON links (program);"
+    "  default_verdict INTEGER NOT NULL,"
+    "  kind TEXT NOT NULL, prototype TEXT NOT NULL, policy TEXT NOT NULL DEFAULT 'any',"
+    "  plan TEXT NOT NULL DEFAULT '{}', value INTEGER,"
+    "  misses TEXT NOT NULL DEFAULT '{}') STRICT, WITHOUT ROWID;"
+    NATIVES_SCHEMA
+    LINKS_SCHEMA
     "CREATE TABLE workers ("
     "  pid INTEGER PRIMARY KEY, start_time INTEGER NOT NULL, uid INTEGER NOT NULL,"
-    "  name TEXT NOT NULL) STRICT;"
+    "  name TEXT NOT NULL, counted TEXT NOT NULL DEFAULT '') STRICT;"
     "CREATE TABLE audit ("
     "  id INTEGER PRIMARY KEY, time INTEGER NOT NULL, uid INTEGER NOT NULL, pid INTEGER NOT NULL,"
     "  operation TEXT NOT NULL, object TEXT NOT NULL) STRICT;";
@@ -51,13 +70,32 @@ static const char schema[] =
 static const char *const migration[STORE_VERSION] = {
     [1] = "ALTER TABLE programs ADD COLUMN function TEXT NOT NULL DEFAULT '';"
           "ALTER TABLE programs ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';",
+    /* The counter of AUTOINCREMENT goes with the old table: it is carried over, so that ids stay used. */
+    [2] = "ALTER TABLE tables ADD COLUMN kind TEXT NOT NULL DEFAULT 'table';"
+          "ALTER TABLE tables ADD COLUMN prototype TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE tables ADD COLUMN policy TEXT NOT NULL DEFAULT 'any';"
+          "ALTER TABLE tables ADD COLUMN plan TEXT NOT NULL DEFAULT '{}';"
+          "ALTER TABLE workers ADD COLUMN counted TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE tables ADD COLUMN misses TEXT NOT NULL DEFAULT '{}';"
+          "ALTER TABLE tables ADD COLUMN value INTEGER;"
+          NATIVES_SCHEMA
+          "DROP INDEX links_program;"
+          "ALTER TABLE links RENAME TO links_of_version_2;"
+          LINKS_SCHEMA
+          "INSERT INTO links (id, table_name, first_key, last_key, priority, proceed_on, program)"
+          " SELECT id, table_name, table_key, table_key, 0, '[]', program FROM links_of_version_2;"
+          "DELETE FROM sqlite_sequence WHERE name = 'links';"
+          "INSERT INTO sqlite_sequence (name, seq)"
+          " SELECT 'links', seq FROM sqlite_sequence WHERE name = 'links_of_version_2';"
+          "DROP TABLE links_of_version_2;",
 };
 
 /* Each statement of the module, prepared once. Parameters are bound in the order of the letters: i integer, s string, b blob. */
 enum statement {
     NEXT_GENERATION, ADD_CONTEXT, REMOVE_FIELDS, ADD_FIELD, ADD_PROGRAM, REMOVE_PROGRAM, ADD_TABLE, CHANGE_TABLE,
-    ADD_LINK, REMOVE_LINK, AUDIT, PRUNE_AUDIT, ADD_WORKER, REMOVE_WORKER,
-    READ_CONTEXTS, READ_FIELDS, READ_TABLES, READ_PROGRAMS, READ_LINKS, READ_WORKERS, READ_NEXT_LINK,
+    ADD_NATIVE, SET_POLICY, SET_VALUE, SET_PLAN, SET_MISSES, ADD_LINK, REPLACE_LINK, SET_COUNTERS, REMOVE_LINK,
+    AUDIT, PRUNE_AUDIT, ADD_WORKER, REMOVE_WORKER, SET_COUNTED,
+    READ_CONTEXTS, READ_FIELDS, READ_NATIVES, READ_TABLES, READ_PROGRAMS, READ_LINKS, READ_PLANS, READ_WORKERS, READ_NEXT_LINK,
     STATEMENTS,
 };
 
@@ -69,20 +107,35 @@ static const char *const statement_text[STATEMENTS] = {
     [ADD_PROGRAM] = ("INSERT INTO programs (name, context, digest, object, function, settings)"
                      " VALUES (?, ?, ?, ?, ?, ?)"),
     [REMOVE_PROGRAM] = "DELETE FROM programs WHERE name = ?",
-    [ADD_TABLE] = "INSERT INTO tables VALUES (?, ?, ?)",
-    [CHANGE_TABLE] = "UPDATE tables SET context = ?2, default_verdict = ?3 WHERE name = ?1",
-    [ADD_LINK] = "INSERT INTO links VALUES (?, ?, ?, ?)",
+    [ADD_TABLE] = "INSERT INTO tables (name, context, default_verdict, kind, prototype) VALUES (?, ?, ?, ?, ?)",
+    [CHANGE_TABLE] = "UPDATE tables SET context = ?2, default_verdict = ?3, kind = ?4, prototype = ?5,"
+        " value = NULL, plan = '{}', misses = '{}' WHERE name = ?1",
+    [ADD_NATIVE] = "INSERT OR REPLACE INTO natives VALUES (?, ?, ?)",
+    [SET_POLICY] = "UPDATE tables SET policy = ?2 WHERE name = ?1",
+    [SET_VALUE] = "UPDATE tables SET value = ?2 WHERE name = ?1",
+    [SET_PLAN] = "UPDATE tables SET plan = ?2 WHERE name = ?1",
+    [ADD_LINK] = "INSERT INTO links (id, table_name, first_key, last_key, priority, proceed_on, program, native)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [REPLACE_LINK] = "UPDATE links SET program = ?2, native = ?3 WHERE id = ?1",
+    [SET_MISSES] = "UPDATE tables SET misses = ?2 WHERE name = ?1",
+    [SET_COUNTERS] = "UPDATE links SET counters = ?2 WHERE id = ?1",
     [REMOVE_LINK] = "DELETE FROM links WHERE id = ?",
     [AUDIT] = "INSERT INTO audit (time, uid, pid, operation, object) VALUES (?, ?, ?, ?, ?)",
     [PRUNE_AUDIT] = "DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - 100000",
-    [ADD_WORKER] = "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?)",
+    [ADD_WORKER] = "INSERT OR REPLACE INTO workers (pid, start_time, uid, name) VALUES (?, ?, ?, ?)",
+    [SET_COUNTED] = "UPDATE workers SET counted = ?2 WHERE pid = ?1",
     [REMOVE_WORKER] = "DELETE FROM workers WHERE pid = ?",
     [READ_CONTEXTS] = "SELECT name, size FROM contexts",
     [READ_FIELDS] = "SELECT name, byte_offset, size, rights FROM fields WHERE context = ? ORDER BY byte_offset",
-    [READ_TABLES] = "SELECT name, context, default_verdict FROM tables ORDER BY name",
+    [READ_NATIVES] = "SELECT name, prototype, may_block FROM natives"
+        " WHERE name IN (SELECT native FROM links)",
+    [READ_TABLES] = "SELECT name, context, default_verdict, kind, prototype, policy, value, misses"
+        " FROM tables ORDER BY name",
     [READ_PROGRAMS] = "SELECT name, context, object, function, settings FROM programs ORDER BY name",
-    [READ_LINKS] = "SELECT id, table_name, table_key, program FROM links ORDER BY id",
-    [READ_WORKERS] = "SELECT pid, start_time, uid, name FROM workers",
+    [READ_LINKS] = "SELECT id, table_name, first_key, last_key, priority, proceed_on, program, native, counters"
+        " FROM links ORDER BY id",
+    [READ_PLANS] = "SELECT name, plan FROM tables",
+    [READ_WORKERS] = "SELECT pid, start_time, uid, name, counted FROM workers",
     [READ_NEXT_LINK] = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'links'",
 };
 
@@ -176,7 +229,19 @@ static int run_statement(sqlite3_stmt *statement)
     return error_of(code);
 }
 
-/* Bind by letters ('s' const char *, 'i' int64_t) and run. */
+static int bind_one(sqlite3_stmt *statement, int index, char type, va_list *arguments)
+{
+    switch (type) {
+    case 's':
+        return bind_text(statement, index, va_arg(*arguments, const char *));
+    case 'i':
+        return bind_integer(statement, index, va_arg(*arguments, int64_t));
+    default:
+        return 0;                       /* what is not bound is NULL */
+    }
+}
+
+/* Bind by letters (s const char *, i int64_t, n NULL without an argument) and run. */
 static int run(struct store *store, enum statement which, const char *types, ...)
 {
     _cleanup_statement_ sqlite3_stmt *statement = NULL;
@@ -186,8 +251,7 @@ static int run(struct store *store, enum statement which, const char *types, ...
     r = get_statement(store, which, &statement);
     va_start(arguments, types);
     for (int i = 1; r >= 0 && types[i - 1]; i++)
-        r = types[i - 1] == 's' ? bind_text(statement, i, va_arg(arguments, const char *))
-                                : bind_integer(statement, i, va_arg(arguments, int64_t));
+        r = bind_one(statement, i, types[i - 1], &arguments);
     va_end(arguments);
     return r < 0 ? r : run_statement(statement);
 }
@@ -338,7 +402,8 @@ int store_next_generation(struct store *store, uint64_t *ret)
 
 int store_begin(struct store *store)
 {
-    return execute(store, "BEGIN IMMEDIATE");
+    /* References need to fit at the end only: an operation stores what the whole change makes of its link. */
+    return execute(store, "BEGIN IMMEDIATE; PRAGMA defer_foreign_keys = ON");
 }
 
 int store_commit(struct store *store)
@@ -396,19 +461,60 @@ int store_remove_program(struct store *store, const char *name)
     return run(store, REMOVE_PROGRAM, "s", name);
 }
 
-int store_add_table(struct store *store, const char *name, const char *context, uint32_t default_verdict)
+int store_add_native(struct store *store, const struct store_native *native)
 {
-    return run(store, ADD_TABLE, "ssi", name, context, (int64_t)default_verdict);
+    return run(store, ADD_NATIVE, "ssi", native->name, native->prototype, (int64_t)native->may_block);
 }
 
-int store_change_table(struct store *store, const char *name, const char *context, uint32_t default_verdict)
+int store_add_table(struct store *store, const struct store_table *table)
 {
-    return run(store, CHANGE_TABLE, "ssi", name, context, (int64_t)default_verdict);
+    return run(store, ADD_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict, table->kind,
+               table->prototype);
 }
 
-int store_add_link(struct store *store, int64_t id, const char *table, uint32_t key, const char *program)
+int store_change_table(struct store *store, const struct store_table *table)
 {
-    return run(store, ADD_LINK, "isis", id, table, (int64_t)key, program);
+    return run(store, CHANGE_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict, table->kind,
+               table->prototype);
+}
+
+int store_set_policy(struct store *store, const char *table, const char *policy)
+{
+    return run(store, SET_POLICY, "ss", table, policy);
+}
+
+int store_set_value(struct store *store, const char *table, bool has_value, uint32_t value)
+{
+    return run(store, SET_VALUE, has_value ? "si" : "sn", table, (int64_t)value);
+}
+
+int store_set_plan(struct store *store, const char *table, const char *plan)
+{
+    return run(store, SET_PLAN, "ss", table, plan);
+}
+
+int store_add_link(struct store *store, const struct store_link *link)
+{
+    if (link->otherwise)
+        return run(store, ADD_LINK, "isnnisss", link->id, link->table, (int64_t)link->priority, link->proceed_on,
+                   link->program, link->native);
+    return run(store, ADD_LINK, "isiiisss", link->id, link->table, (int64_t)link->first, (int64_t)link->last,
+               (int64_t)link->priority, link->proceed_on, link->program, link->native);
+}
+
+int store_replace_link(struct store *store, int64_t id, const char *program, const char *native)
+{
+    return run(store, REPLACE_LINK, "iss", id, program, native);
+}
+
+int store_set_counters(struct store *store, int64_t link, const char *counters)
+{
+    return run(store, SET_COUNTERS, "is", link, counters);
+}
+
+int store_set_misses(struct store *store, const char *table, const char *counters)
+{
+    return run(store, SET_MISSES, "ss", table, counters);
 }
 
 int store_remove_link(struct store *store, int64_t id)
@@ -418,10 +524,12 @@ int store_remove_link(struct store *store, int64_t id)
 
 int store_audit(struct store *store, uid_t uid, pid_t pid, const char *operation, const char *object)
 {
-    int r;
+    return run(store, AUDIT, "iiiss", (int64_t)time(NULL), (int64_t)uid, (int64_t)pid, operation, object);
+}
 
-    r = run(store, AUDIT, "iiiss", (int64_t)time(NULL), (int64_t)uid, (int64_t)pid, operation, object);
-    return r < 0 ? r : run(store, PRUNE_AUDIT, "");
+int store_prune_audit(struct store *store)
+{
+    return run(store, PRUNE_AUDIT, "");
 }
 
 /* ---- workers ------------------------------------------------------------------------------------------- */
@@ -439,6 +547,29 @@ static int begin_unsynchronised(struct store *store)
 static void end_unsynchronised(struct store *store)
 {
     execute(store, "PRAGMA synchronous = FULL");
+}
+
+int store_set_counted(struct store *store, pid_t worker, const char *counted)
+{
+    return run(store, SET_COUNTED, "is", (int64_t)worker, counted);
+}
+
+int store_begin_unsynchronised(struct store *store)
+{
+    int r;
+
+    r = begin_unsynchronised(store);
+    return r < 0 ? r : store_begin(store);
+}
+
+int store_end_unsynchronised(struct store *store, int result)
+{
+    int r = result < 0 ? result : store_commit(store);
+
+    if (r < 0)
+        store_rollback(store);
+    end_unsynchronised(store);
+    return r;
 }
 
 int store_add_worker(struct store *store, pid_t pid, uint64_t start_time, uid_t uid, const char *name)
@@ -535,10 +666,27 @@ static int read_context(struct store *store, sqlite3_stmt *statement, const stru
     return r < 0 ? r : reader->context(reader->userdata, context);
 }
 
+static int read_native(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
+{
+    const struct store_native native = {
+        .name = text_of(statement, 0), .prototype = text_of(statement, 1),
+        .may_block = sqlite3_column_int(statement, 2) != 0,
+    };
+
+    return reader->native(reader->userdata, &native);
+}
+
 static int read_table(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
 {
-    return reader->table(reader->userdata, text_of(statement, 0), text_of(statement, 1),
-                         (uint32_t)sqlite3_column_int64(statement, 2));
+    const struct store_table table = {
+        .name = text_of(statement, 0), .context = text_of(statement, 1),
+        .default_verdict = (uint32_t)sqlite3_column_int64(statement, 2), .kind = text_of(statement, 3),
+        .prototype = text_of(statement, 4), .policy = text_of(statement, 5),
+        .has_value = sqlite3_column_type(statement, 6) != SQLITE_NULL,
+        .value = (uint32_t)sqlite3_column_int64(statement, 6), .misses = text_of(statement, 7),
+    };
+
+    return reader->table(reader->userdata, &table);
 }
 
 static int read_program(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
@@ -554,15 +702,28 @@ static int read_program(struct store *store, sqlite3_stmt *statement, const stru
 
 static int read_link(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
 {
-    return reader->link(reader->userdata, sqlite3_column_int64(statement, 0), text_of(statement, 1),
-                        (uint32_t)sqlite3_column_int64(statement, 2), text_of(statement, 3));
+    const struct store_link link = {
+        .id = sqlite3_column_int64(statement, 0), .table = text_of(statement, 1),
+        .otherwise = sqlite3_column_type(statement, 2) == SQLITE_NULL,
+        .first = (uint32_t)sqlite3_column_int64(statement, 2), .last = (uint32_t)sqlite3_column_int64(statement, 3),
+        .priority = sqlite3_column_int(statement, 4), .proceed_on = text_of(statement, 5),
+        .program = (const char *)sqlite3_column_text(statement, 6),
+        .native = (const char *)sqlite3_column_text(statement, 7), .counters = text_of(statement, 8),
+    };
+
+    return reader->link(reader->userdata, &link);
+}
+
+static int read_plan(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
+{
+    return reader->plan(reader->userdata, text_of(statement, 0), text_of(statement, 1));
 }
 
 static int read_worker(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
 {
     return reader->worker(reader->userdata, (pid_t)sqlite3_column_int64(statement, 0),
                           (uint64_t)sqlite3_column_int64(statement, 1), (uid_t)sqlite3_column_int64(statement, 2),
-                          text_of(statement, 3));
+                          text_of(statement, 3), text_of(statement, 4));
 }
 
 static int read_next_link(struct store *store, int64_t *ret)
@@ -585,11 +746,15 @@ int store_read(struct store *store, const struct store_reader *reader, int64_t *
 
     r = read_rows(store, READ_CONTEXTS, read_context, reader);
     if (r >= 0)
+        r = read_rows(store, READ_NATIVES, read_native, reader);
+    if (r >= 0)
         r = read_rows(store, READ_TABLES, read_table, reader);
     if (r >= 0)
         r = read_rows(store, READ_PROGRAMS, read_program, reader);
     if (r >= 0)
         r = read_rows(store, READ_LINKS, read_link, reader);
+    if (r >= 0)
+        r = read_rows(store, READ_PLANS, read_plan, reader);
     if (r >= 0)
         r = read_rows(store, READ_WORKERS, read_worker, reader);
     return r < 0 ? r : read_next_link(store, ret_next_link);

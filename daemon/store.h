@@ -48,28 +48,79 @@ struct store_program {
     size_t size;                        /* bytes */
 };
 
+struct store_table {
+    const char *name;
+    const char *kind;                   /* "table" or "call" */
+    const char *context;
+    const char *prototype;              /* of a call; "": a table */
+    uint32_t default_verdict;
+    bool has_value;                     /* of a call: it returns `value` */
+    uint32_t value;
+    const char *policy;                 /* "any" or "no-indirect" */
+    const char *misses;                 /* JSON: what statistics keeps of them; "{}": nothing yet */
+};
+
+struct store_native {
+    const char *name, *prototype;
+    bool may_block;
+};
+
+struct store_link {
+    int64_t id;
+    const char *table;
+    bool otherwise;                     /* for all other keys: first and last do not count, and are NULL in the database */
+    uint32_t first, last;
+    int32_t priority;
+    const char *proceed_on;             /* JSON: an array of verdicts */
+    const char *program, *native;       /* one of them; the other is NULL */
+    const char *counters;               /* JSON: what statistics keeps of it; "{}": nothing yet */
+};
+
 int store_add_context(struct store *store, const struct context *context);      /* fine if it is there already */
 int store_add_program(struct store *store, const struct store_program *program, const uint8_t digest[32]);
+int store_add_native(struct store *store, const struct store_native *native);
 int store_remove_program(struct store *store, const char *name);
-int store_add_table(struct store *store, const char *name, const char *context, uint32_t default_verdict);
-int store_change_table(struct store *store, const char *name, const char *context, uint32_t default_verdict);
-int store_add_link(struct store *store, int64_t id, const char *table, uint32_t key, const char *program);
+int store_add_table(struct store *store, const struct store_table *table);
+int store_change_table(struct store *store, const struct store_table *table);   /* declared anew: its name and policy stay */
+int store_set_policy(struct store *store, const char *table, const char *policy);
+int store_set_value(struct store *store, const char *table, bool has_value, uint32_t value);
+int store_set_plan(struct store *store, const char *table, const char *plan);
+int store_add_link(struct store *store, const struct store_link *link);
+int store_replace_link(struct store *store, int64_t id, const char *program, const char *native);
+int store_set_counters(struct store *store, int64_t link, const char *counters);
+int store_set_misses(struct store *store, const char *table, const char *counters);
 int store_remove_link(struct store *store, int64_t id);
 
-/* One line of the audit log: who did what to which object. */
+/* One line of the audit log: who did what to which object.  Once a transaction it is cut to its latest 100,000 lines. */
 int store_audit(struct store *store, uid_t uid, pid_t pid, const char *operation, const char *object);
+int store_prune_audit(struct store *store);
 
 /* ---- reading it all, at start; each callback returns 0 or a negative errno that ends the reading ---- */
 
 struct store_reader {
     int (*context)(void *userdata, struct context *context);    /* takes it over */
-    int (*table)(void *userdata, const char *name, const char *context, uint32_t default_verdict);
+    int (*table)(void *userdata, const struct store_table *table);
     int (*program)(void *userdata, const struct store_program *program);
-    int (*link)(void *userdata, int64_t id, const char *table, uint32_t key, const char *program);
-    int (*worker)(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name);
+    int (*native)(void *userdata, const struct store_native *native);
+    int (*link)(void *userdata, const struct store_link *link);
+    int (*plan)(void *userdata, const char *table, const char *plan);   /* JSON: what planning keeps of it; "{}": nothing */
+    /* counted: as store_set_counted() had it; "": nothing. */
+    int (*worker)(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name, const char *counted);
     void *userdata;
 };
 int store_read(struct store *store, const struct store_reader *reader, int64_t *ret_next_link);
+
+/*
+ * ---- what was measured: survives this process, not a power failure ----
+ *
+ *      store_begin_unsynchronised(); store_set_counters(), store_set_misses(), store_set_counted(), store_set_plan(), ...;
+ *      store_end_unsynchronised()
+ *
+ * The end takes the result of what was done so far: if that is negative, or the commit fails, nothing was stored.
+ */
+int store_set_counted(struct store *store, pid_t worker, const char *counted);  /* JSON: counted_lines_text() */
+int store_begin_unsynchronised(struct store *store);
+int store_end_unsynchronised(struct store *store, int result);
 
 /* ---- workers: survive this process, not a power failure ---- */
 

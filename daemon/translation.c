@@ -452,6 +452,11 @@ int translation_start(struct translations *all, const struct translation_options
     return 0;
 }
 
+int translations_executable(const struct translations *translations)
+{
+    return translations->executable;
+}
+
 size_t translations_pending(const struct translations *all)
 {
     return all->pending;

@@ -88,6 +88,9 @@ unsigned translations_patience(const struct translations *translations);
 /* Ends those that are under way: `done` is called, with -ECANCELED.  NULL is fine; returns NULL. */
 struct translations *translations_free(struct translations *translations);
 
+/* The daemon's executable, for children of other kinds; a descriptor, borrowed. */
+int translations_executable(const struct translations *translations);
+
 /* How many are not done. */
 size_t translations_pending(const struct translations *translations);
 

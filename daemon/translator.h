@@ -5,6 +5,7 @@
  *
  *      read        an object and its settings -> one program in canonical form, and the data beside it
  *      compile     canonical form and a context -> proven, and machine code
+ *      measure     a table's plan and keys -> what a call costs; outside the sandbox: measurer.h
  *
  * Requests and answers are made of wire.h, in the order in which translator.c puts and translation.c reads them, and
  * the other way round.  An answer begins with its outcome: 0, or an errno and what there is to say about it.
@@ -20,6 +21,7 @@
 #define TRANSLATOR_OPTION "--translator"
 #define TRANSLATOR_READ "read"
 #define TRANSLATOR_COMPILE "compile"
+#define TRANSLATOR_MEASURE "measure"
 
 /* The rule of a failure to enter the sandbox. */
 #define TRANSLATOR_SANDBOX "sandbox"

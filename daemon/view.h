@@ -16,6 +16,7 @@ void view_add_bool(struct json_object *object, const char *name, bool value);
 
 struct json_object *view_program(const struct program *program);
 struct json_object *view_table(const struct table *table);
+struct json_object *view_call(struct daemon *daemon, const struct table *call);
 struct json_object *view_link(const struct link *link);
 
 /* Lists of all workers; of those that a change does not reach yet. */

@@ -15,6 +15,7 @@
 #include "connection.h"
 #include "grace_driver.h"
 #include "log.h"
+#include "statistics.h"
 #include "store.h"
 #include "util.h"
 
@@ -33,9 +34,14 @@ struct worker {
     struct event *ended;                /* the pidfd is readable */
     struct connection *connection;      /* NULL: disconnected, or unmoved */
     struct lines *lines;                /* NULL: unmoved */
+    struct counted_lines *counted;      /* the same, as their counters are read */
+    char *counted_text;                 /* unmoved: how far the daemon before had read them */
     uint64_t generation;                /* that all its threads run; 0 or an earlier one before it has moved */
     struct table **table;
     size_t tables;
+    bool no_indirect;                   /* its tables' code must do without indirect branches */
+    struct native **native;
+    size_t natives;
     bool removed;                       /* freed when nobody iterates */
 };
 
@@ -73,8 +79,14 @@ static struct worker *worker_free(struct worker *worker)
 {
     if (!worker)
         return NULL;
-    for (size_t i = 0; i < worker->tables; i++)
+    for (size_t i = 0; i < worker->tables; i++) {
         worker->table[i]->workers--;
+        worker->table[i]->workers_no_indirect -= worker->no_indirect;
+    }
+    for (size_t i = 0; i < worker->natives; i++)
+        worker->native[i]->workers--;
+    counted_lines_free(worker->counted);
+    free(worker->counted_text);
     if (worker->lines) {
         grace_remove(grace_of(worker->workers), worker->lines);
         lines_free(worker->lines);
@@ -83,6 +95,7 @@ static struct worker *worker_free(struct worker *worker)
         event_free(worker->ended);
     close_descriptor(&worker->pidfd);
     free(worker->table);
+    free(worker->native);
     free(worker);
     return NULL;
 }
@@ -265,7 +278,8 @@ static void forget_obsolete(struct workers *workers, pid_t pid)
         worker_remove(worker);
 }
 
-int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, uid_t uid, const char *name)
+int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, uid_t uid, const char *name,
+                     const char *counted)
 {
     _cleanup_close_ int pidfd = open_pidfd(pid);
     struct worker *worker;
@@ -284,8 +298,34 @@ int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, ui
         return r == -ENOMEM ? r : 0;
     }
     TAKE_DESCRIPTOR(pidfd);
+    worker->counted_text = strdup(counted);     /* without memory some runs are not counted */
     worker_enter(worker);
     return 0;
+}
+
+void workers_store_counted(struct workers *workers)
+{
+    struct store *store = workers->daemon->store;
+    const struct worker *worker;
+    int r;
+
+    r = store_begin_unsynchronised(store);
+    TAILQ_FOREACH(worker, &workers->list, entry) {
+        _cleanup_free_ char *text = worker->counted && worker->pid ? counted_lines_text(worker->counted) : NULL;
+
+        if (r >= 0 && text)
+            r = store_set_counted(store, worker->pid, text);
+    }
+    if (store_end_unsynchronised(store, r) < 0)
+        log_line(LOG_WARNING, "the next dispatchd will miss what is counted until it starts: %s", store_error(store));
+}
+
+/* How far the daemon before had read the counters of a process. */
+static const char *counted_before(struct workers *workers, pid_t pid)
+{
+    const struct worker *worker = find_record(workers, pid, WORKER_UNMOVED);
+
+    return worker && worker->counted_text ? worker->counted_text : "";
 }
 
 static int join_again(struct workers *workers, struct connection *connection, struct worker **ret)
@@ -318,8 +358,11 @@ int workers_join(struct workers *workers, struct connection *connection, const c
     r = worker_identify(worker, peer->pid, peer->uid, pidfd);
     if (r >= 0) {
         TAKE_DESCRIPTOR(pidfd);
-        r = grace_add(grace_of(workers), lines);
+        r = counted_lines_new(workers->daemon->statistics, lines, false, counted_before(workers, peer->pid),
+                              &worker->counted);
     }
+    if (r >= 0)
+        r = grace_add(grace_of(workers), lines);
     if (r < 0) {
         worker_free(worker);
         return r;
@@ -344,8 +387,13 @@ int workers_fork(struct workers *workers, struct worker *parent, struct lines *l
     r = worker_new(workers, parent->name, parent->uid, &worker);
     if (r < 0)
         return r;
+    worker->no_indirect = parent->no_indirect;
     for (size_t i = 0; r >= 0 && i < parent->tables; i++)
         r = worker_add_table(worker, parent->table[i]);
+    for (size_t i = 0; r >= 0 && i < parent->natives; i++)
+        r = worker_add_native(worker, parent->native[i]);
+    if (r >= 0)
+        r = counted_lines_new(workers->daemon->statistics, lines, true, "", &worker->counted);
     if (r >= 0)
         r = grace_add(grace_of(workers), lines);
     if (r < 0) {
@@ -436,6 +484,32 @@ int worker_add_table(struct worker *worker, struct table *table)
     worker->table = larger;
     worker->table[worker->tables++] = table;
     table->workers++;
+    table->workers_no_indirect += worker->no_indirect;
+    return 0;
+}
+
+void worker_set_no_indirect(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->tables && !worker->no_indirect; i++)
+        worker->table[i]->workers_no_indirect++;
+    worker->no_indirect = true;
+}
+
+int worker_add_native(struct worker *worker, struct native *native)
+{
+    struct native **larger;
+
+    for (size_t i = 0; i < worker->natives; i++)
+        if (worker->native[i] == native)
+            return 0;
+    if (worker->natives == WORKER_NATIVES_MAX)
+        return -EDQUOT;
+    larger = reallocarray(worker->native, worker->natives + 1, sizeof(*larger));
+    if (!larger)
+        return -ENOMEM;
+    worker->native = larger;
+    worker->native[worker->natives++] = native;
+    native->workers++;
     return 0;
 }
 
@@ -500,6 +574,7 @@ void workers_view(const struct workers *workers, void (*view)(void *userdata, co
         struct worker_view v = {
             .pid = worker->pid, .uid = worker->uid, .name = worker->name, .generation = worker->generation,
             .current = workers->daemon->generation, .state = worker_state(worker), .table = worker->table, .tables = worker->tables,
+            .native = worker->native, .natives = worker->natives,
         };
 
         if (worker->removed)

@@ -6,8 +6,9 @@
  *      its socket showed end of file: DISCONNECTED (it runs on; only its pidfd, or its lines, end it)
  *      known from the daemon before, has not come back: UNMOVED (runs old code that nobody can poke)
  *
- * A worker is a process as the kernel names it: SO_PEERCRED and a pidfd, or for a forked child the credentials on its first
- * message.  Its lines are known to the grace periods from before it gets the image until it is known to be gone.
+ * A worker is a process as the kernel names it: SO_PEERCRED and a pidfd, or for a forked child the credentials on
+ * its first message.  Its lines are known to the grace periods from before it gets the image until it is known to
+ * be gone.
  */
 #ifndef DAEMON_WORKERS_H
 #define DAEMON_WORKERS_H
@@ -25,6 +26,7 @@ struct worker;
 struct workers;
 
 #define WORKER_TABLES_MAX 256
+#define WORKER_NATIVES_MAX 1024
 #define WORKERS_PER_UID 8192
 
 enum worker_state { WORKER_CURRENT, WORKER_MOVING, WORKER_UNMOVED, WORKER_DISCONNECTED };
@@ -35,11 +37,15 @@ int workers_new(struct daemon *daemon, struct workers **ret);
 struct workers *workers_free(struct workers *workers);          /* NULL is fine; returns NULL */
 
 /* A row of the database, at start: known to the daemon before.  Ignored (0) if that process is gone. */
-int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, uid_t uid, const char *name);
+int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, uid_t uid, const char *name,
+                     const char *counted);
+
+/* When the daemon stops: leave word of how far the workers' counters are read. */
+void workers_store_counted(struct workers *workers);
 
 /*
- * A process joins on this connection with its lines (taken over on success).  lines NULL: it joined this daemon before and lost its
- * socket; -ENOENT if not.  -ENOMEM; -ESRCH: it is gone already; -EUSERS: WORKERS_PER_UID.
+ * A process joins on this connection with its lines (taken over on success).  lines NULL: it joined this daemon
+ * before and lost its socket; -ENOENT if not.  -ENOMEM; -ESRCH: it is gone already; -EUSERS: WORKERS_PER_UID.
  */
 int workers_join(struct workers *workers, struct connection *connection, const char *name, struct lines *lines,
                  struct worker **ret);
@@ -61,6 +67,12 @@ pid_t worker_pid(const struct worker *worker);
 /* The worker declares this table.  -EDQUOT: too many; -ENOMEM.  0 also if it did before. */
 int worker_add_table(struct worker *worker, struct table *table);
 
+/* It is built without indirect branches, and wants none in the code of its tables.  Before they are added. */
+void worker_set_no_indirect(struct worker *worker);
+
+/* The worker offers this native.  The same. */
+int worker_add_native(struct worker *worker, struct native *native);
+
 /* Step 4 of a wait: read what all workers have sent. */
 void workers_drain(void *workers);
 
@@ -76,6 +88,8 @@ struct worker_view {
     unsigned threads, leaked;
     struct table *const *table;
     size_t tables;
+    struct native *const *native;
+    size_t natives;
 };
 
 size_t workers_count(const struct workers *workers);

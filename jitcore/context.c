@@ -4,6 +4,7 @@
 #include "context.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,26 @@ int context_new(const char *name, uint32_t size, const struct context_field *fie
     }
     *ret = context;
     return 0;
+}
+
+int context_new_arguments(const char *call, unsigned arguments, struct context **ret)
+{
+    unsigned fields = arguments < CONTEXT_ARGUMENTS_MAX ? arguments : CONTEXT_ARGUMENTS_MAX;
+    struct context_field field[CONTEXT_ARGUMENTS_MAX];
+    char name[CONTEXT_NAME_MAX + 1];
+
+    if (snprintf(name, sizeof(name), CONTEXT_CALL_PREFIX "%s", call) >= (int)sizeof(name))
+        return -EINVAL;
+    for (unsigned i = 0; i < fields; i++) {
+        field[i] = (struct context_field){ .offset = 8 * i, .size = 8, .rights = CONTEXT_READ };
+        snprintf(field[i].name, sizeof(field[i].name), "argument_%u", i + 1);
+    }
+    return context_new(name, 8 * CONTEXT_ARGUMENTS_MAX, field, fields, ret, NULL);
+}
+
+bool context_is_arguments(const struct context *context)
+{
+    return strncmp(context->name, CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)) == 0;
 }
 
 int context_new_bytes(uint32_t size, struct context **ret, struct jit_error *error)

@@ -50,6 +50,18 @@ int context_new(const char *name, uint32_t size, const struct context_field *fie
                 struct context **ret, struct jit_error *error);
 
 /*
+ * The arguments of a static call, in the place of a context: programs get each of them as a number, as many as eBPF has registers for.
+ * Their name is that of the call behind CONTEXT_CALL_PREFIX.  Owned by the caller.  -EINVAL: the name is too long; -ENOMEM.
+ */
+#define CONTEXT_CALL_PREFIX "call."
+#define CONTEXT_ARGUMENTS_MAX 5
+
+int context_new_arguments(const char *call, unsigned arguments, struct context **ret);
+
+/* Is it one of these?  Then it has a field for each argument. */
+bool context_is_arguments(const struct context *context);
+
+/*
  * A context without a description, for tools that run programs of others: `size` bytes, perhaps 0,
  * which fit programs for any context.  Owned by the caller.  -EINVAL, -ENOMEM as above.
  */

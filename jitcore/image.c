@@ -95,17 +95,22 @@ static uint64_t pool_bits(const struct page *page, enum pool pool)
     return page->free;
 }
 
-/* First granule from `from` on that is in the pool (`member`) or is not; image->granules: none. */
-static size_t find_granule(const struct image *image, enum pool pool, bool member, size_t from)
+static size_t smaller(size_t a, size_t b)
 {
-    for (size_t i = from; i < image->granules; i = (i | (PAGE_GRANULES - 1)) + 1) {
+    return a < b ? a : b;
+}
+
+/* First granule of [from, to) that is in the pool (`member`) or is not; `to`: none. */
+static size_t find_granule(const struct image *image, enum pool pool, bool member, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i = (i | (PAGE_GRANULES - 1)) + 1) {
         uint64_t bits = pool_bits(&image->page[i / PAGE_GRANULES], pool);
 
         bits = (member ? bits : ~bits) >> (i % PAGE_GRANULES);
         if (bits)
-            return i + (size_t)__builtin_ctzll(bits);
+            return smaller(i + (size_t)__builtin_ctzll(bits), to);
     }
-    return image->granules;
+    return to;
 }
 
 static bool colour_is_recent(const struct image *image, size_t granule)
@@ -122,14 +127,17 @@ static size_t choose_colour(const struct image *image, size_t start, size_t end,
     return start;
 }
 
-/* First granule of a place for `count` granules of the pool; image->granules: none. */
+/*
+ * First granule of a place for `count` granules of the pool; image->granules: none.  No more of a free run is looked at than
+ * choose_colour() does: most of an image is one.
+ */
 static size_t find_place(const struct image *image, enum pool pool, size_t count)
 {
     for (size_t start, end = 0;;) {
-        start = find_granule(image, pool, true, end);
+        start = find_granule(image, pool, true, end, image->granules);
         if (start == image->granules)
             return start;
-        end = find_granule(image, pool, false, start);
+        end = find_granule(image, pool, false, start, smaller(image->granules, start + count + COLOURS));
         if (end - start >= count)
             return choose_colour(image, start, end, count);
     }
@@ -303,8 +311,8 @@ void image_usage(const struct image *image, struct image_usage *ret)
     size_t largest = 0;
 
     for (size_t start = 0, end; start < image->granules; start = end) {
-        start = find_granule(image, POOL_FREE, true, start);
-        end = find_granule(image, POOL_FREE, false, start);
+        start = find_granule(image, POOL_FREE, true, start, image->granules);
+        end = find_granule(image, POOL_FREE, false, start, image->granules);
         if (end - start > largest)
             largest = end - start;
     }

@@ -11,13 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "context.h"
 #include "lines.h"
 #include "linker.h"
 #include "object_file.h"
 #include "types.h"
 #include "variable.h"
 
-#define PROGRAM_PREFIX "table/"
+#define TABLE_PREFIX "table/"
+#define CALL_PREFIX "call/"
 #define CODE_SECTION ".text"            /* and those with a suffix: functions that programs call */
 
 _Static_assert(sizeof(((struct object *)0)->digest) == SHA256_DIGEST_SIZE, "SHA-256");
@@ -29,17 +31,30 @@ static bool is_code(const struct object_section *section)
     return section->type == SHT_PROGBITS && section->flags & SHF_EXECINSTR && section->size > 0;
 }
 
-/* NULL: there are no programs in this section. */
-static const char *context_name(const struct object_section *section)
+static const char *behind(const char *text, const char *prefix)
 {
-    size_t length = strlen(PROGRAM_PREFIX);
+    size_t length = strlen(prefix);
 
-    return strncmp(section->name, PROGRAM_PREFIX, length) == 0 ? section->name + length : NULL;
+    return strncmp(text, prefix, length) == 0 ? text + length : NULL;
+}
+
+/* The context of a section's programs: that of tables, or the arguments of a static call.  NULL: there are no programs in it;
+ * "": its name is too long. */
+static const char *context_name(const struct object_section *section, char text[CONTEXT_NAME_MAX + 1])
+{
+    const char *table = behind(section->name, TABLE_PREFIX), *call = behind(section->name, CALL_PREFIX);
+
+    if (!table && !call)
+        return NULL;
+    if (snprintf(text, CONTEXT_NAME_MAX + 1, "%s%s", call ? CONTEXT_CALL_PREFIX : "", call ? call : table) > CONTEXT_NAME_MAX)
+        text[0] = '\0';
+    return text;
 }
 
 static int check_code(const struct object_section *section, struct jit_error *error)
 {
-    const char *context = context_name(section);
+    char text[CONTEXT_NAME_MAX + 1];
+    const char *context = context_name(section, text);
     size_t length = strlen(CODE_SECTION);
 
     if (section->size % sizeof(struct instruction) != 0)
@@ -53,7 +68,8 @@ static int check_code(const struct object_section *section, struct jit_error *er
     if (!context && (strncmp(section->name, CODE_SECTION, length) != 0 ||
                      (section->name[length] != '\0' && section->name[length] != '.')))
         return jit_error_set(error, -EINVAL, "section",
-                             "section \"%s\" is of unknown kind; a program for a table is in section \"table/CONTEXT\"",
+                             "section \"%s\" is of unknown kind; a program for a table is in section \"table/CONTEXT\", "
+                             "one for a static call in section \"call/CALL\"",
                              section->name);
     return 0;
 }
@@ -121,8 +137,8 @@ static int add_program(struct object *object, uint32_t function, const char *con
     for (uint32_t i = 0; i < object->programs; i++)
         if (strcmp(object->program[i].name, program->name) == 0)
             return jit_error_set(error, -EINVAL, "section",
-                                 "two programs have the name %s (of which %d bytes count), in sections \"table/%s\" "
-                                 "and \"table/%s\"; rename one",
+                                 "two programs have the name %s (of which %d bytes count), for contexts \"%s\" and \"%s\"; "
+                                 "rename one",
                                  program->name, BYTECODE_NAME_MAX, object->program[i].context, context);
     object->programs++;
     return 0;
@@ -136,14 +152,15 @@ static int read_programs(struct object *object, struct jit_error *error)
     if (!object->program)
         return -ENOMEM;
     for (uint32_t i = 0; r == 0 && i < object->functions; i++) {
-        const char *context = context_name(&object->file->section[object->function[i].section]);
+        char text[CONTEXT_NAME_MAX + 1];
+        const char *context = context_name(&object->file->section[object->function[i].section], text);
 
         if (context)
             r = add_program(object, i, context, error);
     }
     if (r == 0 && object->programs == 0)
         return jit_error_set(error, -EINVAL, "section",
-                             "the object has no program: no section \"table/CONTEXT\" with a function in it");
+                             "the object has no program: no section \"table/CONTEXT\" or \"call/CALL\" with a function in it");
     return r;
 }
 
@@ -247,7 +264,7 @@ static int make_bytecode(const struct object *object, const struct object_progra
     int r = linker_run(object, program->function, bytecode, origin, error);
 
     strcpy(bytecode->context, program->context);
-    if (r == 0 && object->btf)
+    if (r == 0 && object->btf && strncmp(program->context, CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)) != 0)
         r = types_read_context(object->btf, object->function[program->function].name, program->context,
                                &bytecode->field, &bytecode->fields, error);
     if (r == 0)

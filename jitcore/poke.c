@@ -34,6 +34,21 @@ int poke_slot(struct image *image, uint64_t slot, uint64_t expect, uint64_t want
     return 0;                                                                           /* 3, 4 */
 }
 
+int poke_slots(struct image *image, const struct slot_change *changes, size_t count)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        r = poke_slot(image, changes[i].slot, changes[i].expect, changes[i].want);
+        if (r < 0) {
+            while (i-- > 0)
+                poke_slot(image, changes[i].slot, changes[i].want, changes[i].expect);
+            break;
+        }
+    }
+    return r;
+}
+
 /* ---- the check of the host ---- */
 
 #define CHECK_SIZE 0x10000      /* bytes of the image that is executed */
@@ -62,10 +77,11 @@ struct check {
 /* Code that returns `verdict`: a tree without keys. */
 static int emit_verdict(struct check *check, uint64_t at, uint32_t verdict)
 {
+    struct fallback fallback = { .verdict = verdict };
     struct emitter emitter;
 
     emitter_init(&emitter, image_write(check->image, at), IMAGE_GRANULE - 2 * SLOT_SIZE, at);
-    image_architecture(check->image)->emit_tree(&emitter, NULL, 0, verdict);
+    image_architecture(check->image)->emit_tree(&emitter, NULL, 0, &fallback);
     return emitter.error;
 }
 

@@ -23,6 +23,13 @@
  */
 int poke_slot(struct image *image, uint64_t slot, uint64_t expect, uint64_t want);
 
+/* Several of them, in this order.  -ESTALE: nothing is changed, what had been written was written back. */
+struct slot_change {
+    uint64_t slot, expect, want;
+};
+
+int poke_slots(struct image *image, const struct slot_change *changes, size_t count);
+
 /*
  * Does this host execute a slot correctly while another process pokes it?  A child executes one
  * through its own mapping, all the time, for `pokes` pokes; fewer where those take over 250 ms, as

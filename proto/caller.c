@@ -17,7 +17,7 @@
 #include "util.h"
 
 /* What one answer may hold: a list of everything in the daemon is longer than any request. */
-static const struct message_limits answer_limits = {.bytes = (size_t)16 << 20, .values = 1000000};
+static const struct message_limits answer_limits = {.bytes = (size_t)64 << 20, .values = 4000000};
 
 struct caller {
     struct stream *stream;

@@ -26,6 +26,8 @@ int control_check_context(const struct bytecode *bytecode, const struct context 
 {
     if (context->bytes)
         return 0;
+    if (context_is_arguments(context) && strcmp(bytecode->context, context->name) == 0)
+        return 0;
     if (strcmp(bytecode->context, context->name) != 0)
         return jit_error_set(error, -EINVAL, "context",
                              "the program is for context \"%s\" (its section is \"table/%s\"), the hook has context "

@@ -82,7 +82,14 @@ int analysis_process(struct analysis *analysis)
     return branch_process(analysis);
 }
 
-/* R1: the context.  R2: the key, 32 bits. */
+/* Of a static call: R1 to R5 are its arguments, as many as there are; what is above an argument's size may be anything. */
+static void start_arguments(const struct context *context, struct frame *frame)
+{
+    for (uint32_t i = 0; i < context->fields; i++)
+        frame->reg[1 + i] = value_number(scalar_unknown());
+}
+
+/* Of a table: R1 is the context, R2 the key, 32 bits. */
 static void start(struct analysis *analysis)
 {
     const struct context *context = analysis->context;
@@ -90,6 +97,10 @@ static void start(struct analysis *analysis)
 
     state_push(&analysis->state, 0, 0, false);
     frame = state_top(&analysis->state);
+    if (context_is_arguments(context)) {
+        start_arguments(context, frame);
+        return;
+    }
     frame->reg[1] = value_pointer(context->bytes ? VALUE_MEMORY : VALUE_CTX);
     frame->reg[1].size = context->bytes ? context->size : 0;
     frame->reg[2] = value_number(scalar_loaded(4));

@@ -353,6 +353,21 @@ void x86_store_number(struct emitter *emitter, unsigned size, struct x86_memory 
     emit_bytes(emitter, &bytes, size < 4 ? size : 4);
 }
 
+/* add memory, from */
+void x86_op_to_memory(struct emitter *emitter, enum x86_width width, enum x86_operation op, struct x86_memory to,
+                      enum x86_register from)
+{
+    op_memory(emitter, width, (uint8_t)(op << 3 | 1), from, to);
+}
+
+/* add memory, number (sign-extended) */
+void x86_op_to_memory_number(struct emitter *emitter, enum x86_width width, enum x86_operation op, struct x86_memory to,
+                             int8_t number)
+{
+    op_memory(emitter, width, 0x83, op, to);
+    emit_8(emitter, (uint8_t)number);
+}
+
 #define PREFIX_LOCK 0xf0
 
 /* lock add memory, from */
@@ -452,4 +467,15 @@ void x86_land(struct emitter *emitter, size_t skip)
 
     assert(distance <= INT8_MAX);
     emitter_patch_8(emitter, skip - 1, (uint8_t)distance);
+}
+
+size_t x86_skip_near(struct emitter *emitter, enum x86_condition condition)
+{
+    x86_branch_near(emitter, condition, emitter_position(emitter) + x86_branch_near_size(condition));
+    return emitter->size;
+}
+
+void x86_land_near(struct emitter *emitter, size_t skip)
+{
+    emitter_patch_32(emitter, skip - 4, (uint32_t)(emitter->size - skip));
 }

@@ -95,6 +95,10 @@ void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, stru
 void x86_load_signed(struct emitter *emitter, unsigned size, enum x86_register to, struct x86_memory from);
 void x86_store(struct emitter *emitter, unsigned size, struct x86_memory to, enum x86_register from);
 void x86_store_number(struct emitter *emitter, unsigned size, struct x86_memory to, int32_t number);
+void x86_op_to_memory(struct emitter *emitter, enum x86_width width, enum x86_operation op, struct x86_memory to,
+                      enum x86_register from);
+void x86_op_to_memory_number(struct emitter *emitter, enum x86_width width, enum x86_operation op, struct x86_memory to,
+                             int8_t number);
 void x86_lock_op(struct emitter *emitter, enum x86_width width, enum x86_operation op, struct x86_memory to,
                  enum x86_register from);
 void x86_lock_xadd(struct emitter *emitter, enum x86_width width, struct x86_memory to, enum x86_register from);
@@ -120,5 +124,9 @@ void x86_undefined(struct emitter *emitter);            /* ud2, which traps */
 /* A short branch over what is emitted until x86_land() is given the result. */
 size_t x86_skip(struct emitter *emitter, enum x86_condition condition);
 void x86_land(struct emitter *emitter, size_t skip);
+
+/* The same for any distance. */
+size_t x86_skip_near(struct emitter *emitter, enum x86_condition condition);
+void x86_land_near(struct emitter *emitter, size_t skip);
 
 #endif

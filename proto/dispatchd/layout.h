@@ -5,8 +5,9 @@
  * The window, one reservation in the address space of a worker for each generation (offsets in bytes):
  *
  *      0x0000_0000  head     private, this process only, read          struct dd_window_head
- *      0x0000_1000  control  shared memfd, sealed, read                struct dd_control
- *      0x0010_0000  code     private, this process only, read+execute  (reserved: procedure linkage)
+ *      0x0000_1000  control  shared memfd, sealed, read                struct dd_control, the directory
+ *      0x0010_0000  linkage  shared memfd, sealed, read+execute        stubs that lead out of the image
+ *      0x001c_0000  data     private, this process only, read+write    struct dd_linkage_data: where the stubs lead
  *      0x0020_0000  text     shared memfd, sealed, read+execute        entries, programs
  *      text + size  arena    shared memfd, read+write, never execute   data of programs
  *
@@ -16,7 +17,8 @@
  * Who may write what, and who must not trust it:
  *      head     written by the worker's own client library before the window becomes the current one
  *      control  written by the daemon alone; workers hold it sealed and read-only
- *      text     written by the daemon alone, through a mapping that is never executable
+ *      text     written by the daemon alone, through a mapping that is never executable; so is the linkage
+ *      data     written by the worker's own client library; harms nobody else
  *      arena    written by programs in all workers, and by any worker as it likes: nobody decides anything by it
  *      lines    written by the worker; hostile input to the daemon, which checks all that it reads
  *
@@ -36,14 +38,17 @@ extern "C" {
 #define DD_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-#define DD_LAYOUT_VERSION 2u
+#define DD_LAYOUT_VERSION 3u
 
 #define DD_WINDOW_HEAD 0x00000000u
 #define DD_WINDOW_CONTROL 0x00001000u
-#define DD_WINDOW_CODE 0x00100000u
+#define DD_WINDOW_LINKAGE 0x00100000u
+#define DD_WINDOW_DATA 0x001c0000u
 #define DD_WINDOW_TEXT 0x00200000u
 
-#define DD_CONTROL_SIZE 0x00001000u     /* bytes of the control memfd */
+#define DD_CONTROL_DIRECTORY 0x00001000u        /* offset of the directory in the control memfd */
+#define DD_CONTROL_SIZE 0x00021000u     /* bytes of the control memfd */
+#define DD_LINKAGE_SIZE 0x00081000u     /* bytes of a linkage memfd */
 #define DD_TEXT_SIZE_MAX 0x40000000u    /* bytes; with the arena far below the 2 GiB that a relative reference reaches */
 #define DD_ARENA_SIZE 0x04000000u       /* bytes of the arena memfd; memory is taken as it is used */
 
@@ -87,6 +92,57 @@ DD_STATIC_ASSERT(offsetof(struct dd_control, magic) == DD_CACHE_LINE, "the epoch
 DD_STATIC_ASSERT(offsetof(struct dd_control, generation) == 72, "shared layout");
 DD_STATIC_ASSERT(sizeof(struct dd_control) == 2 * DD_CACHE_LINE, "shared layout");
 
+/*
+ * The linkage: how code of the image reaches what each worker has at an address of its own.  A hook's target that
+ * is a native (a function of the worker's) has an index; so has a static call's own default.  The image jumps to
+ * the index's stub, which jumps to what the process has in `target`.  0 there: the stub asks the client library,
+ * which looks the index up in the directory, in the control memfd, and finds the native of that digest or, where
+ * this process has none, the default of the hook.  The daemon writes a directory entry before it pokes a slot to
+ * code that uses it, and never changes it: so a poke waits for no worker.  Stubs keep all registers that carry
+ * arguments.
+ *
+ * There are two linkages of one layout: with indirect jumps, and with return thunks for processes that forbid these.
+ */
+#define DD_LINKAGE_MAX 8192u            /* indices of one generation */
+
+struct dd_directory_entry {
+    uint64_t hook;              /* dd_digest() of its name and prototype */
+    uint64_t native;            /* prototype_native_digest() of it; 0: the hook's default */
+};
+
+DD_STATIC_ASSERT(DD_CONTROL_DIRECTORY + DD_LINKAGE_MAX * sizeof(struct dd_directory_entry) == DD_CONTROL_SIZE,
+                 "shared layout");
+
+struct dd_linkage_data {
+    uint64_t counters;          /* where a thread has its counters' address: bytes from its thread pointer */
+    uint64_t resolve;           /* what a stub jumps to with index and word of a target that is 0; */
+    uint64_t leave;             /* the same for a native that may block: leaves the guard first */
+    uint64_t padding[5];
+    uint64_t target[DD_LINKAGE_MAX];
+};
+
+#define DD_LINKAGE_DATA_SIZE 0x00011000u        /* bytes: whole pages */
+
+DD_STATIC_ASSERT(offsetof(struct dd_linkage_data, target) == DD_CACHE_LINE, "shared layout");
+DD_STATIC_ASSERT(sizeof(struct dd_linkage_data) <= DD_LINKAGE_DATA_SIZE, "shared layout");
+DD_STATIC_ASSERT(DD_WINDOW_CONTROL + DD_CONTROL_SIZE <= DD_WINDOW_LINKAGE &&
+                 DD_WINDOW_LINKAGE + DD_LINKAGE_SIZE <= DD_WINDOW_DATA &&
+                 DD_WINDOW_DATA + DD_LINKAGE_DATA_SIZE <= DD_WINDOW_TEXT, "the window's parts do not overlap");
+
+/* FNV-1a, 64 bits, of a name and a prototype in canonical form (prototype.h), with a NUL between them; never 0.  It
+ * finds, and protects nobody: the daemon has compared the words. */
+static inline uint64_t dd_digest(const char *name, const char *prototype)
+{
+    uint64_t digest = UINT64_C(0xcbf29ce484222325);
+
+    do
+        digest = (digest ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+    while (*name++);
+    for (; *prototype; prototype++)
+        digest = (digest ^ (uint8_t)*prototype) * UINT64_C(0x100000001b3);
+    return digest ? digest : 1;
+}
+
 #define DD_EPOCH(generation, count) ((uint64_t)(generation) << 32 | (uint32_t)(count))
 #define DD_EPOCH_GENERATION(epoch) ((epoch) >> 32)
 
@@ -102,7 +158,8 @@ DD_STATIC_ASSERT(sizeof(struct dd_control) == 2 * DD_CACHE_LINE, "shared layout"
  *        reads the futex word, which glibc keeps first: 0 free, FUTEX_OWNER_DIED set, or the holder's id.
  * last:  the last epoch after which the thread has serialised; DD_LINE_UNSEEN before the first,
  *        and in a line that its thread has left for one in a newer set of lines.  For the worker alone.
- * stack: low half of the stack pointer of the outermost explicit guard, 0 in others; finds one that was left by longjmp.
+ * stack: low half of the stack pointer of the outermost explicit guard, 0 in others; finds one that was left by
+ * longjmp.
  *
  * The thread's id, for display, is in the futex word of `owner`.
  */
@@ -124,8 +181,9 @@ DD_STATIC_ASSERT(sizeof(struct dd_line) == DD_CACHE_LINE, "one cache line a thre
 #define DD_LINES_MAX 16383u             /* threads of one process */
 
 /*
- * The lines memfd of a process: this head, then `DD_LINES_MAX` lines.  Its size is constant and sealed.
- * `used` is a high-water mark: lines at and above it were never handed out.  It only grows; the daemon clamps it.
+ * The lines memfd of a process: this head, then `DD_LINES_MAX` lines, then the counters of each line.  Its size is
+ * constant and sealed; it is sparse, memory is taken as it is used. `used` is a high-water mark: lines at and above
+ * it were never handed out.  It only grows; the daemon clamps it.
  */
 struct dd_lines {
     uint32_t magic;             /* DD_LINES_MAGIC */
@@ -135,10 +193,21 @@ struct dd_lines {
     struct dd_line line[DD_LINES_MAX];
 };
 
-#define DD_LINES_SIZE sizeof(struct dd_lines)
+#define DD_LINES_SIZE sizeof(struct dd_lines)                           /* bytes that the daemon maps */
+
+/*
+ * The counters of a line: what code of the image counts on behalf of the line's thread.  Nobody else writes there,
+ * so no cache line is shared.  They go on when another thread takes the line.  The daemon assigns the places
+ * (jitcore/counters.h), and reads them as a file: a mapping of its own would take memory for what was never
+ * written.
+ */
+#define DD_LINE_COUNTERS_SIZE 0x100000u                                 /* bytes a line */
+#define DD_LINE_COUNTERS(index) (DD_LINES_SIZE + (uint64_t)(index) * DD_LINE_COUNTERS_SIZE)    /* offset in the memfd */
+#define DD_LINES_FILE_SIZE DD_LINE_COUNTERS(DD_LINES_MAX)               /* bytes of the memfd */
 
 DD_STATIC_ASSERT(offsetof(struct dd_lines, line) == DD_CACHE_LINE, "shared layout");
 DD_STATIC_ASSERT(DD_LINES_SIZE == 0x100000, "whole pages");
+DD_STATIC_ASSERT(DD_LINES_FILE_SIZE == UINT64_C(0x400000000), "shared layout");
 
 /* What a hook may do with one field of its context. */
 enum dd_rights {

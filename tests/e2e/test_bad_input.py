@@ -144,7 +144,8 @@ def unknown_objects():
 
 @case
 def taken():
-    refused(lambda: daemon.attach("on_test", 3, "seven"), "KeyTaken", table="on_test", key=3, link=1, program="seven")
+    refused(lambda: daemon.attach("on_test", 3, "seven"), "KeyTaken", table="on_test", keys="3", link=1,
+            link_keys="3", program="seven")
     refused(lambda: daemon.load("seven", verdict(8)), "ProgramExists", program="seven")
     refused(lambda: daemon.call("Unload", program="seven"), "ProgramInUse", program="seven", links=[1])
 
@@ -251,10 +252,30 @@ def declarations_that_are_none():
 
 
 @case
+def calls_and_natives_that_are_none():
+    call = dict(TABLE, name="bad", context="", context_size=0, fields=[])
+    for prototype in ("", "int", "u32(int)", "u32( u32)", "u32(double)", "u32(u32,u32,u32,u32,u32,u32,u32)", "u32(" + "a" * 300 + "*)",
+                      "u32(u32)x", "request(u32)"):
+        refused(lambda: join(daemon, dict(call, prototype=prototype)), "InvalidParameter", parameter="tables.prototype")
+        refused(lambda: join(daemon, natives=[{"name": "bad", "prototype": prototype, "may_block": False}]), "InvalidParameter",
+                parameter="natives.prototype")
+    refused(lambda: join(daemon, dict(call, name="x" * 59, prototype="u32()")), "InvalidParameter", parameter="tables.name")
+    refused(lambda: join(daemon, dict(TABLE, name="bad", context="call.bad")), "InvalidParameter", parameter="tables.context")
+    refused(lambda: join(daemon, dict(TABLE, context="call.on_test", prototype="u32()")), "ContextMismatch", table="on_test")
+    refused(lambda: join(daemon, tables=[dict(call, prototype="u32()"), dict(call, prototype="u64()")]), "ContextMismatch")
+    for name in ("", "a b", "x" * 64, "native:x"):
+        refused(lambda: join(daemon, natives=[{"name": name, "prototype": "u32()", "may_block": False}]), "InvalidParameter",
+                parameter="natives.name")
+    many = [{"name": f"n{i}", "prototype": "u32()", "may_block": False} for i in range(1025)]
+    refused(lambda: join(daemon, natives=many), "LimitExceeded", maximum=1024)
+    equal(daemon.list("calls"), [])
+
+
+@case
 def descriptors_that_are_no_lines():
     import fcntl
     unsealed = os.memfd_create("lines", os.MFD_ALLOW_SEALING)
-    os.ftruncate(unsealed, 1 << 20)
+    os.ftruncate(unsealed, 1 << 34)
     small = os.memfd_create("lines", os.MFD_ALLOW_SEALING)
     os.ftruncate(small, 4096)
     fcntl.fcntl(small, 1033, 1 | 2 | 4)
@@ -287,7 +308,7 @@ def a_transaction_is_all_or_nothing():
         {"operation": "detach", "link": 1},
         {"operation": "attach", "table": "on_test", "key": 50, "program": "seven"},
     ]
-    refused(lambda: daemon.call("Apply", operations=operations), "KeyTaken", key=50)
+    refused(lambda: daemon.call("Apply", operations=operations), "KeyTaken", keys="50")
 
 
 @case

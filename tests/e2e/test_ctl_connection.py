@@ -233,18 +233,30 @@ def unmoved_workers_are_named():
 
 @case
 def request_is_what_was_asked_for():
-    requests = answering("request", reply(parameters={"link": 7, "unmoved": []}), reply(parameters={"unmoved": []}))
+    attached, unmoved = reply(parameters={"link": 7, "unmoved": []}), reply(parameters={"unmoved": []})
+    requests = answering("request", attached, unmoved, attached, attached, unmoved, unmoved)
     ctl(path_of("request"), "attach", "on_request", "0x10", "p", "--wait", "committed")
     ctl(path_of("request"), "detach", "010")
-    equal(requests[0], {"method": "io.dispatchd.Control.Attach",
-                        "parameters": {"table": "on_request", "key": 16, "program": "p", "wait": "committed"}})
-    equal(requests[1], {"method": "io.dispatchd.Control.Detach", "parameters": {"link": 10}})
+    ctl(path_of("request"), "attach", "t", "0x10-20", "native:fast", "--priority", "-3", "--proceed-on", "2,4294967295")
+    ctl(path_of("request"), "attach", "t", "default", "p")
+    ctl(path_of("request"), "replace", "7", "q")
+    ctl(path_of("request"), "set-policy", "t", "no-indirect")
+    interface = "io.dispatchd.Control."
+    equal(requests, [
+        {"method": interface + "Attach",
+         "parameters": {"table": "on_request", "key": 16, "program": "p", "wait": "committed"}},
+        {"method": interface + "Detach", "parameters": {"link": 10}},
+        {"method": interface + "Attach", "parameters": {"priority": -3, "proceed_on": [2, 4294967295], "table": "t",
+                                                        "first": 16, "last": 20, "native": "fast"}},
+        {"method": interface + "Attach", "parameters": {"table": "t", "default": True, "program": "p"}},
+        {"method": interface + "Replace", "parameters": {"link": 7, "program": "q"}},
+        {"method": interface + "SetPolicy", "parameters": {"table": "t", "policy": "no_indirect"}}])
 
 
 @case
 def names_cannot_write_to_the_terminal():
     worker = {"pid": 1, "uid": 0, "name": "\x1b[31m\u009bred\n", "generation": 1, "state": "current", "holding": False,
-              "threads": 1, "leaked_guards": 0, "tables": []}
+              "threads": 1, "leaked_guards": 0, "tables": [], "natives": [], "lacking": []}
     answering("hostile", reply(parameters={"workers": [worker]}))
     result, _ = ctl(path_of("hostile"), "list", "workers")
     equal(result.returncode, 0)
@@ -254,13 +266,15 @@ def names_cannot_write_to_the_terminal():
 
 @case
 def tables_are_aligned():
-    links = [{"id": 7, "table": "t", "key": 4294967295, "program": "p"},
-             {"id": 12, "table": "on_request", "key": 3, "program": "block_bots"}]
+    links = [{"id": 7, "table": "t", "keys": "1024-4294967295", "first": 1024, "last": 4294967295, "priority": -5,
+              "proceed_on": [0, 2], "program": "p"},
+             {"id": 12, "table": "on_request", "keys": "3", "first": 3, "last": 3, "priority": 0, "proceed_on": [],
+              "program": "block_bots"}]
     answering("table", *[reply(parameters={"links": links})] * 3)
     result, _ = ctl(path_of("table"), "list", "links")
-    equal(result.stdout.splitlines(), ["LINK  TABLE              KEY  PROGRAM",
-                                       "   7  t           4294967295  p",
-                                       "  12  on_request           3  block_bots"])
+    equal(result.stdout.splitlines(), ["LINK  TABLE       KEYS             PRIORITY  PROCEED-ON  PROGRAM",
+                                       "   7  t           1024-4294967295        -5  0,2         p",
+                                       "  12  on_request  3                       0  -           block_bots"])
     result, _ = ctl(path_of("table"), "-q", "list", "links")
     equal(result.stdout, "7\n12\n")
     result, _ = ctl(path_of("table"), "--json", "list", "links")

@@ -74,14 +74,14 @@ def the_two_commands_and_back():
         equal(output(daemon, "attach", "on_request", "3", "block_bots"), "link 1\n")
         equal(output(daemon, "-q", "attach", "on_request", "0xffffffff", "block_bots"), "2\n")
         links = output(daemon, "list", "links")
-        assert re.search(r"^ +1  on_request +3  block_bots$", links, re.M), links
-        assert re.search(r"^ +2  on_request +4294967295  block_bots$", links, re.M), links
+        assert re.search(r"^ +1  on_request +3 +0  - +block_bots$", links, re.M), links
+        assert re.search(r"^ +2  on_request +4294967295 +0  - +block_bots$", links, re.M), links
         programs = output(daemon, "list", "programs")
         assert re.search(r" 1,2 ", programs), programs
         tables = output(daemon, "list", "tables")
         assert re.search(r"^on_request +request +0 ", tables, re.M), tables
         workers = output(daemon, "list", "workers")
-        equal(len(re.findall(r"^ *\d+  httpd .* current .* on_request$", workers, re.M)), 3, f"workers in {workers}")
+        equal(len(re.findall(r"^ *\d+  httpd .* current .* on_request  -$", workers, re.M)), 3, f"workers in {workers}")
         equal(output(daemon, "detach", "1"), "")
         equal(output(daemon, "detach", "2", "--wait", "quiescent"), "")
         equal(output(daemon, "-q", "list", "links"), "")
@@ -169,7 +169,7 @@ def attach_and_detach_say_why_not():
         assert "'nobody'" in refused(daemon, "attach", "on_request", "1", "nobody")
         output(daemon, "attach", "on_request", "1", "p")
         sentence = refused(daemon, "attach", "on_request", "1", "p")
-        assert "key 1" in sentence and "detach link 1" in sentence, sentence
+        assert "'on_request'" in sentence and "detach link 1" in sentence, sentence
         assert "link 1" in refused(daemon, "unload", "p")
         assert "no link 99" in refused(daemon, "detach", "99")
         assert "'nobody'" in refused(daemon, "unload", "nobody")
@@ -183,7 +183,8 @@ def json_is_the_reply():
         equal((loaded["program"]["name"], loaded["program"]["settings"]), ("p", {}))
         equal(json.loads(output(daemon, "--json", "attach", "on_request", "2", "p")), {"link": 1, "unmoved": []})
         links = json.loads(output(daemon, "--json", "list", "links"))
-        equal(links, {"links": [{"id": 1, "table": "on_request", "key": 2, "program": "p"}]})
+        equal(links, {"links": [{"id": 1, "table": "on_request", "keys": "2", "first": 2, "last": 2,
+                                  "priority": 0, "proceed_on": [], "program": "p"}]})
         equal(json.loads(output(daemon, "--json", "detach", "1")), {"unmoved": []})
 
 

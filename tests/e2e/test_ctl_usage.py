@@ -39,7 +39,7 @@ def every_verb_has_help():
         result = ctl(*verb.split(), "--help")
         equal(result.returncode, 0)
         assert re.search(rf"^Usage: dispatchctl \[OPTION...\] {verb}\b", result.stdout, re.M), result.stdout
-    equal(ctl("list", "--help").stdout.count("Usage:"), 4, "usages of list")
+    equal(ctl("list", "--help").stdout.count("Usage:"), 5, "usages of list")
 
 
 @case

@@ -163,7 +163,8 @@ def a_database_of_version_1_is_brought_forward():
         with contextlib.closing(sqlite3.connect(path)) as old, open(verdict(7), "rb") as file:
             old.executescript(VERSION_1)
             old.execute("INSERT INTO programs VALUES ('seven', 'test', ?, ?)", (b"\0" * 32, file.read()))
-            old.execute("INSERT INTO links VALUES (5, 'on_test', 3, 'seven')")
+            old.execute("INSERT INTO links VALUES (5, 'on_test', 3, 'seven'), (9, 'on_test', 4, 'seven')")
+            old.execute("DELETE FROM links WHERE id = 9")
             old.commit()
         daemon.start()
         worker = daemon.worker()
@@ -171,12 +172,16 @@ def a_database_of_version_1_is_brought_forward():
         [program] = daemon.list("programs")
         equal((program["function"], program["settings"]), ("verdict_7", {}))
         equal(daemon.call("Info")["generation"], 42)
+        equal(daemon.list("links"), [{"id": 5, "table": "on_test", "keys": "3", "first": 3, "last": 3, "priority": 0,
+                                      "proceed_on": [], "program": "seven"}])
+        equal(daemon.list("tables")[0]["policy"], "any")
+        equal(daemon.attach("on_test", 4, "seven"), 10, "the next link: ids stay used")
         daemon.load("set", compile_program(SEVERAL, "several"), function="multiply", settings={"base": "7"})
         daemon.restart()
         equal({p["name"]: p["settings"] for p in daemon.list("programs")}, {"seven": {}, "set": {"base": "7"}})
         daemon.stop()
         with contextlib.closing(sqlite3.connect(path)) as new:
-            equal(new.execute("PRAGMA user_version").fetchone(), (2,))
+            equal(new.execute("PRAGMA user_version").fetchone(), (3,))
         daemon.start()
 
 

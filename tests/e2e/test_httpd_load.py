@@ -58,7 +58,7 @@ def a_killed_daemon_is_not_noticed_by_clients():
         link = daemon.attach("on_request", 1, "choose_variant")
         for generation in (2, 3, 4):
             links = daemon.list("links")
-            equal(sorted((one["id"], one["key"]) for one in links), [(1, 2), (link, 1)], "links")
+            equal(sorted((one["id"], one["first"]) for one in links), [(1, 2), (link, 1)], "links")
             daemon.kill()
             equal(variant(server), (200, "1"), "answer without a daemon")
             daemon.start()

@@ -13,14 +13,14 @@ INSTALLED = {
     "bindir": ["dispatchctl"],
     "sbindir": ["dispatchd"],
     "libdir": ["libdispatchd.la", "libdispatchd.so", "libdispatchd.so.0", "libdispatchd.so.0.0.0"],
-    "includedir": ["dispatchd.h", "dispatchd/layout.h"],
+    "includedir": ["dispatchd.h", "dispatchd/call.h", "dispatchd/direct.h", "dispatchd/layout.h"],
     "pkgconfigdir": ["dispatchd.pc"],
     "systemdsystemunitdir": ["dispatchd.service", "dispatchd-control.socket", "dispatchd-worker.socket"],
     "sysusersdir": ["dispatchd.conf"],
     "tmpfilesdir": ["dispatchd.conf"],
     "man1dir": ["dispatchctl.1"],
     "man8dir": ["dispatchd.8"],
-    "docdir": ["README.md", "HACKING.md", "architecture.md", "verifier.md"],
+    "docdir": ["README.md", "HACKING.md", "architecture.md", "shapes.md", "shapes.svg", "verifier.md"],
 }
 HEADERS = INSTALLED["includedir"]
 
@@ -32,6 +32,19 @@ USE = """
 struct request { const void *data, *data_end; uint32_t method, status; };
 DD_TABLE(on_request, struct request, 0, DD_PACKET(data, data_end), DD_READ(method), DD_WRITE(status))
 DD_TABLE_DECLARE(elsewhere, struct request)
+#ifdef __cplusplus
+extern "C" {
+#endif
+uint32_t sum_plain(uint32_t first, uint32_t second);
+void touch_plain(void);
+#ifdef __cplusplus
+}
+#endif
+uint32_t sum_plain(uint32_t first, uint32_t second) { return first + second; }
+void touch_plain(void) { }
+DD_CALL(sum, uint32_t(uint32_t, uint32_t), sum_plain)
+DD_CALL(touch, void(void), touch_plain)
+DD_NATIVE(sum_plain, uint32_t(uint32_t first, uint32_t second))
 int main(void)
 {
     struct request request = { 0, 0, 1, 200 };
@@ -42,6 +55,9 @@ int main(void)
     DD_GUARDED {
         verdict = on_request(3, &request);
     }
+    DD_INVOKE(touch);
+    if (DD_INVOKE(sum, 1, 2) != 3)
+        return 2;
     return (int)(verdict + dd_table_call(&on_request_table, 3, &request));
 }
 """
@@ -85,9 +101,11 @@ def headers_need_nothing_else_in_Cxx():
 
 @case
 def the_library_exports_what_the_header_declares_in_one_version():
-    library, header = installed().path("libdir", "libdispatchd.so"), installed().path("includedir", "dispatchd.h")
-    with open(header) as file:
-        declared = re.findall(r"^(?:extern )?DD_PUBLIC\b[^;(]*?\b(\w+)\s*(?:\(|;|__attribute__)", file.read(), re.MULTILINE)
+    library, text = installed().path("libdir", "libdispatchd.so"), ""
+    for header in HEADERS:
+        with open(installed().path("includedir", header)) as file:
+            text += file.read()
+    declared = re.findall(r"^(?:extern )?DD_PUBLIC\b[^;(]*?\b(\w+)\s*(?:\(|;|__attribute__)", text, re.MULTILINE)
     symbols = output("nm", "-D", "--defined-only", "--with-symbol-versions", library)
     exported = [line.split()[2] for line in symbols.splitlines()]
     exported.remove("DISPATCHD_0")      # the version itself

@@ -226,7 +226,7 @@ def what_was_acknowledged_survives_kill_9_at_any_point():
             daemon.disconnect()
             daemon.process.wait()
             daemon.start()
-            found = {link["key"]: (link["id"], link["program"]) for link in daemon.list("links")}
+            found = {link["first"]: (link["id"], link["program"]) for link in daemon.list("links")}
             # The change that was not answered may be there or not; all others must be as acknowledged.
             equal({k: v for k, v in found.items() if k != uncertain},
                   {k: v for k, v in wanted.items() if k != uncertain}, "links")

@@ -28,7 +28,7 @@ def mappings(pid):
 
 
 def join(daemon):
-    """As a hostile worker: keep the descriptors.  Returns (connection, control, text, arena)."""
+    """As a hostile worker: keep the descriptors.  Returns (connection, control, text, arena, and two linkages)."""
     connection = Connection(daemon.worker_path)
     connection.send({"method": "io.dispatchd.Worker.Join",
                      "parameters": {"layout_version": LAYOUT_VERSION, "name": "hostile", "tables": [TABLE]}}, [lines()])
@@ -102,14 +102,15 @@ if len(sys.argv) > 1 and sys.argv[1] == "hostile":
         worker_path = sys.argv[2]
     if int(sys.argv[3]):
         os.setresuid(int(sys.argv[3]), int(sys.argv[3]), int(sys.argv[3]))
-    _connection, _control, _text, _arena = join(Target)
+    _connection, _control, _text, _arena, *_linkages = join(Target)
     for _size in (0, 1 << 30):                  # its bytes are anybody's, its size is not
         try:
             os.ftruncate(_arena, _size)
             sys.exit("the arena has another size")
         except PermissionError:
             pass
-    _failed = [f"{what}: {name}" for what, descriptor, size in (("control", _control, 4096), ("text", _text, 1 << 20))
+    _failed = [f"{what}: {name}" for what, descriptor, size in (("control", _control, 4096), ("text", _text, 1 << 20),
+                                                                  *(("linkage", _linkage, 4096) for _linkage in _linkages))
                for name, succeeded in attempts(descriptor, size).items() if succeeded]
     print("\n".join(_failed))
     sys.exit(1 if _failed else 0)

@@ -27,7 +27,7 @@ ELSEWHERE = {
     "make install": ("tests/e2e/installation.py", 'make("install"'),
     "--prefix=/usr": ("tests/e2e/test_install.py", '"--prefix=/usr"'),
 }
-NO_COMMANDS = {"build/", "-g", "-I", "load", "const volatile"}    # other words that README sets as code
+NO_COMMANDS = {"build/", "-g", "-I", "load", "const volatile", "DD_NO_INDIRECT"}    # other words that README sets as code
 
 ran = set()                             # what README shows and a case has run
 
@@ -53,10 +53,11 @@ def readme():
 @functools.cache
 def blocks():
     """Indented blocks by kind: lists of texts."""
-    found = {"worker": [], "program": [], "drawing": [], "commands": []}
+    found = {"worker": [], "call": [], "program": [], "drawing": [], "commands": []}
     for match in re.finditer(r"(?:^ {4}.*\n|^\n)+", readme(), re.MULTILINE):
         text = "".join(line[4:] or "\n" for line in match.group().splitlines(True)).strip("\n") + "\n"
-        kind = ("worker" if "#include <dispatchd.h>" in text else "program" if "SEC(" in text else
+        kind = ("call" if "DD_CALL(" in text else "worker" if "#include <dispatchd.h>" in text else
+                "program" if "SEC(" in text else
                 "drawing" if "+----" in text else "commands")
         if text.strip():
             found[kind].append(text)
@@ -229,12 +230,20 @@ def for_one_user_the_daemon_needs_no_root_and_is_found():
         equal(ask(worker, 7), (1, 418), "without the daemon")
 
 
+# What a robot gets at /static (key 3), at / and at /api/v1 (keys 1 and 2) after the session's commands, one after another.
+SESSION = [
+    ("load", (200, 200, 200)), ("attach", (403, 200, 200)), ("list", (403, 200, 200)), ("detach", (200, 200, 200)),
+    ("load", (200, 200, 200)), ("attach", (200, 200, 410)), ("attach", (200, 403, 403)), ("replace", (200, 200, 410)),
+    ("stats", (200, 200, 410)), ("stats", (200, 200, 410)), ("explain", (200, 200, 410)),
+]
+
+
 @case
 def the_session_goes_as_shown():
-    """All of it but what systemd does, in order, in the build directory: with this key and this link number."""
+    """All of it but what systemd does, in order, in the build directory: with these keys and link numbers."""
     with Daemon() as daemon, Shell(BUILD_DIR, DISPATCHD_CONTROL_SOCKET=daemon.control_path,
                                    DISPATCHD_WORKER_SOCKET=daemon.worker_path) as shell:
-        server, verbs = None, []
+        server, verbs, printed = None, [], {}
         for command in (command for command in commands() if command not in ELSEWHERE):
             if command == "examples/httpd/httpd --port 0 &":
                 server = Server(daemon.worker_path, shell.start(shown(command).rstrip("& ")))
@@ -242,16 +251,50 @@ def the_session_goes_as_shown():
                 equal(server.status("/static/logo.png", User_Agent="robot"), 200, "before")
                 continue
             assert command.startswith("dispatchctl "), f"README shows `{command}`, which no test runs"
-            printed = shell.run(shown(command))
+            printed[command] = shell.run(shown(command))
             verbs.append(shlex.split(command)[1])
             if verbs[-1] == "attach":
-                equal(printed, "link 1\n")
+                equal(printed[command], f"link {verbs.count('attach')}\n")
             if verbs[-1] == "list":
-                assert re.search(r"^ *1 +on_request +3 +block_bots$", printed, re.MULTILINE), printed
-            attached = verbs.count("attach") > verbs.count("detach")
-            equal(server.status("/static/logo.png", User_Agent="robot"), 403 if attached else 200, command)
+                assert re.search(r"^ *1 +on_request +3 .*block_bots$", printed[command], re.MULTILINE), printed[command]
+            answers = tuple(server.status(path, User_Agent="robot") for path in ("/static/logo.png", "/", "/api/v1/x"))
+            equal((verbs[-1], answers), SESSION[len(verbs) - 1], command)
             equal(server.status("/static/logo.png", User_Agent="Firefox"), 200, command)
-        equal(verbs, ["load", "attach", "list", "detach"])
+        equal(len(verbs), len(SESSION))
+        shown_counts = printed["dispatchctl stats show --table on_request"]
+        assert re.search(r"\bretire\b.*\b[1-9]", shown_counts), shown_counts
+        assert "tree" in printed["dispatchctl explain on_request"], printed["dispatchctl explain on_request"]
+        policy = shown("dispatchctl set-policy on_request no-indirect")
+        shell.run(policy)
+        equal([table["policy"] for table in shell.list("tables")], ["no_indirect"], policy)
+
+
+@case
+def a_static_call_is_set():
+    """README's call, in a worker that prints what it returns for each line."""
+    body = "(const void *data, size_t size) { return data ? size * %d : 0; }"
+    main = r"""
+int main(void)
+{
+    char line[100];
+
+    for (dd_open(NULL); fgets(line, sizeof(line), stdin); fflush(stdout))
+        printf("%u\n", (unsigned)DD_INVOKE(hash, line, strlen(line)));
+    return 0;
+}
+"""
+    with Daemon() as daemon, Shell(None, DISPATCHD_CONTROL_SOCKET=daemon.control_path,
+                                   DISPATCHD_WORKER_SOCKET=daemon.worker_path) as shell:
+        shell.write("call.c", "\n".join(["#include <stdio.h>", "#include <string.h>", the("call"),
+                                         "static uint64_t hash_plain" + body % 1, "uint64_t hash_fast" + body % 2, main]))
+        shell.run("cc call.c -o call $(pkg-config --cflags --libs dispatchd)")
+        worker = shell.start("./call")
+        wait_until(lambda: shell.list("calls"), "the worker has joined")
+        for target, expected in (("default", 4), ("native:hash_fast", 8), ("value:7", 7), ("default", 4)):
+            shell.run(f"dispatchctl set-call hash {target}")
+            worker.stdin.write("abc\n")
+            worker.stdin.flush()
+            equal(int(worker.stdout.readline()), expected, target)
 
 
 @case

@@ -18,7 +18,7 @@
 #define IMAGE_ARENA_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct image {
-    int control, text, arena;
+    int control, text, arena, linkage;
     struct dd_control *page;            /* writable: mapped before the seal */
 };
 
@@ -44,7 +44,7 @@ static inline struct image image_new(uint64_t generation, uint32_t verdict)
 {
     struct image image = {
         image_memfd("control", DD_CONTROL_SIZE), image_memfd("text", IMAGE_TEXT_SIZE), image_memfd("arena", DD_ARENA_SIZE),
-        NULL,
+        image_memfd("linkage", DD_LINKAGE_SIZE), NULL,
     };
 
     image.page = mmap(NULL, DD_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, image.control, 0);
@@ -65,7 +65,8 @@ static inline struct image image_new(uint64_t generation, uint32_t verdict)
 static inline void image_seal(const struct image *image)
 {
     if (fcntl(image->control, F_ADD_SEALS, IMAGE_SEALS) < 0 || fcntl(image->text, F_ADD_SEALS, IMAGE_SEALS) < 0 ||
-        fcntl(image->arena, F_ADD_SEALS, IMAGE_ARENA_SEALS) < 0)
+        fcntl(image->arena, F_ADD_SEALS, IMAGE_ARENA_SEALS) < 0 ||
+        fcntl(image->linkage, F_ADD_SEALS, IMAGE_SEALS) < 0)
         _exit(99);
 }
 
@@ -83,6 +84,7 @@ static inline void image_done(struct image *image)
     close(image->control);
     close(image->text);
     close(image->arena);
+    close(image->linkage);
 }
 
 #endif

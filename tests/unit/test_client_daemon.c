@@ -170,7 +170,8 @@ static void reply_join(struct peer *peer, const struct image *image, const char 
 
     snprintf(text, sizeof text, "{\"generation\":%llu,\"text_size\":%u,\"entries\":%s}",
              (unsigned long long)image->page->generation, IMAGE_TEXT_SIZE, entries);
-    send_reply(peer, NULL, json_tokener_parse(text), (const int[]){ image->control, image->text, image->arena }, 3);
+    send_reply(peer, NULL, json_tokener_parse(text), 
+               (const int[]){ image->control, image->text, image->arena, image->linkage, image->linkage }, 5);
 }
 
 #define ON_TEST_AT_64 "[{\"table\":\"on_test\",\"offset\":64}]"
@@ -237,7 +238,7 @@ static void test_joins(void **state)
     expect(&peer, INTERFACE "Join");
     assert_int_equal(peer.message.n_descriptors, 1);
     assert_int_equal(fstat(peer.message.descriptors[0], &lines), 0);
-    assert_int_equal(lines.st_size, DD_LINES_SIZE);
+    assert_int_equal(lines.st_size, DD_LINES_FILE_SIZE);
     tables = json_object_object_get(peer.call.parameters, "tables");
     assert_string_equal(json_object_to_json_string_ext(tables, JSON_C_TO_STRING_PLAIN),
                         "[{\"name\":\"on_test\",\"context\":\"test\",\"context_size\":24,\"default_verdict\":5,"

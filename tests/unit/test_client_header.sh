@@ -16,7 +16,7 @@ result() { # what, status
 }
 
 compile() { # compiler, language, standard, options... < source
-    "$1" -x "$2" -std="$3" -Wall -Wextra -Werror -I"$headers" -I"$source_dir/proto" "${@:4}" \
+    "$1" -x "$2" -std="$3" -Wall -Wextra -Werror -I"$headers" -I"$source_dir/client" -I"$source_dir/proto" "${@:4}" \
         -c -o "$directory/out.o" - 2> "$directory/errors"
 }
 
@@ -27,10 +27,29 @@ struct request { const void *data, *data_end; uint32_t method, status; uint64_t 
 DD_TABLE(one_field, struct request, 3, DD_READ(byte))
 DD_TABLE(all_kinds, struct request, 0, DD_PACKET(data, data_end), DD_READ(method), DD_WRITE(status), DD_READ(long_one))
 DD_TABLE_DECLARE(elsewhere, struct request)
+#ifdef __cplusplus
+extern "C" {
+#endif
+uint32_t checksum_plain(const void *data, size_t size);
+void notify_plain(void);
+uint32_t decide(struct request *request, uint32_t key);
+#ifdef __cplusplus
+}
+#endif
+DD_CALL_DECLARE(checksum, uint32_t(const void *, size_t))
+DD_CALL(checksum, uint32_t(const void *, size_t), checksum_plain)
+DD_CALL(notify, void(void), notify_plain)
+DD_CALL_DECLARE(far_away, const char *(unsigned long long number, struct request *request))
+DD_NATIVE(checksum_plain, uint32_t(const void *data, size_t size))
+DD_NATIVE_BLOCKING(decide, uint32_t(struct request *, uint32_t))
 uint32_t use(uint32_t key, struct request *request);
 uint32_t use(uint32_t key, struct request *request)
 {
     uint32_t verdict = all_kinds(key, request) + one_field(key, request) + elsewhere(key, request);
+
+    DD_INVOKE(notify);
+    verdict += DD_INVOKE(checksum, request, sizeof(*request)) + DD_INVOKE(checksum, 0, DD_INVOKE(checksum, request, 1));
+    verdict += DD_INVOKE(far_away, 7, request) != 0;
 
     DD_GUARDED {
         if (key == 7)
@@ -52,6 +71,10 @@ for compiler in "${compilers[@]}"; do
         result "$compiler, C, $level" $? || cat "$directory/errors"
         compile "$compiler" c++ gnu++17 $level < "$directory/use.c"
         result "$compiler, C++, $level" $? || cat "$directory/errors"
+        compile "$compiler" c gnu17 $level -DDD_NO_INDIRECT -Wshadow -Wstrict-prototypes < "$directory/use.c"
+        result "$compiler, C, $level, without indirect branches" $? || cat "$directory/errors"
+        compile "$compiler" c++ gnu++17 $level -DDD_NO_INDIRECT < "$directory/use.c"
+        result "$compiler, C++, $level, without indirect branches" $? || cat "$directory/errors"
     done
 done
 
@@ -64,7 +87,14 @@ refuses() { # what, table
 refuses "a field of 16 bytes" 'DD_TABLE(t, struct s, 0, DD_READ(array))'
 refuses "a field of 3 bytes" 'DD_TABLE(t, struct s, 0, DD_READ(odd))'
 refuses "a field that is not there" 'DD_TABLE(t, struct s, 0, DD_READ(nothing))'
-printf '%s\n' '#include <dispatchd.h>' 'struct s { uint32_t word; };' 'DD_TABLE(t, struct s, 0, DD_READ(word))' |
+refuses "a call whose function has another prototype" \
+    'int f(int); DD_CALL(c, int(long), f)'
+refuses "a native with another prototype" \
+    'int f(int); DD_NATIVE(f, int(long))'
+refuses "a call with other arguments" \
+    'int f(void *); DD_CALL(c, int(void *), f) int g(void); int g(void) { return DD_INVOKE(c, 1, 2); }'
+printf '%s\n' '#include <dispatchd.h>' 'struct s { uint32_t word; };' 'int f(int);' 'DD_NATIVE(f, int(int))' \
+    'DD_CALL(c, int(int), f)' 'int g(void);' 'int g(void) { return DD_INVOKE(c, 1); }' 'DD_TABLE(t, struct s, 0, DD_READ(word))' |
     compile cc c gnu17 -O0
 result "what they refuse is the field" $?
 

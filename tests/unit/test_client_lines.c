@@ -112,6 +112,62 @@ static void test_each_thread_has_its_own(void **state)
     }
 }
 
+/* ---- counters ------------------------------------------------------------------------------------------ */
+
+static uint64_t read_counter(const struct lines *lines, size_t index)
+{
+    uint64_t value;
+
+    assert_int_equal(pread(lines->memfd.number, &value, sizeof value, (off_t)DD_LINE_COUNTERS(index)), sizeof value);
+    return value;
+}
+
+static void test_each_line_has_counters(void **state)
+{
+    struct lines *lines = fresh_lines();
+    struct dd_line *first = claim(), *second = claim();
+    uint64_t *counters = lines_counters(first);
+
+    *counters = 7;
+    counters[DD_LINE_COUNTERS_SIZE / sizeof *counters - 1] = 8;
+    *(uint64_t *)lines_counters(second) = 9;
+    assert_int_equal(read_counter(lines, 0), 7);
+    assert_int_equal(read_counter(lines, 1), 9);
+    release(first);
+    first = claim();
+    assert_ptr_equal(lines_counters(first), counters);      /* the next thread counts on */
+    assert_int_equal(*counters, 7);
+    release(first);
+    release(second);
+}
+
+/* Then nobody reads what a new thread counts, but it counts. */
+static void test_counters_without_the_memfd(void **state)
+{
+    struct lines *lines = fresh_lines();
+    struct dd_line *line;
+
+    close(lines->memfd.number);
+    line = claim();
+    assert_non_null(line);
+    *(uint64_t *)lines_counters(line) = 1;
+    release(line);
+}
+
+static void test_file_size_limit(void **state)
+{
+    struct rlimit limit, lower;
+    struct lines *lines = NULL;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    lower = limit;
+    lower.rlim_cur = DD_LINES_FILE_SIZE - 1;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &lower), 0);
+    assert_int_equal(lines_new(&lines), -EFBIG);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_null(lines);
+}
+
 static void *claim_and_die(void *ret)
 {
     struct dd_line *line = claim();
@@ -145,7 +201,7 @@ static void test_memfd_is_sealed(void **state)
 
     assert_int_equal(fcntl(lines->memfd.number, F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     assert_int_equal(fstat(lines->memfd.number, &status), 0);
-    assert_int_equal(status.st_size, DD_LINES_SIZE);
+    assert_int_equal(status.st_size, DD_LINES_FILE_SIZE);
     assert_int_equal(fcntl(lines->memfd.number, F_GETFD), FD_CLOEXEC);
     assert_int_equal(lines->map->magic, DD_LINES_MAGIC);
     assert_int_equal(lines->map->layout_version, DD_LAYOUT_VERSION);
@@ -385,11 +441,14 @@ static int check_child(const struct dd_guard *guard, struct dd_line *line, uint6
         return 2;
     if (!lines_in_guard() || lines_are_past(77))
         return 3;
-    if (fstat(lines_current()->memfd.number, &status) < 0 || status.st_size != DD_LINES_SIZE)
+    if (fstat(lines_current()->memfd.number, &status) < 0 || status.st_size != DD_LINES_FILE_SIZE)
         return 4;
     if (lines_current()->map->used != (uint32_t)(line - lines_current()->map->line) + 1)
         return 5;
-    return getppid() == parent ? 0 : 6;
+    if (*(uint64_t *)lines_counters(line) != 0)     /* where the parent has its own: the thread may be counting there */
+        return 6;
+    *(uint64_t *)lines_counters(line) = 2;
+    return getppid() == parent ? 0 : 7;
 }
 
 /* Holds the first lines for as long as the test runs, so that ours is not the first. */
@@ -425,17 +484,19 @@ static void test_fork_inside_a_guard(void **state)
     line = guard.line;
     assert_ptr_equal(line, &lines_current()->map->line[3]);
     word = line->word;
+    *(uint64_t *)lines_counters(line) = 1;
     child = fork();
     if (child == 0) {
         int r = check_child(&guard, line, word, parent);
 
         dd_guard_leave(&guard);
-        _exit(r != 0 ? r : line->word != 0 || lines_in_guard() ? 7 : 0);
+        _exit(r != 0 ? r : line->word != 0 || lines_in_guard() ? 8 : 0);
     }
     assert_int_equal(line->word, word);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     assert_int_equal(line->word, word);                 /* the child left its own */
+    assert_int_equal(*(uint64_t *)lines_counters(line), 1);
     dd_guard_leave(&guard);
     pthread_barrier_wait(&barrier);
     pthread_join(holder, NULL);
@@ -476,6 +537,9 @@ int main(void)
         cmocka_unit_test(test_each_thread_has_its_own),
         cmocka_unit_test(test_dead_owner),
         cmocka_unit_test(test_memfd_is_sealed),
+        cmocka_unit_test(test_each_line_has_counters),
+        cmocka_unit_test(test_counters_without_the_memfd),
+        cmocka_unit_test(test_file_size_limit),
         cmocka_unit_test(test_past),
         cmocka_unit_test(test_past_looks_at_older_sets),
         cmocka_unit_test(test_replaced_inside_a_guard),

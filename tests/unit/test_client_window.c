@@ -63,14 +63,21 @@ static unsigned count_mappings(bool writable_and_executable)
 
 /* ---- tests --------------------------------------------------------------------------------------------- */
 
-static int map(const struct image *image, uint64_t generation, uint64_t text_size, struct window **ret)
+static int map_near(const struct image *image, uint64_t generation, uint64_t text_size, const void *callers,
+                    struct window **ret)
 {
     const char *reason = NULL;
-    int r = window_map(image->control, image->text, image->arena, generation, text_size, 1, ret, &reason);
+    const struct window_files files = { image->control, image->text, image->arena, image->linkage };
+    int r = window_map(&files, generation, text_size, 1, callers, ret, &reason);
 
     if (r == -EBADMSG)
         assert_non_null(reason);
     return r;
+}
+
+static int map(const struct image *image, uint64_t generation, uint64_t text_size, struct window **ret)
+{
+    return map_near(image, generation, text_size, &map, ret);
 }
 
 static void test_maps_what_the_layout_draws(void **state)
@@ -90,7 +97,10 @@ static void test_maps_what_the_layout_draws(void **state)
     assert_protection(base, "r--p");
     assert_protection(base + DD_WINDOW_CONTROL, "r--s");
     assert_protection(base + DD_WINDOW_CONTROL + DD_CONTROL_SIZE, "---p");
-    assert_protection(base + DD_WINDOW_CODE, "---p");
+    assert_protection(base + DD_WINDOW_LINKAGE, "r-xs");
+    assert_protection(base + DD_WINDOW_LINKAGE + DD_LINKAGE_SIZE, "---p");
+    assert_protection(base + DD_WINDOW_DATA, "rw-p");
+    assert_protection(base + DD_WINDOW_DATA + DD_LINKAGE_DATA_SIZE, "---p");
     assert_protection(base + DD_WINDOW_TEXT, "r-xs");
     assert_protection(base + DD_WINDOW_TEXT + IMAGE_TEXT_SIZE, "rw-s");
     assert_protection(base + DD_WINDOW_TEXT + IMAGE_TEXT_SIZE + DD_ARENA_SIZE - 1, "rw-s");
@@ -99,6 +109,31 @@ static void test_maps_what_the_layout_draws(void **state)
     assert_ptr_equal(window_unmap(window), NULL);
     assert_protection(base, "");
     assert_protection(base + DD_WINDOW_TEXT, "");
+    image_done(&image);
+}
+
+/* Two at once, as while a process moves: both in reach of a relative branch. */
+static void test_lies_near_its_callers(void **state)
+{
+    const uintptr_t places[] = { (uintptr_t)&map, 0x400000 };  /* this program; one at the bottom of the space */
+    struct image image = image_sealed(7, 42);
+    struct window *window[2];
+
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        for (size_t j = 0; j < 2; j++) {
+            uintptr_t base;
+
+            assert_int_equal(map_near(&image, 7, IMAGE_TEXT_SIZE, (void *)places[i], &window[j]), 0);
+            base = (uintptr_t)window[j]->base;
+            assert_int_equal(base % (2 << 20), 0);
+            if (places[i] > UINT32_MAX)
+                assert_true(base + window[j]->size <= places[i] && places[i] - base < (uintptr_t)2 << 30);
+            else
+                assert_true(base >= (uintptr_t)1 << 30 && base + window[j]->size < (uintptr_t)2 << 30);
+        }
+        window_unmap(window[0]);
+        window_unmap(window[1]);
+    }
     image_done(&image);
 }
 
@@ -139,6 +174,7 @@ static void test_refuses_missing_seals(void **state)
             int incomplete = which ? image.control : image.text, complete = which ? image.text : image.control;
 
             assert_int_equal(fcntl(image.arena, F_ADD_SEALS, IMAGE_ARENA_SEALS), 0);
+            assert_int_equal(fcntl(image.linkage, F_ADD_SEALS, IMAGE_SEALS), 0);
             assert_int_equal(fcntl(complete, F_ADD_SEALS, IMAGE_SEALS), 0);
             assert_int_equal(fcntl(incomplete, F_ADD_SEALS, IMAGE_SEALS & ~seals[missing]), 0);
             assert_refused(&image, 7, IMAGE_TEXT_SIZE);
@@ -215,12 +251,16 @@ static void test_refuses_what_is_no_memfd(void **state)
 {
     struct image image = image_sealed(7, 42);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct image no_control = { null, image.text, image.arena, NULL }, no_text = { image.control, null, image.arena, NULL };
-    struct image no_arena = { image.control, image.text, null, NULL }, nothing = { -EBADF, -EBADF, -EBADF, NULL };
+    struct image no_control = { null, image.text, image.arena, image.linkage, NULL };
+    struct image no_text = { image.control, null, image.arena, image.linkage, NULL };
+    struct image no_arena = { image.control, image.text, null, image.linkage, NULL };
+    struct image no_linkage = { image.control, image.text, image.arena, null, NULL };
+    struct image nothing = { -EBADF, -EBADF, -EBADF, -EBADF, NULL };
 
     assert_refused(&no_control, 7, IMAGE_TEXT_SIZE);
     assert_refused(&no_text, 7, IMAGE_TEXT_SIZE);
     assert_refused(&no_arena, 7, IMAGE_TEXT_SIZE);
+    assert_refused(&no_linkage, 7, IMAGE_TEXT_SIZE);
     assert_refused(&nothing, 7, IMAGE_TEXT_SIZE);
     close(null);
     image_done(&image);
@@ -243,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_maps_what_the_layout_draws),
+        cmocka_unit_test(test_lies_near_its_callers),
         cmocka_unit_test(test_cannot_be_written),
         cmocka_unit_test(test_refuses_missing_seals),
         cmocka_unit_test(test_refuses_arenas),

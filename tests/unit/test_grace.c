@@ -117,7 +117,7 @@ static void process_init(struct process *process, uint32_t used)
 {
     const char *reason = NULL;
 
-    *process = (struct process){ .descriptor = make_memfd(DD_LINES_MAGIC, DD_LINES_SIZE, SEALS) };
+    *process = (struct process){ .descriptor = make_memfd(DD_LINES_MAGIC, DD_LINES_FILE_SIZE, SEALS) };
     assert_true(process->descriptor >= 0);
     process->map =
         mmap(NULL, DD_LINES_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, process->descriptor, 0);
@@ -234,14 +234,14 @@ static void test_bad_descriptors_are_refused(void **state)
     FILE *file = tmpfile();
     int ends[2], huge;
 
-    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_SIZE - 4096, SEALS));
-    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_SIZE + 4096, SEALS));
-    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_SIZE, F_SEAL_GROW | F_SEAL_SEAL));
-    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_SIZE, F_SEAL_SHRINK | F_SEAL_SEAL));
-    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_SIZE, F_SEAL_SHRINK | F_SEAL_GROW));
-    check_refused(make_memfd(DD_LINES_MAGIC + 1, DD_LINES_SIZE, SEALS));
+    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_FILE_SIZE - 4096, SEALS));
+    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_FILE_SIZE + 4096, SEALS));
+    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_FILE_SIZE, F_SEAL_GROW | F_SEAL_SEAL));
+    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_FILE_SIZE, F_SEAL_SHRINK | F_SEAL_SEAL));
+    check_refused(make_memfd(DD_LINES_MAGIC, DD_LINES_FILE_SIZE, F_SEAL_SHRINK | F_SEAL_GROW));
+    check_refused(make_memfd(DD_LINES_MAGIC + 1, DD_LINES_FILE_SIZE, SEALS));
     assert_non_null(file);
-    assert_int_equal(ftruncate(fileno(file), DD_LINES_SIZE), 0);
+    assert_int_equal(ftruncate(fileno(file), DD_LINES_FILE_SIZE), 0);
     check_refused(dup(fileno(file)));
     fclose(file);
     assert_int_equal(pipe(ends), 0);

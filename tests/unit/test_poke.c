@@ -60,10 +60,12 @@ static void test_check_finds_a_torn_instruction(void **state)
 }
 
 /* A tree that answers with a verdict that no piece of code has. */
-static void wrong_tree(struct emitter *emitter, const struct dispatcher_case *cases, size_t count,
-                       uint32_t verdict)
+static void wrong_tree(struct emitter *emitter, const struct branch *branches, size_t count,
+                       const struct fallback *fallback)
 {
-    architecture_native()->emit_tree(emitter, cases, count, verdict == 5 ? 500 : verdict);
+    struct fallback wrong = { .verdict = fallback->verdict == 5 ? 500 : fallback->verdict };
+
+    architecture_native()->emit_tree(emitter, branches, count, &wrong);
 }
 
 static void test_check_finds_a_wrong_verdict(void **state)

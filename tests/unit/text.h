@@ -17,10 +17,12 @@
 #define MFD_EXEC 0x0010U
 #endif
 
+#define TEXT_PRIVATE 4096       /* bytes that each mapping has before it, not shared; as tests fill them */
+
 struct text {
     size_t size;
     char *write;                /* read+write */
-    char *execute[2];           /* read+execute, at two addresses */
+    char *execute[2];           /* read+execute, at two addresses; their private bytes are read+write */
     struct image *image;
 };
 
@@ -43,9 +45,12 @@ static inline int text_new(size_t size, struct text *ret)
     *ret = (struct text){ .size = size };
     ret->write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     for (int i = 0; i < 2; i++) {
-        ret->execute[i] = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, descriptor, 0);
-        if (ret->execute[i] == MAP_FAILED)
+        char *both = mmap(NULL, TEXT_PRIVATE + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (both == MAP_FAILED || mmap(both + TEXT_PRIVATE, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED,
+                                       descriptor, 0) == MAP_FAILED)
             return -errno;
+        ret->execute[i] = both + TEXT_PRIVATE;
     }
     close(descriptor);
     if (ret->write == MAP_FAILED)
@@ -58,7 +63,7 @@ static inline void text_done(struct text *text)
     image_free_all(text->image);
     munmap(text->write, text->size);
     for (int i = 0; i < 2; i++)
-        munmap(text->execute[i], text->size);
+        munmap(text->execute[i] - TEXT_PRIVATE, TEXT_PRIVATE + text->size);
 }
 
 /* Call what stands at `offset` as a hook does, through mapping 0 or 1. */

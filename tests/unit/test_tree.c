@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Decision trees and slots, executed through two mappings at once, against a plain search. */
+/* Decision trees, filters and slots, executed through two mappings at once, against a plain search. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,19 +20,20 @@
 static struct text text;
 static uint64_t target[TARGETS];        /* code that returns its index + 1 */
 
-static uint64_t place(const struct dispatcher_case *cases, size_t count, uint32_t verdict,
+static uint64_t place(const struct branch *cases, size_t count, uint32_t verdict,
                       size_t *ret_size)
 {
+    struct fallback fallback = { .verdict = verdict };
     struct emitter emitter;
     uint64_t offset;
 
     emitter_init(&emitter, NULL, 0, 0);
-    architecture_native()->emit_tree(&emitter, cases, count, verdict);
+    architecture_native()->emit_tree(&emitter, cases, count, &fallback);
     assert_int_equal(emitter.error, 0);
     *ret_size = emitter.size;
     assert_int_equal(image_reserve(text.image, *ret_size, IMAGE_ANY, &offset), 0);
     emitter_init(&emitter, image_write(text.image, offset), *ret_size, offset);
-    architecture_native()->emit_tree(&emitter, cases, count, verdict);
+    architecture_native()->emit_tree(&emitter, cases, count, &fallback);
     assert_int_equal(emitter.error, 0);
     assert_int_equal(emitter.size, *ret_size);
     image_commit(text.image, offset);
@@ -56,25 +57,57 @@ static int teardown(void **state)
     return 0;
 }
 
-static int compare_keys(const void *a, const void *b)
+/* Comparisons that a call with `key` makes until it goes to `to`: the tree's own instructions, one by one. */
+static unsigned jumps_before(uint64_t at, uint64_t to, uint32_t key)
 {
-    uint32_t first = ((const struct dispatcher_case *)a)->key,
-             second = ((const struct dispatcher_case *)b)->key;
+    const uint8_t *code = image_write(text.image, at);
+    unsigned comparisons = 0;
+
+    for (;;) {
+        uint32_t number = 0;
+        int32_t distance = 0;
+        bool taken;
+
+        assert_int_equal(code[1], 0xfe);                        /* cmp esi, number */
+        memcpy(&number, code + 2, 4);
+        number = code[0] == 0x83 ? (uint32_t)(int8_t)code[2] : number;
+        code += code[0] == 0x83 ? 3 : 6;
+        comparisons++;
+        if (code[0] == 0x77) {                                  /* ja, short */
+            distance = (int8_t)code[1];
+            code += 2;
+            taken = key > number;
+        } else {                                                /* ja, je */
+            memcpy(&distance, code + 2, 4);
+            taken = code[1] == 0x87 ? key > number : key == number;
+            code += 6;
+        }
+        if (!taken)
+            continue;
+        code += distance;
+        if ((uint64_t)(code - (const uint8_t *)text.write) == to)
+            return comparisons;
+    }
+}
+
+static int compare_firsts(const void *a, const void *b)
+{
+    uint32_t first = ((const struct branch *)a)->first,
+             second = ((const struct branch *)b)->first;
 
     return (first > second) - (first < second);
 }
 
-static uint32_t find(const struct dispatcher_case *cases, size_t count, uint32_t key,
-                     uint32_t verdict)
+static uint32_t find(const struct branch *cases, size_t count, uint32_t key, uint32_t verdict)
 {
     for (size_t low = 0, high = count; low < high;) {
         size_t middle = (low + high) / 2;
 
-        if (cases[middle].key == key) {
+        if (cases[middle].first <= key && key <= cases[middle].last) {
             for (uint32_t i = 0; i < TARGETS; i++)
-                if (target[i] == cases[middle].target)
+                if ((int64_t)target[i] == cases[middle].code)
                     return i + 1;
-        } else if (cases[middle].key < key) {
+        } else if (cases[middle].last < key) {
             low = middle + 1;
         } else {
             high = middle;
@@ -84,16 +117,18 @@ static uint32_t find(const struct dispatcher_case *cases, size_t count, uint32_t
 }
 
 /* Each key, its neighbours, and the ends. */
-static void check_tree(struct dispatcher_case *cases, size_t count, uint32_t verdict)
+static void check_tree(struct branch *cases, size_t count, uint32_t verdict)
 {
     size_t size;
     uint64_t tree = place(cases, count, verdict, &size);
 
     for (int mapping = 0; mapping < 2; mapping++) {
         for (size_t i = 0; i < count; i++)
-            for (uint32_t k = cases[i].key - 1, n = 0; n < 3; k++, n++)
-                assert_int_equal(text_call(&text, mapping, tree, NULL, k),
-                                 find(cases, count, k, verdict));
+            for (uint32_t n = 0; n < 6; n++) {
+                uint32_t key = (n < 3 ? cases[i].first : cases[i].last) + n % 3 - 1;
+
+                assert_int_equal(text_call(&text, mapping, tree, NULL, key), find(cases, count, key, verdict));
+            }
         assert_int_equal(text_call(&text, mapping, tree, NULL, 0), find(cases, count, 0, verdict));
         assert_int_equal(text_call(&text, mapping, tree, NULL, UINT32_MAX),
                          find(cases, count, UINT32_MAX, verdict));
@@ -104,9 +139,10 @@ static void check_tree(struct dispatcher_case *cases, size_t count, uint32_t ver
 }
 
 /*
- * Up to `count` distinct keys of one kind: close together, small, spread over all, or at the ends.
+ * Up to `count` distinct keys of one kind: close together, small, spread over all, or at the ends; of any weight, and
+ * where `ranges`, some of them ranges up to the next key.
  */
-static size_t random_cases(struct dispatcher_case *cases, size_t count, int kind)
+static size_t random_cases(struct branch *cases, size_t count, int kind, bool ranges)
 {
     static const uint32_t ends[] = { 0,          1,          126,        127,
                                      128,        129,        0x7ffffffe, 0x7fffffff,
@@ -118,31 +154,72 @@ static size_t random_cases(struct dispatcher_case *cases, size_t count, int kind
     for (size_t i = 0; i < count; i++) {
         uint32_t random = (uint32_t)rand() << 17 ^ (uint32_t)rand();
 
-        cases[i].key = kind == 0   ? base + (uint32_t)i
+        cases[i].first = kind == 0   ? base + (uint32_t)i
                        : kind == 1 ? random % 300
                        : kind == 2 ? random
                                    : ends[random % 16];
-        cases[i].target = target[random / 16 % TARGETS];
+        cases[i].code = (int64_t)target[random / 16 % TARGETS];
+        cases[i].weight = random % 3 == 0 ? 0 : random % 3 == 1 ? random % 50 : random;
     }
-    qsort(cases, count, sizeof(*cases), compare_keys);
+    qsort(cases, count, sizeof(*cases), compare_firsts);
     for (size_t i = 0; i < count; i++)
-        if (i == 0 || cases[i].key != cases[distinct - 1].key)
+        if (i == 0 || cases[i].first != cases[distinct - 1].first)
             cases[distinct++] = cases[i];
+    for (size_t i = 0; i < distinct; i++) {
+        uint32_t next = i + 1 < distinct ? cases[i + 1].first - 1 : UINT32_MAX;
+
+        cases[i].last = ranges && rand() % 2 ? cases[i].first + (next - cases[i].first) / (1 + (uint32_t)rand() % 2)
+                                             : cases[i].first;
+    }
     return distinct;
 }
 
 static void test_trees_find_their_keys(void **state)
 {
-    static struct dispatcher_case cases[5000];
+    static struct branch cases[5000];
     static const size_t sizes[] = { 100, 127, 128, 129, 255, 1000, 2047, 4096, 5000 };
 
     srand(1);
     for (size_t count = 0; count <= 70; count++)
-        for (int kind = 0; kind < 4; kind++)
-            check_tree(cases, random_cases(cases, count, kind), count % 2 ? DEFAULT_VERDICT : 0);
+        for (int kind = 0; kind < 8; kind++)
+            check_tree(cases, random_cases(cases, count, kind / 2, kind % 2), count % 2 ? DEFAULT_VERDICT : 0);
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        for (int kind = 0; kind < 3; kind++)
-            check_tree(cases, random_cases(cases, sizes[i], kind), DEFAULT_VERDICT);
+        for (int kind = 0; kind < 6; kind++)
+            check_tree(cases, random_cases(cases, sizes[i], kind / 2, kind % 2), DEFAULT_VERDICT);
+}
+
+/* All keys in one range, alone. */
+static void test_a_range_may_be_all_keys(void **state)
+{
+    struct branch all = { 0, UINT32_MAX, 0, (int64_t)target[7] };
+    struct emitter emitter;
+    uint64_t filter;
+
+    check_tree(&all, 1, DEFAULT_VERDICT);
+    assert_int_equal(image_reserve(text.image, IMAGE_GRANULE, IMAGE_ANY, &filter), 0);
+    emitter_init(&emitter, image_write(text.image, filter), IMAGE_GRANULE, filter);
+    architecture_native()->emit_filter(&emitter, 0, UINT32_MAX, &(struct fallback){ .verdict = 5 }, target[7]);
+    assert_int_equal(text_call(&text, 0, filter, NULL, 0), 5);
+    assert_int_equal(text_call(&text, 0, filter, NULL, UINT32_MAX), 5);
+}
+
+/* A key that is almost all of the weight is found by the fewest comparisons; others are not lost in the depth. */
+static void test_weights_decide_the_depth(void **state)
+{
+    static struct branch cases[1024];
+    uint64_t tree;
+    size_t size;
+
+    for (uint32_t i = 0; i < 1024; i++)
+        cases[i] = (struct branch){ 0x10000000u + i * 1000, 0x10000000u + i * 1000, 0, (int64_t)target[i % TARGETS] };
+    tree = place(cases, 1024, DEFAULT_VERDICT, &size);
+    assert_in_range(jumps_before(tree, target[700 % TARGETS], cases[700].first), 9, 12);
+    cases[700].weight = 1000000;
+    check_tree(cases, 1024, DEFAULT_VERDICT);
+    tree = place(cases, 1024, DEFAULT_VERDICT, &size);
+    assert_int_equal(jumps_before(tree, target[700 % TARGETS], cases[700].first), 1);
+    for (uint32_t i = 0; i < 1024; i++)
+        assert_in_range(jumps_before(tree, target[i % TARGETS], cases[i].first), 1, 16);
 }
 
 /* A filter takes one key away from the code behind it and no other, for short keys and long ones. */
@@ -158,7 +235,8 @@ static void test_filters_chain(void **state)
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
             assert_int_equal(image_reserve(text.image, IMAGE_GRANULE, IMAGE_ANY, &filter), 0);
             emitter_init(&emitter, image_write(text.image, filter), IMAGE_GRANULE, filter);
-            architecture_native()->emit_filter(&emitter, keys[i], verdicts[v], next);
+            architecture_native()->emit_filter(&emitter, keys[i], keys[i],
+                                               &(struct fallback){ .verdict = verdicts[v] }, next);
             assert_int_equal(emitter.error, 0);
             next = filter;
             for (int mapping = 0; mapping < 2; mapping++)
@@ -177,13 +255,13 @@ static void test_filters_chain(void **state)
 
 static void test_64_keys_fit_the_home(void **state)
 {
-    struct dispatcher_case cases[64];
+    struct branch cases[64];
     struct emitter emitter;
 
     for (uint32_t i = 0; i < 64; i++)
-        cases[i] = (struct dispatcher_case){ .key = 0x10000000u + i * 1000, .target = target[i] };
+        cases[i] = (struct branch){ 0x10000000u + i * 1000, 0x10000000u + i * 1000, 0, (int64_t)target[i] };
     emitter_init(&emitter, NULL, 0, 0);
-    architecture_native()->emit_tree(&emitter, cases, 64, DEFAULT_VERDICT);
+    architecture_native()->emit_tree(&emitter, cases, 64, &(struct fallback){ .verdict = DEFAULT_VERDICT });
     print_message("# 64 keys take %zu bytes\n", emitter.size);
     assert_true(emitter.size <= ENTRY_HOME_SIZE);
 }
@@ -201,7 +279,7 @@ static void test_slot_leads_on(void **state)
     architecture->emit_landing(&emitter);
     assert_int_equal(emitter_position(&emitter), slot);
     emit_64(&emitter, architecture->slot_fall_through());
-    architecture->emit_tree(&emitter, NULL, 0, 77);
+    architecture->emit_tree(&emitter, NULL, 0, &(struct fallback){ .verdict = 77 });
     assert_int_equal(emitter.error, 0);
     quadword = image_write(text.image, slot);
     for (int mapping = 0; mapping < 2; mapping++) {
@@ -219,6 +297,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trees_find_their_keys),
+        cmocka_unit_test(test_a_range_may_be_all_keys),
+        cmocka_unit_test(test_weights_decide_the_depth),
         cmocka_unit_test(test_filters_chain),
         cmocka_unit_test(test_64_keys_fit_the_home),
         cmocka_unit_test(test_slot_leads_on),

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+#include "planning.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <json-c/json.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "change.h"
+#include "grace_driver.h"
+#include "log.h"
+#include "pace.h"
+#include "planner.h"
+#include "store.h"
+#include "table_code.h"
+#include "util.h"
+#include "view.h"
+
+#define WINDOW_MIN_MS 1
+#define WINDOW_MAX_MS 64
+#define IDLE_MAX 15                     /* turns that a table passes where no keys come */
+#define SAMPLE_MAX 16384                /* keys of one window that are looked at */
+#define SAMPLE_ENOUGH 256               /* with fewer the table's next window is longer */
+#define FREQUENCIES_MAX 64              /* hottest entries that are stored and shown */
+
+struct planned {
+    struct planner_answer answer;
+    size_t keys;                        /* in the last sample that was large enough; 0: none was */
+    unsigned window_ms;                 /* of the next */
+    unsigned idle, skip;                /* turns that it passes, as no keys came; and how many of them are left */
+    uint32_t key[PLANNING_KEYS];        /* of that sample */
+    size_t kept;                        /* of them */
+};
+
+struct planning {
+    struct daemon *daemon;
+    struct event *timer;
+    unsigned interval_ms;
+    size_t next;                        /* index of the table to look at */
+    bool is_open;                       /* the window of `table` */
+    char table[NAME_LENGTH_MAX + 1];    /* by name: it may be gone when the window closes */
+    struct grace_waiter closing;
+    uint32_t key[SAMPLE_MAX];
+};
+
+static void sleep_ms(struct planning *planning, unsigned ms)
+{
+    const struct timeval delay = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+    event_add(planning->timer, &delay);
+}
+
+static struct planned *planned_of(struct table *table)
+{
+    if (!table->planned)
+        table->planned = calloc(1, sizeof(*table->planned));
+    if (table->planned && !table->planned->window_ms)
+        table->planned->window_ms = WINDOW_MIN_MS;
+    return table->planned;
+}
+
+/* ---- planning a table ---------------------------------------------------------------------------------- */
+
+static struct json_object *view_hot(const struct dispatcher_plan *plan)
+{
+    struct json_object *hot = json_object_new_array();
+
+    for (unsigned i = 0; i < plan->hot; i++)
+        json_object_array_add(hot, json_object_new_int64(plan->hot_key[i]));
+    return hot;
+}
+
+static int compare_samples(const void *first, const void *second)
+{
+    const struct link *a = *(struct link *const *)first, *b = *(struct link *const *)second;
+
+    return a->samples != b->samples ? (a->samples < b->samples ? 1 : -1) : (a->id > b->id) - (a->id < b->id);
+}
+
+/* The first links of the hottest entries, hottest first; returns how many.  The array is the caller's. */
+static size_t hottest(const struct table *table, struct link ***ret)
+{
+    struct link **link = calloc(table->links + 1, sizeof(struct link *));
+    size_t links = 0;
+
+    *ret = link;
+    if (!link)
+        return 0;
+    for (size_t i = 0; i < table->links; i++)
+        if (table->link[i]->samples > 0)
+            link[links++] = table->link[i];
+    qsort(link, links, sizeof(struct link *), compare_samples);
+    return links < FREQUENCIES_MAX ? links : FREQUENCIES_MAX;
+}
+
+static struct json_object *plan_json(const struct table *table)
+{
+    struct json_object *json = json_object_new_object(), *weights = json_object_new_array();
+    _cleanup_free_ struct link **link = NULL;
+    size_t links = hottest(table, &link);
+
+    for (size_t i = 0; i < links; i++) {
+        struct json_object *weight = json_object_new_array();
+
+        json_object_array_add(weight, json_object_new_int64(link[i]->id));
+        json_object_array_add(weight, json_object_new_int64(link[i]->samples));
+        json_object_array_add(weights, weight);
+    }
+    view_add_string(json, "shape", dispatcher_shape_name(table->plan.shape));
+    json_object_object_add(json, "hot", view_hot(&table->plan));
+    view_add_int(json, "links", table->sampled_links);
+    json_object_object_add(json, "weights", weights);
+    return json;
+}
+
+/* A plan is worth no synchronised write: after a power failure it is made anew. */
+static void store_plan(struct daemon *daemon, const struct table *table)
+{
+    struct json_object *json = plan_json(table);
+    int r;
+
+    r = store_begin_unsynchronised(daemon->store);
+    if (r >= 0)
+        r = store_set_plan(daemon->store, table->name, json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
+    if (store_end_unsynchronised(daemon->store, r) < 0)
+        log_line(LOG_WARNING, "table \"%s\": its plan was not stored: %s", table->name, store_error(daemon->store));
+    json_object_put(json);
+}
+
+/* How often each entry came, to its first link; the links are in the order of the cases. */
+static void set_samples(struct table *table, const struct table_dispatcher *code, const uint32_t *samples)
+{
+    size_t link = 0;
+
+    for (size_t i = 0; i < code->dispatcher.count; i++) {
+        table->link[link]->samples = samples[i];
+        link += code->cases[i].targets;
+    }
+}
+
+static void use_samples(struct table *table)
+{
+    for (size_t i = 0; i < table->links; i++)
+        table->link[i]->weight = table->link[i]->samples;
+}
+
+/* The code stays as it is where the new one finds no room; its weights then count in the next that does. */
+static void apply(struct daemon *daemon, struct table *table, const struct dispatcher_plan *plan)
+{
+    const struct dispatcher_plan before = table->plan;
+    const size_t sampled_links = table->sampled_links;
+
+    use_samples(table);
+    table->plan = *plan;
+    table->sampled_links = table->links;
+    if (change_rebuild(daemon, table) < 0) {
+        table->plan = before;
+        table->sampled_links = sampled_links;
+    } else {
+        store_plan(daemon, table);
+    }
+}
+
+/* Plan by these keys, unless they are too few to say anything. */
+static void plan_table(struct planning *planning, struct table *table, size_t keys)
+{
+    const struct registry *registry = &planning->daemon->registry;
+    _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
+    _cleanup_free_ uint32_t *samples = calloc(table->links + 1, sizeof(*samples));
+    struct planner_question question = {
+        .key = planning->key, .keys = keys, .no_indirect = table_no_indirect(registry, table),
+        .current = &table->plan,
+    };
+
+    if (!samples || keys < PLANNER_SAMPLE_MIN || table_dispatcher(registry, table, &code) < 0)
+        return;
+    question.cases = code.cases;
+    question.count = code.dispatcher.count;
+    if (planner_plan(&question, &table->planned->answer, samples) < 0)
+        return;
+    table->planned->keys = keys;
+    table->planned->kept = keys < PLANNING_KEYS ? keys : PLANNING_KEYS;
+    memcpy(table->planned->key, planning->key, table->planned->kept * sizeof(uint32_t));
+    set_samples(table, &code, samples);
+    if (table->planned->answer.change)
+        apply(planning->daemon, table, &table->planned->answer.plan);
+}
+
+/* ---- windows ------------------------------------------------------------------------------------------- */
+
+/* More keys than one, somebody who may call, and code that is not on its way elsewhere. */
+static bool is_plannable(const struct table *table)
+{
+    return table->kind == TABLE_KEYS && table->links > 1 && table->workers > 0 && !entry_unsettled(table->entry);
+}
+
+static struct table *pick(struct planning *planning)
+{
+    const struct registry *registry = &planning->daemon->registry;
+
+    for (size_t i = 0; i < registry->tables; i++) {
+        struct table *table = registry->table[planning->next++ % registry->tables];
+
+        if (table->planned && table->planned->skip > 0)
+            table->planned->skip--;
+        else if (is_plannable(table))
+            return table;
+    }
+    return NULL;
+}
+
+static void open_window(struct planning *planning)
+{
+    struct table *table = pick(planning);
+
+    if (!table || !planned_of(table)) {
+        sleep_ms(planning, planning->interval_ms);
+        return;
+    }
+    if (change_sample(planning->daemon, table, true) < 0) {
+        sleep_ms(planning, planning->interval_ms);
+        return;
+    }
+    strcpy(planning->table, table->name);
+    planning->is_open = true;
+    sleep_ms(planning, table->planned->window_ms);
+}
+
+/* Seldom called: look longer the next time.  Not called: look seldom. */
+static void adapt_window(struct planned *planned, size_t keys)
+{
+    planned->idle = keys > 0 ? 0 : planned->idle < IDLE_MAX ? 2 * planned->idle + 1 : IDLE_MAX;
+    planned->skip = planned->idle;
+    if (keys >= SAMPLE_ENOUGH)
+        planned->window_ms = WINDOW_MIN_MS;
+    else if (planned->window_ms < WINDOW_MAX_MS)
+        planned->window_ms *= 2;
+}
+
+/* Nobody writes keys any more. */
+static void closed(struct grace_waiter *waiter)
+{
+    struct planning *planning = CONTAINER_OF(waiter, struct planning, closing);
+    struct table *table = registry_table(&planning->daemon->registry, planning->table);
+    int64_t begin_us = pace_now_us();
+    size_t keys = statistics_samples(planning->daemon->statistics, planning->key, SAMPLE_MAX);
+    struct timeval delay;
+
+    if (table && table->planned) {
+        adapt_window(table->planned, keys);
+        plan_table(planning, table, keys);
+    }
+    delay = pace_delay(begin_us, planning->interval_ms * INT64_C(1000));
+    event_add(planning->timer, &delay);
+}
+
+/* The table may be gone, or new code may have taken the sampler's place. */
+static int take_out(struct planning *planning)
+{
+    struct table *table = registry_table(&planning->daemon->registry, planning->table);
+
+    return table && entry_sampled(table->entry) ? change_sample(planning->daemon, table, false) : 0;
+}
+
+static void close_window(struct planning *planning)
+{
+    if (take_out(planning) < 0) {
+        sleep_ms(planning, WINDOW_MAX_MS);      /* it is settling, or there is no memory: try again */
+        return;
+    }
+    planning->is_open = false;
+    planning->closing.over = closed;
+    grace_driver_wait(planning->daemon->grace, &planning->closing);
+}
+
+static void on_timer(evutil_socket_t descriptor, short events, void *userdata)
+{
+    struct planning *planning = userdata;
+
+    (void)descriptor, (void)events;
+    if (planning->is_open)
+        close_window(planning);
+    else
+        open_window(planning);
+}
+
+int planning_new(struct daemon *daemon, unsigned interval_ms, struct planning **ret)
+{
+    _cleanup_free_ struct planning *planning = calloc(1, sizeof(*planning));
+
+    if (!planning)
+        return -ENOMEM;
+    planning->daemon = daemon;
+    planning->interval_ms = interval_ms;
+    planning->timer = event_new(daemon->base, -1, 0, on_timer, planning);
+    if (!planning->timer)
+        return -ENOMEM;
+    if (interval_ms > 0)
+        sleep_ms(planning, interval_ms);
+    *ret = TAKE_POINTER(planning);
+    return 0;
+}
+
+struct planning *planning_free(struct planning *planning)
+{
+    if (!planning)
+        return NULL;
+    if (planning->is_open)
+        take_out(planning);
+    event_free(planning->timer);
+    free(planning);
+    return NULL;
+}
+
+/* ---- the database, the API ----------------------------------------------------------------------------- */
+
+static void restore_hot(struct dispatcher_plan *plan, struct json_object *hot)
+{
+    if (!json_object_is_type(hot, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(hot) && plan->hot < DISPATCHER_HOT_MAX; i++)
+        plan->hot_key[plan->hot++] = (uint32_t)json_object_get_int64(json_object_array_get_idx(hot, i));
+}
+
+static void restore_weights(struct table *table, struct json_object *weights)
+{
+    if (!json_object_is_type(weights, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(weights); i++) {
+        struct json_object *weight = json_object_array_get_idx(weights, i);
+        int64_t id = json_object_get_int64(json_object_array_get_idx(weight, 0));
+
+        for (size_t link = 0; link < table->links; link++)
+            if (table->link[link]->id == id)
+                table->link[link]->samples = (uint32_t)json_object_get_int64(json_object_array_get_idx(weight, 1));
+    }
+}
+
+void planning_restore(struct table *table, const char *text)
+{
+    struct json_object *json = json_tokener_parse(text), *shape = json_object_object_get(json, "shape");
+    struct dispatcher_plan plan = { 0 };
+
+    if (json_object_is_type(shape, json_type_string) &&
+        dispatcher_shape_find(json_object_get_string(shape), &plan.shape)) {
+        restore_hot(&plan, json_object_object_get(json, "hot"));
+        restore_weights(table, json_object_object_get(json, "weights"));
+        use_samples(table);
+        table->plan = plan;
+        table->sampled_links = (size_t)json_object_get_int64(json_object_object_get(json, "links"));
+    }
+    json_object_put(json);
+}
+
+size_t planning_sample(const struct table *table, const uint32_t **ret)
+{
+    if (!table->planned)
+        return 0;
+    *ret = table->planned->key;
+    return table->planned->kept;
+}
+
+static struct json_object *view_frequencies(const struct table *table)
+{
+    struct json_object *frequencies = json_object_new_array();
+    _cleanup_free_ struct link **link = NULL;
+    size_t links = hottest(table, &link);
+    char keys[LINK_KEYS_TEXT];
+
+    for (size_t i = 0; i < links; i++) {
+        struct json_object *frequency = json_object_new_object();
+
+        link_keys_text(link[i], keys);
+        view_add_string(frequency, "keys", keys);
+        view_add_int(frequency, "samples", link[i]->samples);
+        json_object_array_add(frequencies, frequency);
+    }
+    return frequencies;
+}
+
+static struct json_object *view_costs(const struct planner_answer *answer)
+{
+    struct json_object *costs = json_object_new_array();
+
+    for (unsigned shape = 0; shape < PLANNER_SHAPES; shape++) {
+        struct json_object *cost;
+
+        if (!isfinite(answer->cost[shape]))
+            continue;
+        cost = json_object_new_object();
+        view_add_string(cost, "shape", dispatcher_shape_name(shape));
+        json_object_object_add(cost, "expected_ns", json_object_new_double(answer->cost[shape]));
+        json_object_array_add(costs, cost);
+    }
+    return costs;
+}
+
+struct json_object *planning_view(const struct daemon *daemon, const struct table *table)
+{
+    static const struct planned nothing = { .answer.reason = "no keys were sampled yet: by the number of entries" },
+                                earlier = { .answer.reason = "the plan of an earlier sample" };
+    const struct planned *planned = table->planned && table->planned->keys ? table->planned
+                                  : table->sampled_links ? &earlier : &nothing;
+    bool no_indirect = table_no_indirect(&daemon->registry, table);
+    struct json_object *view = json_object_new_object();
+
+    view_add_string(view, "table", table->name);
+    view_add_string(view, "shape", dispatcher_shape_name(table->plan.shape));
+    view_add_string(view, "policy", no_indirect ? "no_indirect" : "any");
+    view_add_string(view, "reason", planned->answer.reason);
+    json_object_object_add(view, "hot_keys", view_hot(&table->plan));
+    view_add_int(view, "sampled", planned->keys);
+    json_object_object_add(view, "misses", json_object_new_double(planned->answer.misses));
+    json_object_object_add(view, "distinct", json_object_new_double(planned->answer.distinct));
+    json_object_object_add(view, "frequencies", view_frequencies(table));
+    json_object_object_add(view, "costs", planned->keys ? view_costs(&planned->answer) : json_object_new_array());
+    if (planned->keys)
+        json_object_object_add(view, "expected_ns", json_object_new_double(planned->answer.current_cost));
+    return view;
+}

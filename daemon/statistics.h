@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Statistics: what runs how often, and with which verdicts and times.
+ *
+ *      counter         something that is counted: a link, or a table's misses.  It has a place, the same in the
+ *                      counters of every thread of every worker, and totals
+ *      counted_lines   a worker's lines, as their counters are read
+ *
+ * Generated code counts for its own thread, in counters behind the thread's line (layout.h, counters.h): no cache line
+ * is shared, and where nothing is counted there is no code that could.  Who switches counting changes the tables' code
+ * through the ordinary path (operation_statistics.c); here is who has which place, and the reading.
+ *
+ * The daemon reads the counters as they are, stopping nobody, and adds to the totals what has come since it last did:
+ * every second (less often where there are very many threads: pace.h), when it is asked, and before a worker's
+ * lines are forgotten.  Totals are in the database after each reading and at the end.  So none of them ever falls, and
+ *      a worker that ends loses nothing, if a daemon is there
+ *      a daemon that stops loses nothing of workers that go on: it leaves word of how far it had read them
+ *      one that is killed loses what is counted until its successor knows the worker, and up to a second that was
+ *          not stored
+ *      runs that are under way may be counted in one number and not yet in another
+ *
+ * One thread.
+ */
+#ifndef DAEMON_STATISTICS_H
+#define DAEMON_STATISTICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <dispatchd/layout.h>
+
+#include "counts.h"
+
+struct daemon;
+struct lines;
+struct statistics;
+struct store;
+
+#define COUNTERS_MAX ((DD_LINE_COUNTERS_SIZE - COUNTERS_BLOCKS) / sizeof(struct counter_block))
+
+/* All zero at first; totals are the owner's to free. */
+struct counter {
+    uint32_t place;             /* of its counter_block in each thread's counters, bytes; 0: none */
+    unsigned counted;           /* enum counted of dispatcher.h; 0: counting is off */
+    unsigned inherited;         /* of a table's misses: what links get that are attached from now on */
+    unsigned releases;          /* changes that switched it and are not released yet: it keeps its place */
+    bool changed;               /* since the totals were stored */
+    struct counts *totals;      /* NULL: it was never counted */
+};
+
+/* -ENOMEM.  Reading begins with the first counter that has a place. */
+int statistics_new(struct daemon *daemon, struct statistics **ret);
+/* NULL is fine; returns NULL. */
+struct statistics *statistics_free(struct statistics *statistics);
+
+/* Before code counts at places that counters got since the last reading: what is there already is not theirs. */
+void statistics_prepare(struct statistics *statistics);
+
+/* Read all counters, now. */
+void statistics_read(struct statistics *statistics);
+/* And write what has changed to the database.  What cannot be written is logged, and tried again the next time. */
+void statistics_store(struct statistics *statistics);
+
+/* Of the counter that times are counted in. */
+uint64_t statistics_cycles_per_second(const struct statistics *statistics);
+
+/* ---- counters ---- */
+
+/*
+ * Give a counter a place, where nothing is counted yet.  It is that of a link, or with `link` 0 of the misses of
+ * `table` (a name, borrowed for as long as it has the place).  Fine if it has one.  -ENOSPC: COUNTERS_MAX have one;
+ * -ENOMEM.
+ */
+int counter_place(struct statistics *statistics, struct counter *counter, int64_t link, const char *table);
+
+/* No thread counts there any more: others may have its place.  What was not read is lost.  Fine if it has none. */
+void counter_release(struct statistics *statistics, struct counter *counter);
+
+/* In a transaction: write it to the row of its link, or of its table (as for counter_place). */
+int counter_store(struct store *store, const struct counter *counter, int64_t link, const char *table);
+/* Read what was written, with its place if it is switched on.  -EBADMSG; -ENOMEM. */
+int counter_restore(struct statistics *statistics, const char *text, int64_t link, const char *table,
+                    struct counter *counter);
+
+/* ---- samples ---- */
+
+/*
+ * Keys that threads have written to their sample rings since the last call, up to `size` of them; returns how many.
+ * One table is sampled at a time, and nobody writes in between: planning.h.
+ */
+size_t statistics_samples(struct statistics *statistics, uint32_t *ret, size_t size);
+
+/* ---- workers ---- */
+
+struct counted_lines;
+
+/*
+ * Read these lines too (borrowed).  fresh: all that is in their counters is new; otherwise all that is there already
+ * was counted by the daemon before, but for what it says in `text`: it had read only so far.  -ENOMEM.
+ */
+int counted_lines_new(struct statistics *statistics, const struct lines *lines, bool fresh, const char *text,
+                      struct counted_lines **ret);
+
+/* How far these lines are read, for the next daemon: JSON, the caller's.  NULL: nothing to say, or no memory. */
+char *counted_lines_text(const struct counted_lines *lines);
+/* Read them a last time.  NULL is fine; returns NULL. */
+struct counted_lines *counted_lines_free(struct counted_lines *lines);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "target.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "linkage.h"
+#include "memory.h"
+#include "store.h"
+
+void target_prototype(const struct table *table, struct prototype *ret)
+{
+    if (table->kind == TABLE_KEYS) {
+        prototype_of_table(table->context->description->name, ret);
+        return;
+    }
+    if (prototype_read(table->prototype, ret) < 0)
+        assert(!"it was read when the call was declared");
+}
+
+/* ---- stubs --------------------------------------------------------------------------------------------- */
+
+/*
+ * Indices are never used again, as workers keep what they found for them.  Workers, which may declare ever new calls, leave a
+ * quarter for what operators attach.
+ */
+#define CALLS_SHARE (DD_LINKAGE_MAX / 4 * 3)
+
+/* The entry of the directory, a new one if there is none.  It is written before any slot leads to its stub. */
+static int directory_index(struct memory *memory, const struct dd_directory_entry *wanted, size_t *ret)
+{
+    size_t limit = wanted->native ? DD_LINKAGE_MAX : CALLS_SHARE, i = 0;
+
+    while (i < memory->directory_used &&
+           (memory->directory[i].hook != wanted->hook || memory->directory[i].native != wanted->native))
+        i++;
+    if (i == memory->directory_used && i >= limit)
+        return -EDQUOT;
+    if (i == memory->directory_used)
+        memory->directory[memory->directory_used++] = *wanted;
+    *ret = i;
+    return 0;
+}
+
+int target_stub(struct daemon *daemon, const struct table *table, const struct native *native, int64_t *ret)
+{
+    struct dd_directory_entry entry = { 0 };
+    struct prototype prototype;
+    size_t index;
+    int r;
+
+    target_prototype(table, &prototype);
+    entry.hook = dd_digest(table->name, prototype.text);
+    if (native)
+        entry.native = prototype_native_digest(native->name, native->prototype, native->may_block);
+    r = directory_index(daemon->memory, &entry, &index);
+    if (r < 0)
+        return r;
+    *ret = (int64_t)DD_WINDOW_LINKAGE - (int64_t)DD_WINDOW_TEXT + LINKAGE_STUBS + (int64_t)index * LINKAGE_STUB_SIZE +
+           (native && native->may_block ? LINKAGE_LEAVING : 0);
+    return 0;
+}
+
+int target_refuse_stub(struct refusal *refusal)
+{
+    return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "hooks with natives since dispatchd was started: restart it",
+                  "maximum", (int64_t)DD_LINKAGE_MAX);
+}
+
+/* ---- finding ------------------------------------------------------------------------------------------- */
+
+static int refuse_prototype(const struct table *table, const struct prototype *prototype, const char *target,
+                            const char *target_prototype, struct refusal *refusal)
+{
+    return refuse(refusal, -EINVAL, "PrototypeMismatch", "ssss", "table", table->name, "table_prototype",
+                  prototype->text, "target", target, "target_prototype", target_prototype);
+}
+
+/* What a program returns is any number: no worker may take it for an address, or for a bool. */
+static int check_result(const struct table *table, const char *program, struct refusal *refusal)
+{
+    struct prototype prototype;
+
+    if (table->kind == TABLE_KEYS)
+        return 0;
+    target_prototype(table, &prototype);
+    if (prototype.result == PROTOTYPE_POINTER || prototype.result == PROTOTYPE_BOOL)
+        return refuse_prototype(table, &prototype, program, "a program, which returns any number", refusal);
+    return 0;
+}
+
+static int find_program(struct daemon *daemon, const struct table *table, const char *name, struct link *link,
+                        struct refusal *refusal)
+{
+    struct program *program = registry_program(&daemon->registry, name);
+    int r;
+
+    if (!program)
+        return refuse(refusal, -ENOENT, "UnknownProgram", "s", "program", name);
+    if (!context_equal(table->context->description, program->context->description, NULL))
+        return refuse(refusal, -EINVAL, "ContextMismatch", "ssss", "table", table->name, "table_context",
+                      table->context->description->name, "program", name, "program_context",
+                      program->context->description->name);
+    r = check_result(table, name, refusal);
+    if (r < 0)
+        return r;
+    link->program = program;
+    link->native = NULL;
+    return 0;
+}
+
+static const struct native *native_of_name(const struct registry *registry, const char *name)
+{
+    for (size_t i = 0; i < registry->natives; i++)
+        if (!strcmp(registry->native[i]->name, name))
+            return registry->native[i];
+    return NULL;
+}
+
+static int find_native(struct daemon *daemon, const struct table *table, const char *name, struct link *link,
+                       struct refusal *refusal)
+{
+    const struct native *other = native_of_name(&daemon->registry, name);
+    struct prototype prototype;
+    struct native *native;
+    int64_t code;
+
+    target_prototype(table, &prototype);
+    native = registry_native(&daemon->registry, name, prototype.text);
+    if (!other)
+        return refuse(refusal, -ENOENT, "UnknownNative", "s", "native", name);
+    if (!native)
+        return refuse_prototype(table, &prototype, name, other->prototype, refusal);
+    if (native->may_block && link->proceeds > 0)
+        return refuse_parameter(refusal, "proceed_on",
+                                "native \"%s\" may block, so it leaves the hook and ends its chain", name);
+    if (target_stub(daemon, table, native, &code) < 0)
+        return target_refuse_stub(refusal);
+    link->program = NULL;
+    link->native = native;
+    link->native_code = code;
+    return 0;
+}
+
+int target_find(struct daemon *daemon, const struct table *table, const char *program, const char *native,
+                struct link *link, struct refusal *refusal)
+{
+    if (*native)
+        return find_native(daemon, table, native, link, refusal);
+    return find_program(daemon, table, program, link, refusal);
+}
+
+int target_store(struct daemon *daemon, const struct link *link)
+{
+    const struct native *native = link->native;
+
+    if (!native)
+        return 0;
+    return store_add_native(daemon->store, &(struct store_native){ native->name, native->prototype, native->may_block });
+}

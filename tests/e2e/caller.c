@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker with static calls and natives, for tests: reads a command a line, answers a line each.
+ *
+ *      open                    dd_open() with what the environment says
+ *      close
+ *      sum A B C D E F         the static call `sum` of six integers
+ *      text WORD               the static call `text`, whose result is a pointer: what it returned for the word
+ *      check N                 the static call `check`, whose result is a bool
+ *      touch                   the static call `touch` without arguments and result: how often its default has run
+ *      verdict KEY             the table `on_event`
+ *      late                    register the native `sum_late`
+ *      forget                  and take it away again
+ *      loop                    a thread that calls `sum` of 1 to 6 without a pause; `stop` says how often, and how many
+ *                              sums were none of `allow SUM...`
+ *      block                   a thread that calls `sum` once, and is held in `sum_blocking`; `release` lets it go
+ *      nested                  the same sum inside a guard: says whether the guard was kept
+ *      fork                    a child calls `sum` of 1 to 6: its result
+ *
+ * Natives: sum_times (result * 100), sum_blocking, event_native (key + 1000), event_blocking, and text_upper.
+ */
+#include <ctype.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dispatchd.h"
+
+struct event {
+    uint32_t number;
+};
+
+/* ---- hooks and what they may lead to ------------------------------------------------------------------- */
+
+static uint64_t sum_plain(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, int f)
+{
+    return a + b + (uint64_t)c + (uint64_t)(uintptr_t)d + e + (uint64_t)f;
+}
+
+static const char *text_plain(const char *text)
+{
+    return text;
+}
+
+static bool check_plain(int number)
+{
+    return number > 0;
+}
+
+static unsigned touched;
+
+static void touch_plain(void)
+{
+    touched++;
+}
+
+DD_CALL_DECLARE(sum, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int))
+DD_CALL(sum, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int), sum_plain)
+DD_CALL(text, const char *(const char *), text_plain)
+DD_CALL(check, bool(int), check_plain)
+DD_CALL(touch, void(void), touch_plain)
+DD_TABLE(on_event, struct event, 5, DD_READ(number))
+
+static sem_t entered, released;
+static struct dd_line *line_inside;     /* of the thread that is in sum_blocking */
+
+static uint64_t sum_late(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, int f)
+{
+    return 1;
+}
+
+static struct dd_native late = {
+    "sum_late", "uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int)", (void (*)(void))sum_late, 0, 0, 0, NULL,
+};
+
+#ifndef LACKING
+/* As if it slept: until `release`. */
+static void block(void)
+{
+    line_inside = dd_thread_self.line;
+    sem_post(&entered);
+    sem_wait(&released);
+}
+
+static uint64_t sum_times(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, int f)
+{
+    return 100 * sum_plain(a, b, c, d, e, f);
+}
+
+static uint64_t sum_blocking(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, int f)
+{
+    block();
+    return 7 * sum_plain(a, b, c, d, e, f);
+}
+
+static const char *text_upper(const char *text)
+{
+    static char upper[64];
+    size_t length = 0;
+
+    for (; text[length] && length + 1 < sizeof(upper); length++)
+        upper[length] = (char)toupper((unsigned char)text[length]);
+    upper[length] = '\0';
+    return upper;
+}
+
+static uint32_t event_native(struct event *event, uint32_t key)
+{
+    return 1000 + key + event->number;
+}
+
+static uint32_t event_blocking(struct event *event, uint32_t key)
+{
+    return dd_thread_self.line->word == 0 ? 2000 + key : 0;
+}
+
+/* Spelled otherwise than the call is: the prototype is the same. */
+DD_NATIVE(sum_times, uint64_t(unsigned long a, unsigned b, int64_t c, const void *d, unsigned char e, int32_t f))
+DD_NATIVE_BLOCKING(sum_blocking, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int))
+DD_NATIVE(text_upper, const char *(const char *))
+DD_NATIVE(event_native, uint32_t(struct event *, uint32_t))
+DD_NATIVE_BLOCKING(event_blocking, uint32_t(struct event *, uint32_t))
+#endif
+
+/* ---- threads ------------------------------------------------------------------------------------------- */
+
+#define ALLOWED_MAX 8
+
+static uint64_t allowed[ALLOWED_MAX];
+static unsigned n_allowed;
+static _Atomic bool stop;
+static _Atomic uint64_t calls, wrong;
+static pthread_t thread;
+static uint64_t result;
+
+static uint64_t one_to_six(void)
+{
+    return DD_INVOKE(sum, 1, 2, 3, (const void *)4, 5, 6);
+}
+
+static bool is_allowed(uint64_t sum)
+{
+    for (unsigned i = 0; i < n_allowed; i++)
+        if (allowed[i] == sum)
+            return true;
+    return false;
+}
+
+static void *loop_main(void *unused)
+{
+    while (!stop) {
+        wrong += !is_allowed(one_to_six());
+        calls++;
+    }
+    return NULL;
+}
+
+static void *block_main(void *unused)
+{
+    result = one_to_six();
+    return NULL;
+}
+
+static void *nested_main(void *unused)
+{
+    DD_GUARDED {
+        result = one_to_six();
+    }
+    return NULL;
+}
+
+/* Say whether the thread's line is in a guard while its native sleeps. */
+static void start_blocked(void *(*run)(void *))
+{
+    pthread_create(&thread, NULL, run, NULL);
+    sem_wait(&entered);
+    printf("%s\n", __atomic_load_n(&line_inside->word, __ATOMIC_ACQUIRE) ? "inside" : "outside");
+}
+
+/* ---- commands ------------------------------------------------------------------------------------------ */
+
+static void do_sum(char *argument)
+{
+    unsigned long long n[6] = { 0 };
+
+    for (unsigned i = 0; i < 6; i++)
+        n[i] = strtoull(argument, &argument, 0);
+    printf("%llu\n", (unsigned long long)DD_INVOKE(sum, n[0], (uint32_t)n[1], (long)n[2], (const void *)(uintptr_t)n[3],
+                                                   (uint8_t)n[4], (int)n[5]));
+}
+
+static void do_text(char *argument)
+{
+    const char *text = DD_INVOKE(text, argument);
+
+    printf("%s\n", text ? text : "NULL");
+}
+
+static void do_check(char *argument)
+{
+    printf("%d\n", DD_INVOKE(check, atoi(argument)));
+}
+
+static void do_touch(char *argument)
+{
+    DD_INVOKE(touch);
+    printf("%u\n", touched);
+}
+
+static void do_verdict(char *argument)
+{
+    struct event event = { 3 };
+
+    printf("%u\n", on_event((uint32_t)atoi(argument), &event));
+}
+
+static void do_allow(char *argument)
+{
+    char *end;
+
+    for (n_allowed = 0; n_allowed < ALLOWED_MAX; n_allowed++, argument = end) {
+        allowed[n_allowed] = strtoull(argument, &end, 0);
+        if (end == argument)
+            break;
+    }
+    printf("ok\n");
+}
+
+static void do_loop(char *argument)
+{
+    stop = false;
+    calls = wrong = 0;
+    printf("%d\n", pthread_create(&thread, NULL, loop_main, NULL));
+}
+
+static void do_stop(char *argument)
+{
+    stop = true;
+    pthread_join(thread, NULL);
+    printf("calls %llu wrong %llu\n", (unsigned long long)calls, (unsigned long long)wrong);
+}
+
+static void do_block(char *argument)
+{
+    start_blocked(block_main);
+}
+
+static void do_nested(char *argument)
+{
+    start_blocked(nested_main);
+}
+
+static void do_release(char *argument)
+{
+    sem_post(&released);
+    pthread_join(thread, NULL);
+    printf("%llu\n", (unsigned long long)result);
+}
+
+static void do_fork(char *argument)
+{
+    int status = 0;
+    pid_t child;
+
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        printf("%llu\n", (unsigned long long)one_to_six());
+        fflush(stdout);
+        _exit(0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
+        printf("error %#x\n", (unsigned)status);
+}
+
+static void do_open(char *argument)
+{
+    printf("%d\n", dd_open(NULL));
+}
+
+static void do_close(char *argument)
+{
+    printf("%d\n", dd_close());
+}
+
+static void do_late(char *argument)
+{
+    printf("%d\n", dd_native_register(&late));
+}
+
+static void do_forget(char *argument)
+{
+    dd_native_unregister(&late);
+    printf("0\n");
+}
+
+static const struct {
+    const char *name;
+    void (*run)(char *argument);
+} commands[] = {
+    { "open", do_open },   { "close", do_close },     { "sum", do_sum },     { "text", do_text },
+    { "check", do_check }, { "touch", do_touch },     { "late", do_late },   { "verdict", do_verdict },
+    { "allow", do_allow }, { "loop", do_loop },       { "stop", do_stop },   { "block", do_block },
+    { "fork", do_fork },   { "release", do_release }, { "forget", do_forget }, { "nested", do_nested },
+};
+
+static void run(char *line)
+{
+    char *argument = line + strcspn(line, " \n");
+
+    if (*argument)
+        *argument++ = '\0';
+    argument[strcspn(argument, "\n")] = '\0';
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(commands[i].name, line) == 0) {
+            commands[i].run(argument);
+            return;
+        }
+    printf("error no command %s\n", line);
+}
+
+int main(void)
+{
+    char line[256];
+
+    sem_init(&entered, 0, 0);
+    sem_init(&released, 0, 0);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    while (fgets(line, sizeof line, stdin))
+        run(line);
+    return 0;
+}

@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Static calls and natives: what a call runs is set from outside, and each worker runs what it has."""
+import os
+import subprocess
+
+from fake_worker import LAYOUT_VERSION, lines
+from harness import DISPATCHCTL, Connection, Daemon, Refused, compile_program, verdict, wait_until
+from tap import BUILD_DIR, case, equal, run
+
+CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")
+LACKING = CALLER + "_lacking"
+SUM = 21                                # of 1 to 6
+SUM_PROTOTYPE = "u64(u64,u32,s64,const void*,u8,s32)"
+
+PROGRAM = """
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+SEC("call/sum") __u64 weigh(__u64 a, __u32 b, long c, void *d, __u8 e) {{ return {}; }}
+"""
+
+
+def program(text, section="call/sum"):
+    return compile_program(PROGRAM.format(text).replace("call/sum", section), "weigh")
+
+
+def set_call(daemon, call, **target):
+    return daemon.call("SetCall", call=call, **target)
+
+
+def calls(daemon):
+    return {row["name"]: row for row in daemon.list("calls")}
+
+
+def refused(error, function, *arguments, **parameters):
+    try:
+        function(*arguments, **parameters)
+    except Refused as refusal:
+        equal(refusal.error, error, str(refusal.parameters))
+        return refusal.parameters
+    raise AssertionError(f"not refused, {error} was expected")
+
+
+def sums(worker):
+    return int(worker.do("sum 1 2 3 4 5 6"))
+
+
+@case
+def defaults_run_without_a_daemon_and_with_one():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER, open_now=False)
+        equal(sums(worker), SUM)
+        equal(worker.do("touch"), "1")
+        worker.do("open")
+        equal(sums(worker), SUM)
+        equal(worker.do("sum 0xffffffffffffffff 1 -5 0 255 -7"), str((2 ** 64 - 1 + 1 - 5 + 255 - 7) % 2 ** 64))
+        equal((worker.do("text word"), worker.do("check 3"), worker.do("check -3"), worker.do("touch")),
+              ("word", "1", "0", "2"))
+        row = calls(daemon)["sum"]
+        equal((row["prototype"], row["target"], row["workers"], row["lacking"]), (SUM_PROTOTYPE, "default", 1, []))
+        equal(calls(daemon)["touch"]["prototype"], "void()")
+
+
+@case
+def natives_programs_values_and_defaults_follow_one_another():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        daemon.load("weigh", program("a * 1000 + b * 100 + c * 10 + (__u64)d + e"))
+        ids = []
+        for target, result in [({"native": "sum_times"}, 100 * SUM), ({"program": "weigh"}, 1239), ({"value": 77}, 77),
+                               ({"value": 0}, 0), ({"native": "sum_times"}, 100 * SUM), ({}, SUM), ({"program": "weigh"}, 1239)]:
+            ids.append(set_call(daemon, "sum", **target).get("link"))
+            equal(sums(worker), result, str(target))
+        equal((ids[0], ids[2], ids[3], ids[5]), (ids[1], None, None, None), "the link is kept from native to program")
+        wait_until(lambda: calls(daemon)["sum"]["settled"], "the call settles")
+        equal(sums(worker), 1239)
+        daemon.call("Detach", link=ids[-1])
+        equal((sums(worker), calls(daemon)["sum"]["target"]), (SUM, "default"))
+        equal(set_call(daemon, "text", native="text_upper")["unmoved"], [])
+        equal(worker.do("text word"), "WORD")
+        set_call(daemon, "text", value=0)
+        equal(worker.do("text word"), "NULL")
+        set_call(daemon, "check", value=1)
+        equal(worker.do("check -3"), "1")
+        touched = worker.do("touch")
+        set_call(daemon, "touch", value=0)
+        equal(worker.do("touch"), touched, "a call that does nothing")
+
+
+@case
+def who_lacks_a_native_runs_its_default_and_is_listed():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        lacking = daemon.worker(executable=LACKING)
+        set_call(daemon, "sum", native="sum_times")
+        for key in (3, 1000, 1001):
+            daemon.call("Attach", table="on_event", key=key, native="event_native")
+        equal((sums(worker), sums(lacking)), (100 * SUM, SUM))
+        equal((worker.do("verdict 3"), lacking.do("verdict 3"), lacking.do("verdict 4")), ("1006", "5", "5"))
+        equal([row["pid"] for row in calls(daemon)["sum"]["lacking"]], [lacking.pid])
+        lists = {row["pid"]: sorted(row["lacking"]) for row in daemon.list("workers")}
+        equal(lists, {worker.pid: [], lacking.pid: ["on_event native:event_native", "sum native:sum_times"]})
+
+
+@case
+def a_native_that_comes_later_is_reached_at_once():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=LACKING)
+        other = daemon.worker(executable=CALLER)
+        refused("UnknownNative", set_call, daemon, "sum", native="sum_late")
+        other.do("late")
+        wait_until(lambda: any("sum_late" in row["natives"] for row in daemon.list("workers")), "it is offered")
+        set_call(daemon, "sum", native="sum_late")
+        equal((sums(worker), sums(other)), (SUM, 1))
+        worker.do("late")
+        equal(sums(worker), 1)
+        worker.do("forget")
+        equal(sums(worker), SUM)
+
+
+@case
+def what_does_not_fit_is_refused_and_changes_nothing():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        daemon.load("weigh", program("a"))
+        daemon.load("touch", program("0", "call/touch"))
+        set_call(daemon, "sum", value=8)
+        found = refused("PrototypeMismatch", set_call, daemon, "sum", native="text_upper")
+        equal((found["table_prototype"], found["target_prototype"]), (SUM_PROTOTYPE, "const s8*(const s8*)"))
+        refused("ContextMismatch", set_call, daemon, "sum", program="touch")
+        refused("ContextMismatch", set_call, daemon, "text", program="weigh")
+        refused("UnknownProgram", set_call, daemon, "sum", program="nothing")
+        refused("UnknownNative", set_call, daemon, "sum", native="nothing")
+        refused("UnknownCall", set_call, daemon, "nothing", value=1)
+        refused("UnknownCall", set_call, daemon, "on_event", value=1)
+        refused("InvalidParameter", set_call, daemon, "sum", value=1, native="sum_times")
+        refused("InvalidParameter", set_call, daemon, "sum", value=2 ** 32)
+        refused("InvalidParameter", set_call, daemon, "sum", value=-1)
+        refused("InvalidParameter", set_call, daemon, "text", value=1)
+        refused("InvalidParameter", set_call, daemon, "check", value=2)
+        refused("InvalidParameter", daemon.call, "Attach", table="sum", default=True, program="weigh")
+        refused("PrototypeMismatch", daemon.call, "Attach", table="on_event", key=1, native="sum_times")
+        refused("InvalidParameter", daemon.call, "Attach", table="on_event", key=1, native="event_blocking", proceed_on=[0])
+        equal((sums(worker), worker.do("text word"), worker.do("check 3"), worker.do("verdict 1")), (8, "word", "1", "5"))
+        equal(daemon.list("links"), [])
+
+
+@case
+def a_refused_transaction_sets_nothing():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        daemon.load("weigh", program("a"))
+        for before in ({}, {"value": 9}, {"native": "sum_times"}, {"program": "weigh"}):
+            set_call(daemon, "sum", **before)
+            state = calls(daemon)["sum"]["target"], sums(worker), daemon.list("links"), daemon.list("programs")
+            for target in ({}, {"value": 3}, {"native": "sum_times"}, {"program": "weigh"}):
+                operations = [dict(target, operation="set_call", call="sum"), {"operation": "set_call", "call": "nothing"}]
+                refused("UnknownCall", daemon.call, "Apply", operations=operations)
+                equal((calls(daemon)["sum"]["target"], sums(worker), daemon.list("links"), daemon.list("programs")), state)
+        operations = [{"operation": "set_call", "call": "sum", "value": 3}, {"operation": "set_call", "call": "check", "value": 1}]
+        daemon.call("Apply", operations=operations)
+        equal((sums(worker), worker.do("check -1")), (3, "1"))
+
+
+@case
+def one_that_may_block_is_not_one_that_may_not():
+    """While hooks lead to a native it is as it was offered then: who has it otherwise runs its default."""
+    with Daemon() as daemon:
+        connection = Connection(daemon.worker_path)
+        connection.call("io.dispatchd.Worker.Join", [lines()], layout_version=LAYOUT_VERSION, name="first",
+                        natives=[{"name": "sum_blocking", "prototype": SUM_PROTOTYPE, "may_block": False}],
+                        tables=[{"name": "sum", "context": "", "context_size": 0, "default_verdict": 0, "fields": [],
+                                 "prototype": SUM_PROTOTYPE}])
+        set_call(daemon, "sum", native="sum_blocking")
+        worker = daemon.worker(executable=CALLER)
+        equal(sums(worker), SUM)
+        lists = {row["pid"]: row["lacking"] for row in daemon.list("workers")}
+        equal(lists[worker.pid], ["sum native:sum_blocking"])
+        set_call(daemon, "sum")
+        later = daemon.worker(executable=CALLER)        # nothing leads to it: now it is one that may block
+        set_call(daemon, "sum", native="sum_blocking")
+        equal(later.do("block"), "outside")
+        equal(later.do("release"), str(7 * SUM))
+        connection.close()
+
+
+@case
+def a_program_may_not_stand_for_a_pointer_or_a_bool():
+    with Daemon() as daemon:
+        daemon.worker(executable=CALLER)
+        for call in ("text", "check"):
+            daemon.load(call, program("a", f"call/{call}"))
+            refused("PrototypeMismatch", set_call, daemon, call, program=call)
+
+
+@case
+def arguments_are_numbers_to_a_program():
+    with Daemon() as daemon:
+        daemon.worker(executable=CALLER)
+        found = refused("ProgramRejected", daemon.load, "reads", program("*(__u64 *)d"))
+        assert "R4" in found["registers"] or "r4" in found["registers"].lower(), found
+        sixth = PROGRAM.format("0").replace("call/sum", "call/check").replace("return 0", "return e")
+        refused("ProgramRejected", daemon.load, "fifth", compile_program(sixth, "weigh"))
+
+
+@case
+def restarts_keep_what_was_set():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        lacking = daemon.worker(executable=LACKING)
+        set_call(daemon, "sum", native="sum_times")
+        set_call(daemon, "check", value=1)
+        daemon.call("Attach", table="on_event", key=3, native="event_blocking")
+        before = daemon.list("links")
+        daemon.restart()
+        equal(daemon.list("links"), before)
+        wait_until(lambda: all(row["state"] == "current" for row in daemon.list("workers")), "they move")
+        equal((sums(worker), sums(lacking), worker.do("check -1"), worker.do("verdict 3")), (100 * SUM, SUM, "1", "2003"))
+        set_call(daemon, "sum")
+        daemon.restart()
+        wait_until(lambda: all(row["state"] == "current" for row in daemon.list("workers")), "they move")
+        equal((sums(worker), calls(daemon)["sum"]["target"]), (SUM, "default"))
+
+
+@case
+def a_native_that_blocks_leaves_the_guard_but_not_one_around_it():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        set_call(daemon, "sum", native="sum_blocking")
+        equal(worker.do("block"), "outside")
+        equal(set_call(daemon, "sum", value=3, wait="quiescent")["unmoved"], [], "nobody waits for it")
+        daemon.restart()                # its window goes meanwhile
+        wait_until(lambda: daemon.list("workers")[0]["state"] == "current", "the worker moves")
+        equal(worker.do("release"), str(7 * SUM))
+        equal(sums(worker), 3)
+        set_call(daemon, "sum", native="sum_blocking")
+        equal(worker.do("nested"), "inside")
+        equal(worker.do("release"), str(7 * SUM))
+
+
+@case
+def calls_under_concurrent_changes_have_one_of_the_results():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        lacking = daemon.worker(executable=LACKING)
+        daemon.load("weigh", program("a * 1000 + b * 100 + c * 10 + (__u64)d + e"))
+        worker.do(f"allow {SUM} {100 * SUM} 1239 77")
+        lacking.do(f"allow {SUM} 1239 77")
+        for process in (worker, lacking):
+            equal(process.do("loop"), "0")
+        for number in range(200):
+            set_call(daemon, "sum", **[{"native": "sum_times"}, {"program": "weigh"}, {"value": 77}, {}][number % 4])
+            if number == 100:
+                daemon.restart()
+        for process in (worker, lacking):
+            words = process.do("stop").split()
+            assert int(words[1]) > 0, words
+            equal(words[3], "0", "results that were never set")
+
+
+@case
+def children_of_forks_call_as_their_parents_do():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        set_call(daemon, "sum", native="sum_times")
+        equal(worker.do("fork"), str(100 * SUM))
+
+
+def declare_call(daemon, prototype):
+    """A process declares the call `changing`, and ends; what it was told."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        call = {"name": "changing", "context": "", "context_size": 0, "default_verdict": 0, "fields": [],
+                "prototype": prototype}
+        try:
+            Connection(daemon.worker_path).call("io.dispatchd.Worker.Join", [lines()], layout_version=LAYOUT_VERSION,
+                                                name="child", tables=[call])
+            os.write(writing, b"declared")
+        except Refused as refusal:
+            os.write(writing, str(refusal).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as answer:
+        told = answer.read().decode()
+    os.waitpid(child, 0)
+    wait_until(lambda: not daemon.list("workers"), "it is gone")
+    return told
+
+
+@case
+def a_call_that_returns_a_value_is_not_declared_anew():
+    """The value was checked against the prototype that the call had."""
+    with Daemon() as daemon:
+        equal(declare_call(daemon, "u32()"), "declared")
+        set_call(daemon, "changing", value=5)
+        told = declare_call(daemon, "void*()")
+        assert "ContextMismatch" in told and "value" in told, told
+        daemon.restart()
+        equal(calls(daemon)["changing"]["target"], "value:5")
+        set_call(daemon, "changing")
+        equal(declare_call(daemon, "void*()"), "declared")
+        equal((calls(daemon)["changing"]["prototype"], calls(daemon)["changing"]["target"]), ("void*()", "default"))
+
+
+@case
+def natives_in_chains_and_behind_programs():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        text = ('#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\nstruct event { __u32 number; };\n'
+                'SEC("table/event") __u32 pass(struct event *event, __u32 key) { return key; }\n')
+        daemon.load("pass", compile_program(text, "pass"))
+        daemon.call("Attach", table="on_event", first=0, last=9, native="event_native", priority=1, proceed_on=[1007])
+        daemon.call("Attach", table="on_event", first=0, last=9, program="pass", priority=2, proceed_on=[4])
+        daemon.call("Attach", table="on_event", first=0, last=9, native="event_blocking", priority=3)
+        equal([worker.do(f"verdict {key}") for key in (3, 4, 5, 10)], ["1006", "2004", "1008", "5"])
+        equal([link["program"] for link in daemon.list("links")], ["native:event_native", "pass", "native:event_blocking"])
+
+
+@case
+def dispatchctl_sets_and_lists():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+
+        def ctl(*words):
+            command = [*DISPATCHCTL, "--socket", daemon.control_path, *words]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            return done.returncode, done.stdout + done.stderr
+
+        equal(ctl("set-call", "sum", "native:sum_times")[0], 0)
+        equal(sums(worker), 100 * SUM)
+        equal(ctl("set-call", "sum", "value:0x10")[0], 0)
+        equal(sums(worker), 16)
+        equal(ctl("set-call", "sum", "default")[0], 0)
+        equal(sums(worker), SUM)
+        status, text = ctl("list", "calls")
+        assert status == 0 and SUM_PROTOTYPE in text, text
+        status, text = ctl("set-call", "sum", "native:text_upper")
+        assert status != 0 and SUM_PROTOTYPE in text and "const s8*(const s8*)" in text, text
+
+
+run()

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Hooks without indirect branches: they do what others do, and no path from the call to the program has one."""
+import os
+import re
+import subprocess
+
+from harness import Daemon, compile_program, wait_until
+from tap import BUILD_DIR, case, equal, run
+
+CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")
+DIRECT = CALLER + "_direct"
+SUM = 21
+TABLE = ('#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\nstruct event {{ __u32 number; }};\n'
+         'SEC("table/event") __u32 pass(struct event *event, __u32 key) {{ return {}; }}\n')
+CALL = ('#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\n'
+        'SEC("call/sum") __u64 first(__u64 a) {{ return {}; }}\n')
+
+
+def sums(worker):
+    return int(worker.do("sum 1 2 3 4 5 6"))
+
+
+def current(daemon):
+    wait_until(lambda: all(row["state"] == "current" for row in daemon.list("workers")), "they move")
+
+
+# ---- reading a worker's code ---------------------------------------------------------------------------------------
+
+class Code:
+    """The executable memory of a process, disassembled where control goes."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.mappings = []
+        with open(f"/proc/{pid}/maps") as maps:
+            for line in maps:
+                words = line.split(None, 5)
+                begin, end = (int(word, 16) for word in words[0].split("-"))
+                if "x" in words[1]:
+                    self.mappings.append((begin, end, words[5].strip() if len(words) > 5 else ""))
+
+    def mapping(self, address):
+        for begin, end, name in self.mappings:
+            if begin <= address < end:
+                return begin, end, name
+        raise AssertionError(f"{address:#x} is not executable")
+
+    def block(self, address):
+        """Instructions from an address to the first that control does not pass: (address, mnemonic, operands) each."""
+        _, end, _ = self.mapping(address)
+        size = min(4096, end - address)
+        with open(f"/proc/{self.pid}/mem", "rb") as memory:
+            memory.seek(address)
+            code = memory.read(size)
+        path = os.path.join(BUILD_DIR, f"tests/e2e/block-{os.getpid()}")
+        with open(path, "wb") as file:
+            file.write(code)
+        done = subprocess.run(["objdump", "-D", "-b", "binary", "-m", "i386:x86-64", "--no-show-raw-insn", "-w",
+                               f"--adjust-vma={address:#x}", path], capture_output=True, text=True, check=True)
+        os.unlink(path)
+        found = []
+        for line in done.stdout.splitlines():
+            match = re.match(r"\s*([0-9a-f]+):\s+((?:(?:notrack|bnd|rep|repz|lock|cs|ds) )*)(\S+)\s*(.*)$", line)
+            if not match:
+                continue
+            found.append((int(match[1], 16), match[3], match[4].split("#")[0].strip()))
+            if match[3].startswith(("jmp", "ret", "int3", "hlt")):
+                return found
+        raise AssertionError(f"no end of the code at {address:#x}")
+
+    def walk(self, start, within=lambda name: True):
+        """All that direct branches lead to from an address, in mappings that `within` admits: instructions."""
+        todo, seen = [start], {}
+        while todo:
+            address = todo.pop()
+            if address in seen or not within(self.mapping(address)[2]):
+                continue
+            for at, mnemonic, operands in self.block(address):
+                if at in seen:
+                    break
+                seen[at] = (mnemonic, operands)
+                target = re.match(r"0x([0-9a-f]+)$", operands)
+                if target and mnemonic.startswith(("j", "call", "loop")):
+                    todo.append(int(target[1], 16))
+        return seen
+
+
+def indirect(instructions):
+    """Branches that go through a register or memory.  (A return is none.)"""
+    return [f"{at:#x} {mnemonic} {operands}" for at, (mnemonic, operands) in sorted(instructions.items())
+            if mnemonic.startswith(("jmp", "call", "ljmp", "lcall")) and "*" in operands]
+
+
+def symbol(pid, executable, name):
+    """Where a symbol of a position-independent executable is in the process."""
+    listed = subprocess.run(["nm", executable], capture_output=True, text=True, check=True).stdout
+    offset = int(re.search(rf"^([0-9a-f]+) \S {name}$", listed, re.M)[1], 16)
+    with open(f"/proc/{pid}/maps") as maps:
+        base = min(int(line.split("-")[0], 16) for line in maps if executable in line)
+    return base + offset
+
+
+def is_shared(name):
+    """What a hook's call leads through: the worker's slots and the daemon's memory."""
+    return "dispatchd-" in name
+
+
+def slot_paths(worker, hook):
+    return Code(worker.pid).walk(symbol(worker.pid, DIRECT, hook + "_direct_"), is_shared)
+
+
+# ---- cases -------------------------------------------------------------------------------------------------------------
+
+@case
+def they_do_what_others_do():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=DIRECT, open_now=False)
+        equal((sums(worker), worker.do("verdict 3")), (SUM, "5"), "without a daemon")
+        worker.do("open")
+        equal((sums(worker), worker.do("verdict 3"), worker.do("touch"), worker.do("text word")), (SUM, "5", "1", "word"))
+        daemon.load("pass", compile_program(TABLE.format("key + 10"), "pass"))
+        daemon.load("first", compile_program(CALL.format("a + 50"), "first"))
+        daemon.call("Attach", table="on_event", key=3, program="pass")
+        daemon.call("Attach", table="on_event", first=10, last=20, native="event_native")
+        equal([worker.do(f"verdict {key}") for key in (3, 4, 15)], ["13", "5", "1018"])
+        for target, result in [({"native": "sum_times"}, 100 * SUM), ({"program": "first"}, 51), ({"value": 9}, 9), ({}, SUM)]:
+            daemon.call("SetCall", call="sum", **target)
+            equal(sums(worker), result, str(target))
+        daemon.call("SetCall", call="sum", program="first")
+        daemon.restart()
+        current(daemon)
+        equal((sums(worker), worker.do("verdict 3"), worker.do("fork")), (51, "13", "51"))
+        daemon.call("SetCall", call="sum", native="sum_blocking")
+        equal((worker.do("block"), worker.do("release")), ("outside", str(7 * SUM)))
+        worker.do("close")
+        equal((sums(worker), worker.do("verdict 3")), (SUM, "5"), "after it was closed")
+        worker.do("open")
+        equal(worker.do("verdict 3"), "13")
+
+
+@case
+def changes_and_moves_under_load():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=DIRECT)
+        daemon.load("first", compile_program(CALL.format("a + 50"), "first"))
+        worker.do(f"allow {SUM} {100 * SUM} 51 9")
+        worker.do("loop")
+        for number in range(120):
+            daemon.call("SetCall", call="sum", **[{"native": "sum_times"}, {"program": "first"}, {"value": 9}, {}][number % 4])
+            if number % 40 == 20:
+                daemon.restart()
+        words = worker.do("stop").split()
+        assert int(words[1]) > 0, words
+        equal(words[3], "0", "results that were never set")
+
+
+@case
+def no_path_to_a_program_or_native_has_an_indirect_branch():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=DIRECT)
+        daemon.load("pass", compile_program(TABLE.format("key + 10"), "pass"))
+        daemon.load("first", compile_program(CALL.format("a + 50"), "first"))
+        for key in range(40):
+            daemon.call("Attach", table="on_event", key=1000 * key, **({"native": "event_native"} if key % 2 else {"program": "pass"}))
+        daemon.call("SetStatistics", counting="runs")
+        equal((worker.do("verdict 1000"), worker.do("verdict 2000")), ("2003", "2010"))
+        for target in ({"native": "sum_times"}, {"native": "sum_blocking"}, {"program": "first"}, {"value": 9}, {}):
+            daemon.call("SetCall", call="sum", **target)
+            for hook in ("sum", "on_event", "text"):
+                path = slot_paths(worker, hook)
+                assert len(path) > 1, path
+                equal(indirect(path), [], f"{hook} with {target}")
+        wait_until(lambda: daemon.list("tables")[0]["settled"], "the table settles")
+        path = slot_paths(worker, "on_event")
+        equal(indirect(path), [])
+        assert len(path) > 100, "all of the table was looked at"
+
+
+@case
+def tables_are_trees_while_such_a_worker_is_there():
+    with Daemon() as daemon:
+        other = daemon.worker(executable=CALLER)
+        daemon.load("pass", compile_program(TABLE.format("key + 10"), "pass"))
+
+        def attach(key):
+            daemon.call("Attach", table="on_event", key=key, program="pass")
+
+        for number in range(40):
+            attach(1000 * number)
+        shape = lambda: daemon.list("tables")[0]["shape"]
+        assert shape() != "tree", shape()
+        worker = daemon.worker(executable=DIRECT)
+        equal((shape(), daemon.list("tables")[0]["policy"]), ("tree", "any"))
+        equal((worker.do("verdict 2000"), other.do("verdict 2000")), ("2010", "2010"))
+        equal(indirect(slot_paths(worker, "on_event")), [])
+        worker.kill()
+        wait_until(lambda: len(daemon.list("workers")) == 1, "it is gone")
+        attach(77)
+        assert shape() != "tree", shape()
+
+
+@case
+def the_host_may_forbid_them():
+    """Then workers that are built with indirect calls reach programs and natives without any behind the call."""
+    with Daemon(arguments=["--policy", "no-indirect"]) as daemon:
+        worker = daemon.worker(executable=CALLER)
+        daemon.call("SetCall", call="sum", native="sum_times")
+        equal(sums(worker), 100 * SUM)
+        code = Code(worker.pid)
+        linkage = next(begin for begin, _, name in code.mappings if "dispatchd-linkage" in name)
+        equal(indirect(code.walk(linkage + 128, is_shared)), [])
+
+
+@case
+def nor_has_the_call_itself():
+    """In the object: from the call's beginning, slow paths excepted, which lead into the library by its name."""
+    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-w", DIRECT], capture_output=True, text=True,
+                          check=True).stdout
+    for function in ("one_to_six", "do_sum", "do_verdict", "do_touch"):
+        match = re.search(rf"<{function}(?:\.\S+)?>:\n(.*?)\n\n", text, re.S)
+        if not match:                   # inlined into its callers
+            continue
+        branches = re.findall(r"\s((?:call|jmp)\S*)\s+(\S.*)$", match[1], re.M)
+        equal([branch for branch in branches if "*" in branch[1]], [], function)
+    assert re.search(r"call\s+\S+ <sum_direct_>", text), "it is called by its slot"
+
+
+@case
+def an_indirect_branch_would_be_seen():
+    """The same walk finds those of a worker that was built without the rule."""
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        daemon.call("SetCall", call="sum", native="sum_times")
+        equal(sums(worker), 100 * SUM)
+        code = Code(worker.pid)
+        linkage = next(begin for begin, _, name in code.mappings if "dispatchd-linkage" in name)
+        found = indirect(code.walk(linkage + 128, is_shared))
+        assert found and "*%r11" in found[0], found
+        direct = daemon.worker(executable=DIRECT)
+        code = Code(direct.pid)
+        linkage = next(begin for begin, _, name in code.mappings if "dispatchd-linkage" in name)
+        equal(indirect(code.walk(linkage + 128, is_shared)), [])
+
+
+@case
+def nothing_of_it_is_writable_and_executable():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=DIRECT)
+        daemon.restart()
+        current(daemon)
+        with open(f"/proc/{worker.pid}/maps") as maps:
+            lines = maps.read().splitlines()
+        equal([line for line in lines if "w" in line.split()[1] and "x" in line.split()[1]], [])
+        slots = [line for line in lines if "dispatchd-direct" in line]
+        equal(len(slots), 1, "\n".join(slots))
+
+
+run()
