@@ -420,7 +420,7 @@ static void test_faults_say_where_and_why(void **state)
                                   "{\"operation\":\"attach\",\"key\":\"3\"}]}",
                            "operations[2].key", "must be an int, not string");
     expect_parameter_fault(apply, "{\"operations\":[{\"operation\":\"destroy\"}]}", "operations[0].operation",
-                           "must be one of load, unload, attach, detach");
+                           "must be one of load, unload, attach, detach, replace, set_policy, set_call");
     expect_parameter_fault(attach, "{\"table\":\"t\",\"key\":3.0,\"program\":\"p\"}", "key", "must be an int, not double");
     expect_parameter_fault(attach, "{\"table\":\"t\",\"key\":99999999999999999999,\"program\":\"p\"}", "key",
                            "must be an int of 64 bits");
