@@ -119,6 +119,8 @@ static void test_lies_near_its_callers(void **state)
     struct image image = image_sealed(7, 42);
     struct window *window[2];
 
+    if ((uintptr_t)&map < UINT32_MAX)   /* an emulator chose where this program lies, and what else */
+        skip();
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         for (size_t j = 0; j < 2; j++) {
             uintptr_t base;
