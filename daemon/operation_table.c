@@ -13,10 +13,13 @@
 
 /* ---- declare ------------------------------------------------------------------------------------------- */
 
+/* The declared context is the operation's until check_context() has made it a shared one. */
 static int refuse_mismatch(const struct operation *operation, const char *reason, struct refusal *refusal)
 {
+    const struct context *declared = operation->declared ? operation->declared : operation->context->description;
+
     return refuse(refusal, -EINVAL, "ContextMismatch", "sss", "table", operation->table_name, "context",
-                  operation->declared->name, "reason", reason);
+                  declared->name, "reason", reason);
 }
 
 /*

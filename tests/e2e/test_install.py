@@ -120,7 +120,7 @@ def pkg_config_is_all_that_a_worker_needs():
     flags = output("pkg-config", "--cflags", "--libs", "dispatchd", env=there.environment()).split()
     source = USE.replace("DD_TABLE_DECLARE(elsewhere, struct request)\n", "")
     compiler = shlex.split(there.variable["CC"] + " " + there.variable["SANITIZER_FLAGS"])
-    output(*compiler, *STRICT, "-x", "c", "-", "-x", "none", *flags, "-o", worker, text=source)
+    output(*compiler, *STRICT, "-x", "c", "-", *flags, "-o", worker, text=source)
     output(worker, env=there.environment(DISPATCHD_WORKER_SOCKET="/nonexistent/worker"))
     os.unlink(worker)
     equal(output("pkg-config", "--modversion", "dispatchd", env=there.environment()).strip(),
