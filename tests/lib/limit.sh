@@ -29,7 +29,12 @@ describe_process()
 }
 
 (
-    sleep "$limit" || exit        # killed: the test has ended
+    sleeper=
+    trap 'kill $sleeper; exit' TERM     # the test has ended
+    sleep "$limit" >/dev/null &
+    sleeper=$!
+    wait "$sleeper"
+    trap - TERM
     echo "Bail out! no end after $limit seconds"
     mapfile -t processes < <(test_processes)
     for process in "${processes[@]}"; do
@@ -41,6 +46,6 @@ watch=$!
 "$@"
 status=$?
 echo "# took $SECONDS s"
-pkill -KILL -P "$watch"
+kill "$watch" 2>/dev/null
 wait "$watch" 2>/dev/null
 exit "$status"
