@@ -159,36 +159,37 @@ static enum status setting_read(const char *word, struct json_object **settings)
     return STATUS_DONE;
 }
 
+enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, PROGRAM, SET, PRIORITY, PROCEED_ON, TABLE, LINK, TIME, HISTOGRAM, MISSES, HELP,
+              SHOW_VERSION };
+static const struct option option_table[] = {
+    { "socket", required_argument, NULL, SOCKET },
+    { "json", no_argument, NULL, JSON },
+    { "quiet", no_argument, NULL, 'q' },
+    { "timeout", required_argument, NULL, TIMEOUT },
+    { "wait", required_argument, NULL, WAIT },
+    { "program", required_argument, NULL, PROGRAM },
+    { "set", required_argument, NULL, SET },
+    { "priority", required_argument, NULL, PRIORITY },
+    { "proceed-on", required_argument, NULL, PROCEED_ON },
+    { "table", required_argument, NULL, TABLE },
+    { "link", required_argument, NULL, LINK },
+    { "time", no_argument, NULL, TIME },
+    { "histogram", no_argument, NULL, HISTOGRAM },
+    { "misses", no_argument, NULL, MISSES },
+    { "verbose", no_argument, NULL, 'v' },
+    { "help", no_argument, NULL, HELP },
+    { "version", no_argument, NULL, SHOW_VERSION },
+    { 0 },
+};
+
 /* Options may stand anywhere; getopt moves the words behind them. */
 static enum status options_read(int argc, char **argv, struct options *ret)
 {
-    enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, PROGRAM, SET, PRIORITY, PROCEED_ON, TABLE, LINK, TIME, HISTOGRAM, MISSES, HELP,
-                  SHOW_VERSION };
-    static const struct option table[] = {
-        { "socket", required_argument, NULL, SOCKET },
-        { "json", no_argument, NULL, JSON },
-        { "quiet", no_argument, NULL, 'q' },
-        { "timeout", required_argument, NULL, TIMEOUT },
-        { "wait", required_argument, NULL, WAIT },
-        { "program", required_argument, NULL, PROGRAM },
-        { "set", required_argument, NULL, SET },
-        { "priority", required_argument, NULL, PRIORITY },
-        { "proceed-on", required_argument, NULL, PROCEED_ON },
-        { "table", required_argument, NULL, TABLE },
-        { "link", required_argument, NULL, LINK },
-        { "time", no_argument, NULL, TIME },
-        { "histogram", no_argument, NULL, HISTOGRAM },
-        { "misses", no_argument, NULL, MISSES },
-        { "verbose", no_argument, NULL, 'v' },
-        { "help", no_argument, NULL, HELP },
-        { "version", no_argument, NULL, SHOW_VERSION },
-        { 0 },
-    };
     struct options options = { .timeout_ms = TIMEOUT_DEFAULT_S * 1000 };
     enum status status = STATUS_DONE;
     int letter;
 
-    while (status == STATUS_DONE && (letter = getopt_long(argc, argv, "qv", table, NULL)) >= 0)
+    while (status == STATUS_DONE && (letter = getopt_long(argc, argv, "qv", option_table, NULL)) >= 0)
         switch (letter) {
         case SOCKET:
             options.socket = optarg;
