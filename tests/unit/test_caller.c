@@ -332,13 +332,12 @@ static void test_signals_do_not_matter(void **state)
 {
     const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
     const struct sigaction action = {.sa_handler = on_alarm};
-    struct sigaction old;
     struct fixture fixture = begin();
     struct caller_reply reply = {0};
     int status;
     pid_t child;
 
-    assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);     /* for good: valgrind may deliver one late */
     child = fork();
     if (child == 0) {
         char some[1000];
@@ -353,7 +352,6 @@ static void test_signals_do_not_matter(void **state)
     caller_reply_done(&reply);
     assert_int_equal(ask(&fixture, 50, &reply), -ETIMEDOUT);
     assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
-    assert_int_equal(sigaction(SIGALRM, &old, NULL), 0);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     end(&fixture);
