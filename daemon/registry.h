@@ -86,7 +86,7 @@ struct table {
     bool has_value;                     /* of a static call: it returns `value` and runs nothing */
     uint32_t value;
     bool no_indirect;                   /* policy: no indirect branch in its code; table_no_indirect() is what holds */
-    unsigned workers_no_indirect;       /* of `workers`, those that are built without indirect branches */
+    unsigned workers_no_indirect;       /* of `workers`, those that call it without indirect branches */
     struct dispatcher_plan plan;        /* of the code as it is */
     struct dispatcher_plan prepared_plan;       /* of the change that runs now */
     size_t sampled_links;               /* links that it had when it was planned by keys that came; 0: it was not */

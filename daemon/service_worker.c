@@ -160,7 +160,7 @@ struct declaration {
     size_t tables;
     struct native *native[WORKER_NATIVES_MAX];
     size_t natives;
-    bool no_indirect;
+    bool no_indirect[WORKER_TABLES_MAX];        /* is it called without indirect branches? */
 };
 
 static void note_tables(void *userdata, const struct operation *operation, size_t operations)
@@ -169,8 +169,8 @@ static void note_tables(void *userdata, const struct operation *operation, size_
 
     for (size_t i = 0; i < operations; i++)
         if (operation[i].declared_table) {
+            declaration->no_indirect[declaration->tables] = operation[i].no_indirect;
             declaration->table[declaration->tables++] = operation[i].declared_table;
-            declaration->no_indirect |= operation[i].no_indirect;
         } else if (operation[i].native && operation[i].native->may_block == operation[i].may_block) {
             declaration->native[declaration->natives++] = operation[i].native;
         }                               /* else it is another, or one too many, and runs nowhere */
@@ -214,7 +214,6 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
     int r;
 
     ret->tables = ret->natives = 0;
-    ret->no_indirect = false;
     if (daemon->registry.natives > NATIVES_MAX / 2)
         registry_prune_natives(&daemon->registry);
     r = read_offers(json_object_object_get(parameters, "tables"), json_object_object_get(parameters, "natives"), &request,
@@ -227,22 +226,20 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
 }
 
 /*
- * A worker without indirect branches has come: code that has some is made anew, where there is room.  Where there is none, it
- * stays as it is until the next change of the table.
+ * Tables that are called without indirect branches: code that has some is made anew, where there is room.  Where there is
+ * none, it stays as it is until the next change of the table.
  */
 static void restrict_tables(struct daemon *daemon, const struct declaration *declaration)
 {
-    for (size_t i = 0; declaration->no_indirect && i < declaration->tables; i++)
-        if (entry_shape(declaration->table[i]->entry) != DISPATCHER_TREE)
+    for (size_t i = 0; i < declaration->tables; i++)
+        if (declaration->no_indirect[i] && entry_shape(declaration->table[i]->entry) != DISPATCHER_TREE)
             change_rebuild(daemon, declaration->table[i]);
 }
 
 static int add_tables(struct worker *worker, const struct declaration *declaration, struct refusal *refusal)
 {
-    if (declaration->no_indirect)
-        worker_set_no_indirect(worker);
     for (size_t i = 0; i < declaration->tables; i++)
-        if (worker_add_table(worker, declaration->table[i]) < 0)
+        if (worker_add_table(worker, declaration->table[i], declaration->no_indirect[i]) < 0)
             return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables of a worker", "maximum",
                           (int64_t)WORKER_TABLES_MAX);
     for (size_t i = 0; i < declaration->natives; i++)

@@ -38,8 +38,8 @@ struct worker {
     char *counted_text;                 /* unmoved: how far the daemon before had read them */
     uint64_t generation;                /* that all its threads run; 0 or an earlier one before it has moved */
     struct table **table;
+    bool *no_indirect;                  /* of each: it is called without indirect branches */
     size_t tables;
-    bool no_indirect;                   /* its tables' code must do without indirect branches */
     struct native **native;
     size_t natives;
     bool removed;                       /* freed when nobody iterates */
@@ -81,7 +81,7 @@ static struct worker *worker_free(struct worker *worker)
         return NULL;
     for (size_t i = 0; i < worker->tables; i++) {
         worker->table[i]->workers--;
-        worker->table[i]->workers_no_indirect -= worker->no_indirect;
+        worker->table[i]->workers_no_indirect -= worker->no_indirect[i];
     }
     for (size_t i = 0; i < worker->natives; i++)
         worker->native[i]->workers--;
@@ -95,6 +95,7 @@ static struct worker *worker_free(struct worker *worker)
         event_free(worker->ended);
     close_descriptor(&worker->pidfd);
     free(worker->table);
+    free(worker->no_indirect);
     free(worker->native);
     free(worker);
     return NULL;
@@ -387,9 +388,8 @@ int workers_fork(struct workers *workers, struct worker *parent, struct lines *l
     r = worker_new(workers, parent->name, parent->uid, &worker);
     if (r < 0)
         return r;
-    worker->no_indirect = parent->no_indirect;
     for (size_t i = 0; r >= 0 && i < parent->tables; i++)
-        r = worker_add_table(worker, parent->table[i]);
+        r = worker_add_table(worker, parent->table[i], parent->no_indirect[i]);
     for (size_t i = 0; r >= 0 && i < parent->natives; i++)
         r = worker_add_native(worker, parent->native[i]);
     if (r >= 0)
@@ -469,30 +469,43 @@ pid_t worker_pid(const struct worker *worker)
     return worker->pid;
 }
 
-int worker_add_table(struct worker *worker, struct table *table)
+/* Room for one more; what grew stays so. */
+static int make_table_room(struct worker *worker)
 {
-    struct table **larger;
+    struct table **table = reallocarray(worker->table, worker->tables + 1, sizeof(*table));
+    bool *no_indirect;
 
-    for (size_t i = 0; i < worker->tables; i++)
-        if (worker->table[i] == table)
-            return 0;
-    if (worker->tables == WORKER_TABLES_MAX)
-        return -EDQUOT;
-    larger = reallocarray(worker->table, worker->tables + 1, sizeof(*larger));
-    if (!larger)
+    if (!table)
         return -ENOMEM;
-    worker->table = larger;
-    worker->table[worker->tables++] = table;
-    table->workers++;
-    table->workers_no_indirect += worker->no_indirect;
+    worker->table = table;
+    no_indirect = reallocarray(worker->no_indirect, worker->tables + 1, sizeof(*no_indirect));
+    if (!no_indirect)
+        return -ENOMEM;
+    worker->no_indirect = no_indirect;
     return 0;
 }
 
-void worker_set_no_indirect(struct worker *worker)
+int worker_add_table(struct worker *worker, struct table *table, bool no_indirect)
 {
-    for (size_t i = 0; i < worker->tables && !worker->no_indirect; i++)
-        worker->table[i]->workers_no_indirect++;
-    worker->no_indirect = true;
+    size_t i = 0;
+    int r;
+
+    while (i < worker->tables && worker->table[i] != table)
+        i++;
+    if (i == WORKER_TABLES_MAX)
+        return -EDQUOT;
+    if (i == worker->tables) {
+        r = make_table_room(worker);
+        if (r < 0)
+            return r;
+        worker->table[i] = table;
+        worker->no_indirect[i] = false;
+        worker->tables++;
+        table->workers++;
+    }
+    table->workers_no_indirect += no_indirect && !worker->no_indirect[i];
+    worker->no_indirect[i] |= no_indirect;
+    return 0;
 }
 
 int worker_add_native(struct worker *worker, struct native *native)

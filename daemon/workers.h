@@ -64,11 +64,9 @@ bool worker_adopted(const struct worker *worker);
 const char *worker_name(const struct worker *worker);
 pid_t worker_pid(const struct worker *worker);
 
-/* The worker declares this table.  -EDQUOT: too many; -ENOMEM.  0 also if it did before. */
-int worker_add_table(struct worker *worker, struct table *table);
-
-/* It is built without indirect branches, and wants none in the code of its tables.  Before they are added. */
-void worker_set_no_indirect(struct worker *worker);
+/* The worker declares this table, perhaps again; no_indirect: it has hooks of it without indirect branches, for which the
+ * table's code must have none.  -EDQUOT: too many; -ENOMEM. */
+int worker_add_table(struct worker *worker, struct table *table, bool no_indirect);
 
 /* The worker offers this native.  The same. */
 int worker_add_native(struct worker *worker, struct native *native);
