@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 
-from harness import Daemon, compile_program, wait_until
+from fake_worker import LAYOUT_VERSION, TABLE as FAKE_TABLE, lines
+from harness import Connection, Daemon, compile_program, verdict, wait_until
 from tap import BUILD_DIR, case, equal, run
 
 CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")
@@ -198,6 +199,22 @@ def tables_are_trees_while_such_a_worker_is_there():
         wait_until(lambda: len(daemon.list("workers")) == 1, "it is gone")
         attach(77)
         assert shape() != "tree", shape()
+
+
+@case
+def other_tables_of_such_a_worker_keep_their_shape():
+    with Daemon() as daemon:
+        connection = Connection(daemon.worker_path)
+        tables = [{**FAKE_TABLE, "name": "plain"}, {**FAKE_TABLE, "name": "direct", "no_indirect": True}]
+        connection.call("io.dispatchd.Worker.Join", [lines()], layout_version=LAYOUT_VERSION, name="mixed",
+                        tables=tables)
+        daemon.load("seven", verdict(7))
+        for table in ("plain", "direct"):
+            daemon.call("Apply", operations=[{"operation": "attach", "table": table, "key": 1000 * number, "program": "seven"}
+                                             for number in range(40)])
+        shapes = {row["name"]: row["shape"] for row in daemon.list("tables")}
+        assert shapes["plain"] != "tree", shapes
+        equal(shapes["direct"], "tree")
 
 
 @case

@@ -36,6 +36,9 @@ MUTATIONS = [
      "an attached program can be unloaded"),
     ("daemon/target.c", "    if (!context_equal(", "    if (0 && !context_equal(", "tests/e2e/test_bad_input.py",
      "a program is attached to a table of another context"),
+    ("daemon/workers.c", "workers_no_indirect += no_indirect && !worker->no_indirect[i];",
+     "workers_no_indirect += !worker->no_indirect[i];", "tests/e2e/test_no_indirect.py",
+     "one hook without indirect branches makes trees of all tables of its worker"),
     # Entries, chains, replacement.
     ("daemon/registry.c", "        order = compare_numbers(a->priority, b->priority);\n", "        order = 0;\n",
      "tests/unit/test_registry", "chains run by link only"),
