@@ -177,6 +177,21 @@ def workers_that_have_not_moved_are_named():
 
 
 @case
+def a_worker_with_a_thread_in_the_old_window_is_moving():
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("p7", verdict(7))
+        daemon.attach("on_test", 3, "p7")
+        worker.do("hold")
+        daemon.restart()
+        wait_until(lambda: [w["state"] for w in daemon.list("workers")] == ["moving"], "it joins, and cannot move yet")
+        equal(value(worker), 7)
+        equal([w["state"] for w in daemon.list("workers")], ["moving"])
+        worker.do("release")
+        wait_until(lambda: [w["state"] for w in daemon.list("workers")] == ["current"], "it moves")
+
+
+@case
 def a_stopped_worker_is_named_and_catches_up():
     with Daemon() as daemon:
         stopped, running = daemon.worker(), daemon.worker()

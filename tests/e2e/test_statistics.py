@@ -144,6 +144,24 @@ def exact_under_load_while_others_are_switched():
 
 
 @case
+def a_place_that_was_used_counts_from_nothing():
+    """What ran since the last look at a link that is detached is nobody's: not that of the next link at its place either."""
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("one", verdict(1))
+        daemon.call("SetStatistics", table="on_test", counting="runs")
+        worker.do("allow 0 1")
+        worker.do("key 3")
+        worker.do("loop 1")
+        for _ in range(20):
+            daemon.call("Detach", link=daemon.attach("on_test", 3, "one"), wait="quiescent")
+            idle = daemon.attach("on_test", 4, "one")
+            equal(counts(daemon, idle)["runs"], 0, "runs of a link that was never called")
+            daemon.call("Detach", link=idle, wait="quiescent")
+        worker.do("stop")
+
+
+@case
 def time_and_histogram():
     with Daemon() as daemon:
         worker = daemon.worker()
