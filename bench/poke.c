@@ -14,6 +14,7 @@
  * The daemon's own modules are used: memory, image, entry, grace, lines.
  */
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -418,7 +419,7 @@ static void set_up(struct poke *poke)
 {
     const char *reason = "memory";
 
-    check(reason, memory_new(GENERATION, TEXT_SIZE, &poke->memory, &reason));
+    check(reason, memory_new(GENERATION, TEXT_SIZE, -EBADF, &poke->memory, &reason));
     check("image", image_new(poke->memory->text, TEXT_SIZE, architecture_native(), memory_populate,
                              poke->memory, &poke->image));
     check("membarrier", grace_new(poke->memory->control, no_sockets_to_drain, NULL, &poke->grace));

@@ -131,7 +131,7 @@ static void prepare(const struct kernel_row *row, const char *processor, const s
     double ns;
 
     snprintf(path, sizeof(path), "%s/%s.%s.bpf.o", BENCH_KERNELS, row->name, processor);
-    translated_new(bytecode_load(path), context, &ret->translated);
+    translated_new(bytecode_load(path, NULL), context, &ret->translated);
     ret->native = native_load(row->name);
     for (unsigned i = 0; i < INPUTS; i++) {
         const struct input *input = inputs_get(row->input, i);

@@ -40,15 +40,18 @@ static uint8_t *read_file(const char *path, size_t *ret_size)
     return bytes;
 }
 
-struct bytecode *bytecode_load(const char *path)
+struct bytecode *bytecode_load(const char *path, const char *program)
 {
     struct jit_error error = { 0 };
     struct object *object = NULL;
     struct bytecode *bytecode = NULL;
+    uint32_t number = 0;
     size_t size;
     uint8_t *bytes = read_file(path, &size);
 
-    if (object_read(bytes, size, &object, &error) < 0 || object_bytecode(object, 0, &bytecode, &error) < 0)
+    if (object_read(bytes, size, &object, &error) < 0 ||
+        (program && object_find(object, program, &number, &error) < 0) ||
+        object_bytecode(object, number, &bytecode, &error) < 0)
         die("%s: %s", path, error.text);
     object_free(object);
     free(bytes);
@@ -70,10 +73,10 @@ void translated_new(struct bytecode *bytecode, const struct context *context, st
         die("%s: not compiled (%s): %s", bytecode->function[0].name, error.rule, error.text);
     translated.compile_ns = (double)(thread_ns() - middle);
     translated.verify_ns = (double)(middle - begin);
-    if (machine_load(bytecode, &code, &translated.machine) < 0)
+    if (machine_load(bytecode, &code, &translated.machine, &error) < 0)
         die("%s: no memory for its code", bytecode->function[0].name);
     translated.size = code.size;
-    translated.run = (kernel_function *)(uintptr_t)translated.machine.base;
+    translated.run = (kernel_function *)(uintptr_t)translated.machine.arena.base;
     code_clear(&code);
     verified_clear(&verified);
     *ret = translated;

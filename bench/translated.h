@@ -25,7 +25,7 @@ struct translated {
 struct context *kernel_context(void);
 
 /* All of these end the process with a message if anything is refused. */
-struct bytecode *bytecode_load(const char *path);
+struct bytecode *bytecode_load(const char *path, const char *program);  /* NULL: the first one */
 
 /* `bytecode` is taken.  Undo with translated_clear(). */
 void translated_new(struct bytecode *bytecode, const struct context *context, struct translated *ret);

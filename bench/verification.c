@@ -106,7 +106,7 @@ static struct row measure(struct bytecode *(*make)(const void *from), const void
 
 static struct bytecode *make_loaded(const void *from)
 {
-    return bytecode_load(from);
+    return bytecode_load(from, NULL);
 }
 
 static struct bytecode *make_long(const void *from)

@@ -298,6 +298,20 @@ static bool has_counters(struct lines *lines, const struct dd_line *line)
     return lines->counters[index] || map_counters(lines, index, NULL) >= 0;
 }
 
+/*
+ * Tell the image's code whose line it is.  All signals are blocked: a handler's program sees all of it or nothing.  The
+ * seat, which it finds by the line's name, stays the line's.
+ */
+static void introduce_thread(const struct lines *lines, const struct dd_line *line)
+{
+    size_t index = (size_t)(line - lines->map->line);
+    struct dd_line_thread *thread = (void *)((char *)lines->counters[index] + DD_LINE_THREAD);
+
+    thread->line = lines->memfd.inode ? DD_LINE_NAME(lines->memfd.inode, index) : 0;
+    thread->process = (uint32_t)getpid();
+    thread->id = (uint32_t)gettid();
+}
+
 struct dd_line *lines_claim(void)
 {
     struct lines *lines = lines_current();
@@ -315,6 +329,7 @@ struct dd_line *lines_claim(void)
         __atomic_store_n(&line->word, 0, __ATOMIC_RELAXED);     /* a dead owner may have left a guard */
         line->last = DD_LINE_UNSEEN;
         line->leaked = 0;
+        introduce_thread(lines, line);
     }
     claim_unlock();
     return line;
@@ -388,13 +403,18 @@ int lines_prepare_fork(int *ret_memfd)
  */
 static int take_own_line(struct lines *lines)
 {
+    int r;
+
     for (size_t i = 0; i < lines->counted; i++)
         if ((int)i != lines->forking)
             lines->counters[i] = NULL;
     if (lines->forking < 0)
         return 0;
     take_line(&lines->map->line[lines->forking]);
-    return map_counters(lines, (size_t)lines->forking, lines->counters[lines->forking]);
+    r = map_counters(lines, (size_t)lines->forking, lines->counters[lines->forking]);
+    if (r >= 0)
+        introduce_thread(lines, &lines->map->line[lines->forking]);
+    return r;
 }
 
 /* Private memory in the place of a set of the parent: guards that this thread is inside of can be left. */

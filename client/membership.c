@@ -73,6 +73,7 @@ int membership_begin(struct membership *membership, const char *const *sockets, 
     *membership = (struct membership){
         .wakeup = WAKEUP_NONE,
         .conversation = { .socket = DESCRIPTOR_NONE },
+        .arena = DESCRIPTOR_NONE,
         .image_device = membership->image_device,
         .image_inode = membership->image_inode,
         .highest_generation = membership->highest_generation,
@@ -115,6 +116,7 @@ void membership_end(struct membership *membership)
 {
     hang_up(membership);
     wakeup_close(&membership->wakeup);
+    descriptor_close(&membership->arena);
     free_strings(membership);
     membership_unhook(membership);
 }
@@ -180,16 +182,33 @@ static struct json_object *describe_join(const struct membership *membership)
     return TAKE_POINTER(join);
 }
 
+/* Lines and arena, as far as their descriptors were not lost: how many are in `ret`. */
+static size_t collect_descriptors(struct membership *membership, struct json_object *join, int ret[2])
+{
+    const struct descriptor *lines = &lines_current()->memfd;
+    size_t n = 0;
+
+    membership->lines_sent = descriptor_is_ours(lines);
+    if (membership->lines_sent)
+        ret[n++] = lines->number;
+    if (!descriptor_is_ours(&membership->arena))
+        return n;
+    if (json_add(join, "arena", json_object_new_int64((int64_t)n)) == 0)
+        ret[n++] = membership->arena.number;
+    return n;
+}
+
 /* Without the lines where their descriptor was lost: a daemon that has them knows this process. */
 static void send_join(struct membership *membership)
 {
     _cleanup_(put_object) struct json_object *join = describe_join(membership);
-    const struct descriptor *memfd = &lines_current()->memfd;
-    int r = -ENOMEM;
+    int descriptors[2], r = -ENOMEM;
 
-    membership->lines_sent = descriptor_is_ours(memfd);
-    if (join)
-        r = conversation_call(&membership->conversation, "Join", join, &memfd->number, membership->lines_sent);
+    if (join) {
+        size_t n = collect_descriptors(membership, join, descriptors);
+
+        r = conversation_call(&membership->conversation, "Join", join, descriptors, n);
+    }
     if (r < 0) {
         lose(membership, strerror(-r));
         return;
@@ -269,6 +288,14 @@ static void enter_window(struct membership *membership, struct window *window, i
     mover_switch(&membership->mover, window);
 }
 
+/* Keeps it open, in place of the one before: a daemon after this one may need it back (inheritance.h of the daemon). */
+static void keep_arena(struct membership *membership, int arena)
+{
+    descriptor_close(&membership->arena);
+    if (arena >= 0 && descriptor_remember(arena, &membership->arena) < 0)
+        close(arena);
+}
+
 static void unmap_window(struct window **window)
 {
     window_unmap(*window);
@@ -307,8 +334,11 @@ static int take_image(struct membership *membership, struct answer *answer, cons
 
     *reterr_reason = "an entry lies outside the text, or is missing";
     if (is_known_image(membership, generation, control)) {
-        if (membership->mover.current)
+        if (membership->mover.current) {
+            if (!descriptor_is_ours(&membership->arena))
+                keep_arena(membership, TAKE_DESCRIPTOR(arena));
             return resume(membership, entries);
+        }
     } else if (generation <= membership->highest_generation) {
         return -ESTALE;
     }
@@ -322,6 +352,7 @@ static int take_image(struct membership *membership, struct answer *answer, cons
     if (r < 0)
         return r;
     enter_window(membership, TAKE_POINTER(window), control, answer->message.sender.pid);
+    keep_arena(membership, TAKE_DESCRIPTOR(arena));
     return 0;
 }
 

@@ -40,6 +40,7 @@ struct membership {
     struct wakeup wakeup;
     struct conversation conversation;
     struct mover mover;
+    struct descriptor arena;            /* of the current window, for a daemon that has lost it */
     enum membership_phase phase;
     bool tried;                         /* there was an attempt */
     bool refused;                       /* and a daemon refused it */

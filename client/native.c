@@ -24,8 +24,10 @@ const char *native_mistake(struct dd_native *native)
         return "it has no function";
     if (!native->prototype || prototype_read(native->prototype, &prototype) < 0)
         return "its prototype has other types than integers and pointers, or more than six arguments";
-    if (native->flags & ~(uint32_t)DD_MAY_BLOCK)
+    if (native->flags & ~(uint32_t)(DD_MAY_BLOCK | DD_FOR_PROGRAMS))
         return "its flags are none of enum dd_native_flags";
+    if (native->flags == (DD_MAY_BLOCK | DD_FOR_PROGRAMS))
+        return "it may block, which programs cannot";
     native->digest = prototype_native_digest(native->name, prototype.text, native->flags & DD_MAY_BLOCK);
     return NULL;
 }

@@ -2,8 +2,10 @@
 /* See stubs.h. */
 #include "stubs.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "dispatchd.h"
 #include "native.h"
@@ -51,17 +53,21 @@ static const struct dd_directory_entry *directory_entry(const uint64_t *word, ui
 }
 
 /*
- * The native; without it the default of the hook.  A table without the function has its default verdict.  Stored
- * under the lock: whoever takes a native away clears the word afterwards.
+ * The native; without it the default of the hook.  A table without the function has its default verdict, and a program
+ * that calls what is not there, or not for programs, gets -ENOSYS.  Stored under the lock: whoever takes a native away
+ * clears the word afterwards.
  */
 static struct answer find(uint64_t *word, uint32_t index)
 {
     const struct dd_directory_entry *entry = directory_entry(word, index);
+    bool for_programs = entry->hook == DD_DIRECTORY_HELPER;
     const struct dd_native *native = entry->native ? native_find(entry->native) : NULL;
-    const struct dd_table *table = native ? NULL : table_find(entry->hook);
+    const struct dd_table *table = native || for_programs ? NULL : table_find(entry->hook);
     struct answer answer = { NULL, table ? table->default_verdict : 0 };
 
-    if (native)
+    if (for_programs && !(native && native->flags & DD_FOR_PROGRAMS))
+        answer.value = (uint64_t)-ENOSYS;
+    else if (native)
         answer.target = native->function;
     else if (table)
         answer.target = (void (*)(void))table->entry[0];
@@ -145,6 +151,46 @@ __attribute__((naked)) static void leave_without_indirect(void)
     ASK(stubs_leave, RETURN_THUNK);
 }
 
+/* ---- services ------------------------------------------------------------------------------------------ */
+
+/*
+ * What programs' helpers need of the process: called inside guards, also by programs that run in signal handlers.  The C
+ * library answers them without a system call where the kernel lets it (vdso, rseq).
+ */
+static uint64_t read_clock(clockid_t clock)
+{
+    struct timespec time;
+
+    if (clock_gettime(clock, &time) < 0)
+        return 0;
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t clock_monotonic(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+static uint64_t clock_boot(void)
+{
+    return read_clock(CLOCK_BOOTTIME);
+}
+
+static uint32_t processor(void)
+{
+    int number = sched_getcpu();
+
+    return number < 0 ? 0 : (uint32_t)number;
+}
+
+/* In the order of layout.h. */
+static void fill_services(uint64_t *service)
+{
+    service[0] = (uint64_t)(uintptr_t)clock_monotonic;
+    service[1] = (uint64_t)(uintptr_t)clock_boot;
+    service[2] = (uint64_t)(uintptr_t)processor;
+}
+
 /* ---- windows ------------------------------------------------------------------------------------------- */
 
 /* The same distance in all threads: dd_thread_self lies in the initial thread-local block. */
@@ -161,6 +207,7 @@ void stubs_fill(const struct window *window, bool no_indirect)
     struct dd_linkage_data *data = window_linkage(window);
 
     data->counters = counters_distance();
+    fill_services(data->service);
     data->resolve = (uint64_t)(uintptr_t)(no_indirect ? resolve_without_indirect : resolve);
     data->leave = (uint64_t)(uintptr_t)(no_indirect ? leave_without_indirect : leave);
 }

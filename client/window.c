@@ -54,9 +54,10 @@ static char *reserve(void *address, size_t size)
  * A branch to a target whose upper address bits are other than its own costs more (3 cycles a call on AMD's Zen 3, a
  * third of a hook call), and without indirect branches 2 GiB are all that a call reaches.  So a window lies below its
  * callers, where nothing grows (the heap begins behind its program), or, for a program at the bottom of the address
- * space, above and out of its heap's way; where there is no room, anywhere.
+ * space, above and out of its heap's way; where there is no room, anywhere.  Of the window, callers need to reach the first
+ * `reached` bytes: the arena is behind the text, and for it alone.
  */
-static char *reserve_near(const void *callers, size_t size)
+static char *reserve_near(const void *callers, size_t size, size_t reached)
 {
     uintptr_t address = (uintptr_t)callers & ~(uintptr_t)(ALIGNMENT - 1);
     size_t step = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
@@ -64,7 +65,7 @@ static char *reserve_near(const void *callers, size_t size)
 
     for (size_t distance = step; base == MAP_FAILED && distance <= REACH && distance < address; distance += step)
         base = reserve((void *)(address - distance), size);
-    for (size_t distance = HEAP_ROOM; base == MAP_FAILED && distance + step <= REACH; distance += step)
+    for (size_t distance = HEAP_ROOM; base == MAP_FAILED && distance + reached <= REACH; distance += step)
         base = reserve((void *)(address + distance), size);
     return base != MAP_FAILED ? base : reserve(NULL, size);
 }
@@ -177,7 +178,7 @@ int window_map(const struct window_files *files, uint64_t generation, uint64_t t
         if (!window)
             return -ENOMEM;
         *window = (struct window){ NULL, DD_WINDOW_TEXT + text_size + DD_ARENA_SIZE, generation, text_size, slot };
-        window->base = reserve_near(callers, window->size);
+        window->base = reserve_near(callers, window->size, DD_WINDOW_TEXT + text_size);
         if (window->base == MAP_FAILED) {
             window->base = NULL;
             return -errno;

@@ -12,16 +12,6 @@
 #include "interface.h"
 #include "util.h"
 
-static void caller_close(struct caller **caller)
-{
-    caller_free(*caller);
-}
-
-static void interface_close(struct interface **interface)
-{
-    interface_free(*interface);
-}
-
 char *socket_path(const char *option)
 {
     const char *environment = getenv("DISPATCHD_CONTROL_SOCKET"), *user = getenv("XDG_RUNTIME_DIR");
@@ -92,24 +82,70 @@ static enum status call_failed(const char *path, int timeout_ms, int r)
     }
 }
 
+/* What a call needs. */
+struct conversation {
+    struct interface *interface;
+    struct caller *caller;
+    char *method;                       /* with its interface's name */
+};
+
+static void conversation_done(struct conversation *conversation)
+{
+    caller_free(conversation->caller);
+    interface_free(conversation->interface);
+    free(conversation->method);
+}
+
+static enum status conversation_open(const char *path, int timeout_ms, const char *method, struct conversation *ret)
+{
+    int r;
+
+    r = interface_parse(interface_text_control, &ret->interface, NULL);
+    if (r < 0)
+        return complain(STATUS_LOCAL, "cannot read the interface of dispatchd: %s", strerror(-r));
+    if (asprintf(&ret->method, "%s.%s", ret->interface->name, method) < 0) {
+        ret->method = NULL;
+        require(NULL);
+    }
+    r = caller_connect(path, ret->interface, timeout_ms < CONNECT_TIMEOUT_MS ? timeout_ms : CONNECT_TIMEOUT_MS, &ret->caller);
+    return r < 0 ? complain(STATUS_CONNECTION, "cannot connect to %s: %s", path, connect_reason(path, r)) : STATUS_DONE;
+}
+
 enum status converse(const char *path, int timeout_ms, const char *method, struct json_object *parameters,
                      int descriptor, struct caller_reply *ret)
 {
-    _cleanup_(interface_close) struct interface *interface = NULL;
-    _cleanup_(caller_close) struct caller *caller = NULL;
-    _cleanup_free_ char *name = NULL;
+    _cleanup_(conversation_done) struct conversation conversation = { 0 };
+    enum status status;
     int r;
 
-    r = interface_parse(interface_text_control, &interface, NULL);
-    if (r < 0)
-        return complain(STATUS_LOCAL, "cannot read the interface of dispatchd: %s", strerror(-r));
-    if (asprintf(&name, "%s.%s", interface->name, method) < 0)
-        require(NULL);
-    r = caller_connect(path, interface, timeout_ms < CONNECT_TIMEOUT_MS ? timeout_ms : CONNECT_TIMEOUT_MS, &caller);
-    if (r < 0)
-        return complain(STATUS_CONNECTION, "cannot connect to %s: %s", path, connect_reason(path, r));
-    r = caller_call(caller, name, parameters, &descriptor, descriptor >= 0, timeout_ms, ret);
+    status = conversation_open(path, timeout_ms, method, &conversation);
+    if (status != STATUS_DONE)
+        return status;
+    r = caller_call(conversation.caller, conversation.method, parameters, &descriptor, descriptor >= 0, timeout_ms, ret);
     if (r < 0)
         return call_failed(path, timeout_ms, r);
     return ret->error ? STATUS_REFUSED : STATUS_DONE;
+}
+
+enum status converse_more(const char *path, int timeout_ms, const char *method, struct json_object *parameters,
+                          void (*each)(void *userdata, struct json_object *parameters), void *userdata,
+                          struct caller_reply *ret)
+{
+    _cleanup_(conversation_done) struct conversation conversation = { 0 };
+    enum status status;
+    int r;
+
+    status = conversation_open(path, timeout_ms, method, &conversation);
+    if (status != STATUS_DONE)
+        return status;
+    r = caller_more(conversation.caller, conversation.method, parameters, timeout_ms, ret);
+    while (r >= 0 && !ret->error) {
+        each(userdata, ret->parameters);
+        if (!ret->continues)
+            return STATUS_DONE;
+        caller_reply_done(ret);
+        *ret = (struct caller_reply){ 0 };
+        r = caller_next(conversation.caller, timeout_ms, ret);
+    }
+    return r < 0 ? call_failed(path, timeout_ms, r) : STATUS_REFUSED;
 }

@@ -3,6 +3,8 @@
 #ifndef CTL_CONVERSATION_H
 #define CTL_CONVERSATION_H
 
+#include <limits.h>
+
 #include "caller.h"
 #include "status.h"
 
@@ -13,6 +15,17 @@
  * daemon in $XDG_RUNTIME_DIR where it exists, else the system's.  The caller frees it.
  */
 char *socket_path(const char *option);
+
+/* A conversation that takes so long is one without an end. */
+#define CONVERSATION_ENDLESS_MS INT_MAX
+
+/*
+ * Call one method that answers as often as it takes (`more`); `each` gets each answer's parameters.  timeout_ms: of each
+ * answer.  *ret: as of converse().
+ */
+enum status converse_more(const char *path, int timeout_ms, const char *method, struct json_object *parameters,
+                          void (*each)(void *userdata, struct json_object *parameters), void *userdata,
+                          struct caller_reply *ret);
 
 /*
  * Call one method of io.dispatchd.Control.  descriptor: sent along unless negative.  Failures to talk are complained

@@ -32,6 +32,9 @@ struct options {
     struct json_object *link;       /* NULL: all */
     const char *counting;           /* NULL: runs */
     bool misses;                    /* of tables, their misses alone */
+    const char *key, *value, *inner, *access;       /* of a map that is created; NULL: not given */
+    const char *only;               /* NULL: an element may be new or exist */
+    bool drop_oldest, hex, follow;
     bool json, quiet, verbose, help;
 };
 
@@ -159,8 +162,17 @@ static enum status setting_read(const char *word, struct json_object **settings)
     return STATUS_DONE;
 }
 
-enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, PROGRAM, SET, PRIORITY, PROCEED_ON, TABLE, LINK, TIME, HISTOGRAM, MISSES, HELP,
-              SHOW_VERSION };
+/* One of two words that exclude each other. */
+static enum status choice_set(const char **choice, const char *word, const char *both)
+{
+    if (*choice && strcmp(*choice, word) != 0)
+        return complain(STATUS_USAGE, "%s exclude each other; choose one", both);
+    *choice = word;
+    return STATUS_DONE;
+}
+
+enum letter { SOCKET = 1, JSON, TIMEOUT, WAIT, PROGRAM, SET, PRIORITY, PROCEED_ON, TABLE, LINK, TIME, HISTOGRAM, MISSES, KEY, VALUE,
+              INNER, READ_ONLY, WRITE_ONLY, NEW, EXISTING, DROP_OLDEST, HEX, FOLLOW, HELP, SHOW_VERSION };
 static const struct option option_table[] = {
     { "socket", required_argument, NULL, SOCKET },
     { "json", no_argument, NULL, JSON },
@@ -176,6 +188,16 @@ static const struct option option_table[] = {
     { "time", no_argument, NULL, TIME },
     { "histogram", no_argument, NULL, HISTOGRAM },
     { "misses", no_argument, NULL, MISSES },
+    { "key", required_argument, NULL, KEY },
+    { "value", required_argument, NULL, VALUE },
+    { "inner", required_argument, NULL, INNER },
+    { "read-only", no_argument, NULL, READ_ONLY },
+    { "write-only", no_argument, NULL, WRITE_ONLY },
+    { "new", no_argument, NULL, NEW },
+    { "existing", no_argument, NULL, EXISTING },
+    { "drop-oldest", no_argument, NULL, DROP_OLDEST },
+    { "hex", no_argument, NULL, HEX },
+    { "follow", no_argument, NULL, FOLLOW },
     { "verbose", no_argument, NULL, 'v' },
     { "help", no_argument, NULL, HELP },
     { "version", no_argument, NULL, SHOW_VERSION },
@@ -233,6 +255,33 @@ static enum status options_read(int argc, char **argv, struct options *ret)
         case MISSES:
             options.misses = true;
             break;
+        case KEY:
+            options.key = optarg;
+            break;
+        case VALUE:
+            options.value = optarg;
+            break;
+        case INNER:
+            options.inner = optarg;
+            break;
+        case READ_ONLY:
+        case WRITE_ONLY:
+            status = choice_set(&options.access, letter == READ_ONLY ? "read_only" : "write_only",
+                                "--read-only and --write-only");
+            break;
+        case NEW:
+        case EXISTING:
+            status = choice_set(&options.only, letter == NEW ? "new" : "existing", "--new and --existing");
+            break;
+        case DROP_OLDEST:
+            options.drop_oldest = true;
+            break;
+        case HEX:
+            options.hex = true;
+            break;
+        case FOLLOW:
+            options.follow = true;
+            break;
         case 'v':
             options.verbose = true;
             break;
@@ -264,8 +313,8 @@ static enum status help(char **words, int n_words)
 
 static enum status verb_check(const struct verb *verb, const struct options *options, int n_arguments)
 {
-    if (n_arguments != verb_arguments(verb)) {
-        complain(STATUS_USAGE, "%s takes %d arguments, not %d:", verb->name, verb_arguments(verb), n_arguments);
+    if (!verb_takes(verb, n_arguments)) {
+        complain(STATUS_USAGE, "%s takes other arguments:", verb->name);
         fputs("  dispatchctl ", stderr);
         verb_usage(stderr, verb);
         fputc('\n', stderr);
@@ -287,6 +336,17 @@ static enum status verb_check(const struct verb *verb, const struct options *opt
         return complain(STATUS_USAGE, "a link has no --misses: they are its table's");
     if (options->counting && !(verb->options & VERB_COUNT))
         return complain(STATUS_USAGE, "%s takes no --time and no --histogram; see dispatchctl --help", verb->name);
+    if ((options->key || options->value || options->inner || options->access) && !(verb->options & VERB_MAP))
+        return complain(STATUS_USAGE, "%s takes no --key, --value, --inner, --read-only or --write-only; see dispatchctl --help",
+                        verb->name);
+    if (options->only && !(verb->options & VERB_ONLY))
+        return complain(STATUS_USAGE, "%s takes no --new and no --existing; see dispatchctl --help", verb->name);
+    if (options->drop_oldest && !(verb->options & VERB_DROP))
+        return complain(STATUS_USAGE, "%s takes no --drop-oldest; see dispatchctl --help", verb->name);
+    if (options->hex && !(verb->options & VERB_HEX))
+        return complain(STATUS_USAGE, "%s takes no --hex; see dispatchctl --help", verb->name);
+    if (options->follow && !(verb->options & VERB_FOLLOW))
+        return complain(STATUS_USAGE, "%s takes no --follow; see dispatchctl --help", verb->name);
     if (options->verbose && !(verb->options & VERB_VERBOSE))
         return complain(STATUS_USAGE, "%s takes no --verbose; see dispatchctl --help", verb->name);
     return STATUS_DONE;
@@ -323,6 +383,22 @@ static struct json_object *options_parameters(const struct verb *verb, const str
         parameter_add(parameters, "counting", json_object_new_string(options->counting ? options->counting : "runs"));
     if (verb->options & VERB_COUNT_OFF)
         parameter_add(parameters, "counting", json_object_new_string("off"));
+    if (options->key)
+        parameter_add(parameters, "key", json_object_new_string(options->key));
+    if (options->value)
+        parameter_add(parameters, "value", json_object_new_string(options->value));
+    if (options->inner)
+        parameter_add(parameters, "inner", json_object_new_string(options->inner));
+    if (options->access)
+        parameter_add(parameters, "access", json_object_new_string(options->access));
+    if (options->only)
+        parameter_add(parameters, "only", json_object_new_string(options->only));
+    if (options->drop_oldest)
+        parameter_add(parameters, "drop_oldest", json_object_new_boolean(true));
+    if (options->hex && verb->print)
+        parameter_add(parameters, "hex", json_object_new_boolean(true));
+    if (options->follow)
+        parameter_add(parameters, "follow", json_object_new_boolean(true));
     if (options->verbose)
         parameter_add(parameters, "log", json_object_new_boolean(true));
     return parameters;
@@ -371,21 +447,95 @@ static void reply_print(const struct verb *verb, const struct options *options, 
     unmoved_print(reply);
 }
 
-static enum status verb_run(const struct verb *verb, const struct options *options, char **arguments)
+/* The answers of a method that gives many. */
+struct answers {
+    const struct verb *verb;
+    const struct options *options;
+    struct json_object *rows;           /* VERB_GATHER: of all of them */
+};
+
+static void answer_take(void *userdata, struct json_object *reply)
 {
-    _cleanup_(request_done) struct request request = { NULL, -EBADF };
-    _cleanup_(caller_reply_done) struct caller_reply reply = { 0 };
-    _cleanup_free_ char *path = socket_path(options->socket);
+    struct answers *answers = userdata;
+    struct json_object *rows = answers->rows ? json_object_object_get(reply, answers->verb->rows) : NULL;
+
+    if (!rows) {
+        reply_print(answers->verb, answers->options, reply);
+        fflush(stdout);
+        return;
+    }
+    for (size_t i = 0; i < json_object_array_length(rows); i++)
+        json_object_array_add(answers->rows, json_object_get(json_object_array_get_idx(rows, i)));
+}
+
+static enum status verb_converse_more(const struct verb *verb, const struct options *options, const char *path,
+                                      struct json_object *parameters, struct caller_reply *reply)
+{
+    bool gather = verb->options & VERB_GATHER && !options->json;
+    int timeout_ms = verb->options & VERB_STREAM ? CONVERSATION_ENDLESS_MS : options->timeout_ms;
+    struct answers answers = { verb, options, gather ? require(json_object_new_array()) : NULL };
+    struct json_object *all;
     enum status status;
 
-    status = request_make(verb, arguments, options_parameters(verb, options), &request);
+    status = converse_more(path, timeout_ms, verb->method, parameters, answer_take, &answers, reply);
+    if (status == STATUS_DONE && gather) {
+        all = require(json_object_new_object());
+        parameter_add(all, verb->rows, json_object_get(answers.rows));
+        reply_print(verb, options, all);
+        json_object_put(all);
+    }
+    json_object_put(answers.rows);
+    return status;
+}
+
+/* What the map is like that the verb's first argument names. */
+static enum status map_ask(const char *path, const struct options *options, const char *name, struct caller_reply *ret)
+{
+    struct json_object *parameters = require(json_object_new_object());
+    enum status status;
+
+    parameter_add(parameters, "map", json_object_new_string(name));
+    status = converse(path, options->timeout_ms, "ShowMap", parameters, -EBADF, ret);
+    json_object_put(parameters);
+    return status;
+}
+
+static enum status verb_converse(const struct verb *verb, const struct options *options, const char *path,
+                                 struct words *words, struct caller_reply *reply)
+{
+    _cleanup_(request_done) struct request request = { NULL, -EBADF };
+    _cleanup_(caller_reply_done) struct caller_reply map = { 0 };
+    enum status status = STATUS_DONE;
+
+    if (request_needs_map(verb)) {
+        status = map_ask(path, options, words->word[0], reply);
+        if (status != STATUS_DONE)
+            return status;
+        map = *reply;
+        *reply = (struct caller_reply){ 0 };
+        words->map = json_object_object_get(map.parameters, "map");
+    }
+    status = request_make(verb, words, options_parameters(verb, options), &request);
     if (status != STATUS_DONE)
         return status;
-    status = converse(path, options->timeout_ms, verb->method, request.parameters, request.descriptor, &reply);
+    if (verb->options & (VERB_GATHER | VERB_STREAM))
+        return verb_converse_more(verb, options, path, request.parameters, reply);
+    status = converse(path, options->timeout_ms, verb->method, request.parameters, request.descriptor, reply);
+    if (status == STATUS_DONE)
+        reply_print(verb, options, reply->parameters);
+    return status;
+}
+
+static enum status verb_run(const struct verb *verb, const struct options *options, char **arguments, int n_arguments)
+{
+    _cleanup_(caller_reply_done) struct caller_reply reply = { 0 };
+    _cleanup_free_ char *path = socket_path(options->socket);
+    struct words words = { .word = arguments, .count = n_arguments, .hex = options->hex };
+    enum status status;
+
+    status = verb_converse(verb, options, path, &words, &reply);
     if (status == STATUS_REFUSED)
         refusal_print(options, &reply);
-    else if (status == STATUS_DONE)
-        reply_print(verb, options, reply.parameters);
     return status;
 }
 
@@ -410,10 +560,12 @@ static enum status run(int argc, char **argv)
         return complain(STATUS_USAGE, "list programs, tables, calls, links or workers?");
     if (!verb && strcmp(argv[0], "stats") == 0)
         return complain(STATUS_USAGE, "stats on, off or show?");
+    if (!verb && strcmp(argv[0], "map") == 0)
+        return complain(STATUS_USAGE, "map list, show, create, remove, get, set, delete, dump, clear, push, pop or read?");
     if (!verb)
         return complain(STATUS_USAGE, "there is no verb '%s'; see dispatchctl --help", argv[0]);
     status = verb_check(verb, &options, argc - words);
-    return status == STATUS_DONE ? verb_run(verb, &options, argv + words) : status;
+    return status == STATUS_DONE ? verb_run(verb, &options, argv + words, argc - words) : status;
 }
 
 int main(int argc, char **argv)

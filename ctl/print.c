@@ -11,8 +11,6 @@
 #include "status.h"
 #include "util.h"
 
-#define COLUMNS_MAX 16
-
 /* Control characters of ASCII, and those that UTF-8 writes as C2 80 to C2 9F. */
 static void text_clean(char *text)
 {
@@ -97,20 +95,30 @@ static void print_cell(const char *text, size_t width, bool number, bool last)
     fputs(last ? "\n" : "  ", stdout);
 }
 
+static size_t column_count(const struct column *columns)
+{
+    size_t n = 0;
+
+    while (columns[n].title)
+        n++;
+    return n;
+}
+
 void print_table(const struct column *columns, struct json_object *rows)
 {
-    size_t width[COLUMNS_MAX], n_rows = json_object_array_length(rows), n = 0;
-    bool number[COLUMNS_MAX];
+    size_t n_rows = json_object_array_length(rows), n = column_count(columns);
+    _cleanup_free_ size_t *width = require(calloc(n + 1, sizeof(*width)));
+    _cleanup_free_ bool *number = require(calloc(n + 1, sizeof(*number)));
 
-    for (; columns[n].title; n++) {
-        width[n] = strlen(columns[n].title);
-        number[n] = n_rows > 0;
+    for (size_t c = 0; c < n; c++) {
+        width[c] = strlen(columns[c].title);
+        number[c] = n_rows > 0;
         for (size_t i = 0; i < n_rows; i++) {
             struct json_object *row = json_object_array_get_idx(rows, i);
-            _cleanup_free_ char *text = cell_text(&columns[n], row);
+            _cleanup_free_ char *text = cell_text(&columns[c], row);
 
-            width[n] = text_width(text) > width[n] ? text_width(text) : width[n];
-            number[n] &= json_object_is_type(json_object_object_get(row, columns[n].member), json_type_int);
+            width[c] = text_width(text) > width[c] ? text_width(text) : width[c];
+            number[c] &= json_object_is_type(json_object_object_get(row, columns[c].member), json_type_int);
         }
     }
     for (size_t c = 0; c < n; c++)

@@ -58,6 +58,33 @@ static const struct refusal {
       "no room for the code: it needs {needed} bytes, {available} are free; unload programs that have no link" },
     { CONTROL "ArenaFull",
       "no room for the data: it needs {needed} bytes, {available} are free in one piece; unload programs that have no link" },
+    { CONTROL "QuotaExceeded",
+      "user {uid} may have {maximum} bytes of memory for maps and has {used}; this needs {needed}: remove maps, or see"
+      " dispatchd --arena-quota" },
+    { CONTROL "UnknownMap",
+      "no map is named '{map}'; `dispatchctl map list` shows those that there are" },
+    { CONTROL "MapExists",
+      "a map '{map}' is there already; remove it first, or take another name" },
+    { CONTROL "MapInUse",
+      "map '{map}' is in use[ by programs: {programs}; unload them first][ in maps: {maps}; delete it there first]" },
+    { CONTROL "MapMismatch",
+      "map '{map}' is another one than is wanted: {difference}; make the definitions equal, take another name, or remove"
+      " the map that is there" },
+    { CONTROL "MapInvalid",
+      "there can be no such map '{map}': {reason}" },
+    { CONTROL "MapUnsuited",
+      "map '{map}' is of kind {kind}, which has no {operation}" },
+    { CONTROL "MapFull",
+      "map '{map}' is full: it has {max_entries} elements; delete some first" },
+    { CONTROL "MapEmpty",
+      "map '{map}' is empty" },
+    { CONTROL "MapBusy",
+      "map '{map}' is being changed by a thread that does not go on; try again, and if it stays so look for a stopped worker:"
+      " `dispatchctl list workers`" },
+    { CONTROL "UnknownElement",
+      "map '{map}' has no element with this key; `dispatchctl map dump {map}` shows those that there are" },
+    { CONTROL "ElementExists",
+      "map '{map}' has an element with this key already" },
     { CONTROL "DatabaseFailed",
       "the database of dispatchd failed: {reason}; dispatchd's own log says more" },
     { SERVICE "InvalidParameter",
@@ -76,6 +103,8 @@ static bool value_shown(struct json_object *value)
         return json_object_get_string_len(value) > 0;
     if (json_object_is_type(value, json_type_int))
         return json_object_get_int64(value) >= 0;
+    if (json_object_is_type(value, json_type_array))
+        return json_object_array_length(value) > 0;
     return value != NULL;
 }
 

@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "element.h"
 #include "message.h"
 #include "util.h"
 
@@ -109,6 +110,14 @@ static enum status file_open(const char *path, int *ret)
     return STATUS_DONE;
 }
 
+/* How many, but none. */
+static enum status count_add(struct request *request, const struct argument *argument, const char *word)
+{
+    if (strcmp(word, "0") == 0)
+        return complain(STATUS_USAGE, "%s is at least 1", argument->shown);
+    return number_add(request, argument, argument->parameter, word, UINT32_MAX);
+}
+
 static enum status argument_add(struct request *request, const struct argument *argument, const char *word)
 {
     switch (argument->kind) {
@@ -128,8 +137,39 @@ static enum status argument_add(struct request *request, const struct argument *
         return keys_add(request, argument, word);
     case ARGUMENT_LINK:
         return number_add(request, argument, argument->parameter, word, INT64_MAX);
+    case ARGUMENT_NUMBER:
+        return count_add(request, argument, word);
+    case ARGUMENT_KEY:
+    case ARGUMENT_VALUE:
+    case ARGUMENT_ELEMENT:
+        break;
     }
     return STATUS_DONE;
+}
+
+static bool is_of_element(const struct argument *argument)
+{
+    return argument->kind >= ARGUMENT_KEY;
+}
+
+bool request_needs_map(const struct verb *verb)
+{
+    for (int i = 0; verb->argument[i].shown; i++)
+        if (is_of_element(&verb->argument[i]))
+            return true;
+    return false;
+}
+
+static enum status arguments_add(struct request *request, const struct verb *verb, const struct words *words)
+{
+    enum status status = STATUS_DONE;
+    int i = 0;
+
+    for (; verb->argument[i].shown && !is_of_element(&verb->argument[i]) && status == STATUS_DONE; i++)
+        status = argument_add(request, &verb->argument[i], words->word[i]);
+    if (status != STATUS_DONE || !verb->argument[i].shown)
+        return status;
+    return element_add(request->parameters, verb->argument[i].kind, words->word + i, words->count - i, words->map, words->hex);
 }
 
 /* The daemon would close the connection on text that is not UTF-8, so it is refused here, by the same rule. */
@@ -149,13 +189,13 @@ static enum status text_check(struct json_object *parameters)
     return STATUS_DONE;
 }
 
-enum status request_make(const struct verb *verb, char **arguments, struct json_object *parameters, struct request *ret)
+enum status request_make(const struct verb *verb, const struct words *words, struct json_object *parameters,
+                         struct request *ret)
 {
     _cleanup_(request_done) struct request request = { parameters, -EBADF };
-    enum status status = STATUS_DONE;
+    enum status status;
 
-    for (int i = 0; verb->argument[i].shown && status == STATUS_DONE; i++)
-        status = argument_add(&request, &verb->argument[i], arguments[i]);
+    status = arguments_add(&request, verb, words);
     if (status == STATUS_DONE)
         status = text_check(request.parameters);
     if (status != STATUS_DONE)

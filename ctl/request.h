@@ -12,11 +12,22 @@ struct request {
     int descriptor;                 /* owned; of the file to be passed on, negative if there is none */
 };
 
+/* The words behind a verb, as many as it takes; and what is known of the map that they are about, if the verb asks for it. */
+struct words {
+    char **word;
+    int count;
+    struct json_object *map;        /* as ShowMap shows it; borrowed; NULL: nothing */
+    bool hex;
+};
+
 /*
- * Put a verb's arguments, as many as it takes, to `parameters` (what options say; taken over) into *ret.  STATUS_USAGE or
- * STATUS_LOCAL after a complaint.
+ * Put a verb's arguments to `parameters` (what options say; taken over) into *ret.  STATUS_USAGE or STATUS_LOCAL after a complaint.
  */
-enum status request_make(const struct verb *verb, char **arguments, struct json_object *parameters, struct request *ret);
+enum status request_make(const struct verb *verb, const struct words *words, struct json_object *parameters,
+                         struct request *ret);
+
+/* Does the verb need to know what the map is like? */
+bool request_needs_map(const struct verb *verb);
 
 /* Fine on an empty request. */
 void request_done(struct request *request);

@@ -5,6 +5,7 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#include "map.h"
 #include "plan.h"
 #include "print.h"
 #include "statistics.h"
@@ -102,6 +103,17 @@ static const struct column call_columns[] = {
     { "WORKERS", "workers", 0 },
     { "SETTLED", "settled", 0 },
     { "LINK", "link", 0 },
+    { 0 },
+};
+
+static const struct column map_columns[] = {
+    { "MAP", "name", 0 },
+    { "KIND", "kind", 0 },
+    { "KEY", "key", 40 },
+    { "VALUE", "value", 40 },
+    { "ENTRIES", "max_entries", 0 },
+    { "BYTES", "bytes", 0 },
+    { "PROGRAMS", "programs", 0 },
     { 0 },
 };
 
@@ -248,6 +260,127 @@ const struct verb verbs[] = {
         .print = statistics_print,
     },
     {
+        .name = "map list",
+        .summary = "maps, and the programs that use each",
+        .help = "KEY and VALUE are types in C.  BYTES is memory that all workers share.",
+        .method = "ListMaps",
+        .print = map_print_list,
+        .rows = "maps",
+        .columns = map_columns,
+    },
+    {
+        .name = "map show",
+        .argument = { { "MAP", "map", ARGUMENT_NAME } },
+        .summary = "all about one map, and how many elements it has",
+        .help = "For a ringbuf, entries counts bytes that nobody has read.",
+        .method = "ShowMap",
+        .print = map_print,
+    },
+    {
+        .name = "map create",
+        .argument = { { "MAP", "map", ARGUMENT_NAME },
+                      { "KIND", "kind", ARGUMENT_NAME },
+                      { "ENTRIES", "max_entries", ARGUMENT_NUMBER } },
+        .options = VERB_MAP | VERB_WAIT,
+        .summary = "make a map; programs that define one of its name share it",
+        .help = "KIND is array, hash, lru_hash, percpu_array, percpu_hash, lpm_trie, queue, stack, ringbuf, array_of_maps or\n"
+                "hash_of_maps.  ENTRIES is how many elements there may be; of a ringbuf, its bytes.  Loading a program makes\n"
+                "the maps that it defines, so this is for those that must be there before.",
+        .method = "CreateMap",
+        .print = map_print,
+    },
+    {
+        .name = "map remove",
+        .argument = { { "MAP", "map", ARGUMENT_NAME } },
+        .options = VERB_WAIT,
+        .summary = "forget a map, with all that it holds",
+        .help = "Refused while programs or maps of maps use it.",
+        .method = "RemoveMap",
+    },
+    {
+        .name = "map get",
+        .argument = { { "MAP", "map", ARGUMENT_NAME }, { "KEY...", NULL, ARGUMENT_KEY } },
+        .options = VERB_HEX,
+        .summary = "the value of a key; of a queue or stack, which has none, the next value",
+        .help = "KEY is MEMBER=VALUE for each member where keys are structs, else one word: a number, or text.  Of percpu\n"
+                "kinds the value is the sum of what threads have, which is shown by SEAT below it.",
+        .method = "LookupElement",
+        .print = map_print_element,
+    },
+    {
+        .name = "map set",
+        .argument = { { "MAP", "map", ARGUMENT_NAME }, { "KEY... VALUE...", NULL, ARGUMENT_ELEMENT } },
+        .options = VERB_ONLY | VERB_HEX,
+        .summary = "set the value of a key",
+        .help = "KEY as for `map get`.  VALUE likewise: MEMBER=VALUE where values are structs (what is not given is 0), else\n"
+                "one word.  The value of a map of maps is the name of a map.  Words that begin with a minus stand behind --, as in\n"
+                "`map set -- balance 7 -5`.",
+        .method = "UpdateElement",
+    },
+    {
+        .name = "map delete",
+        .argument = { { "MAP", "map", ARGUMENT_NAME }, { "KEY...", NULL, ARGUMENT_KEY } },
+        .options = VERB_HEX,
+        .summary = "take an element away",
+        .help = "KEY as for `map get`.",
+        .method = "DeleteElement",
+    },
+    {
+        .name = "map dump",
+        .argument = { { "MAP", "map", ARGUMENT_NAME } },
+        .options = VERB_HEX | VERB_GATHER,
+        .summary = "all elements",
+        .help = "An element that is there all the time is shown; of those that come or go meanwhile perhaps some are.  With\n"
+                "--json each answer is a line.",
+        .method = "IterateMap",
+        .print = map_print_elements,
+        .rows = "elements",
+    },
+    {
+        .name = "map clear",
+        .argument = { { "MAP", "map", ARGUMENT_NAME } },
+        .summary = "delete all elements; set those of an array to 0",
+        .help = "Elements that programs add meanwhile may stay.",
+        .method = "ClearMap",
+        .print = map_print_removed,
+    },
+    {
+        .name = "map push",
+        .argument = { { "MAP", "map", ARGUMENT_NAME }, { "VALUE...", NULL, ARGUMENT_VALUE } },
+        .options = VERB_DROP | VERB_HEX,
+        .summary = "put a value into a queue or stack",
+        .help = "VALUE as for `map set`.",
+        .method = "PushElement",
+    },
+    {
+        .name = "map pop",
+        .argument = { { "MAP", "map", ARGUMENT_NAME } },
+        .options = VERB_HEX,
+        .summary = "take the next value out of a queue or stack",
+        .help = "",
+        .method = "PopElement",
+        .print = map_print_element,
+    },
+    {
+        .name = "map read",
+        .argument = { { "MAP", "map", ARGUMENT_NAME } },
+        .options = VERB_FOLLOW | VERB_STREAM,
+        .summary = "take records out of a ringbuf",
+        .help = "A record is a line of hexadecimal digits.  Of several who read at one time each gets all.",
+        .method = "ReadRing",
+        .print = map_print_records,
+        .rows = "records",
+    },
+    {
+        .name = "trace",
+        .options = VERB_STREAM,
+        .summary = "print what programs write with bpf_trace_printk, until interrupted",
+        .help = "Before each line stand the process and the thread.",
+        .method = "Trace",
+        .print = map_print_records,
+        .rows = "lines",
+    },
+    {
         .name = "list programs",
         .summary = "loaded programs, and the links that hold each",
         .help = "BYTES is the size of a program's code with its constant data.",
@@ -326,13 +459,18 @@ const struct verb *verb_find(char **words, int n_words, int *ret_words)
     return NULL;
 }
 
-int verb_arguments(const struct verb *verb)
+static bool takes_the_rest(const struct argument *argument)
+{
+    return argument->kind >= ARGUMENT_KEY;
+}
+
+bool verb_takes(const struct verb *verb, int words)
 {
     int n = 0;
 
-    while (verb->argument[n].shown)
+    while (verb->argument[n].shown && !takes_the_rest(&verb->argument[n]))
         n++;
-    return n;
+    return verb->argument[n].shown ? words >= n : words == n;
 }
 
 /* ---- help ---------------------------------------------------------------------------------------------- */
@@ -352,6 +490,16 @@ void verb_usage(FILE *out, const struct verb *verb)
         fputs(" [--misses]", out);
     if (verb->options & VERB_COUNT)
         fputs(" [--time | --histogram]", out);
+    if (verb->options & VERB_MAP)
+        fputs(" [--key TYPE] [--value TYPE] [--inner MAP] [--read-only | --write-only]", out);
+    if (verb->options & VERB_ONLY)
+        fputs(" [--new | --existing]", out);
+    if (verb->options & VERB_DROP)
+        fputs(" [--drop-oldest]", out);
+    if (verb->options & VERB_HEX)
+        fputs(" [--hex]", out);
+    if (verb->options & VERB_FOLLOW)
+        fputs(" [--follow]", out);
     if (verb->options & VERB_VERBOSE)
         fputs(" [--verbose]", out);
     if (verb->options & VERB_WAIT)
@@ -382,6 +530,21 @@ static void verb_help_one(const struct verb *verb)
     if (verb->options & VERB_COUNT)
         puts("\n  --time                also how long they take\n"
              "  --histogram           also how these times are distributed");
+    if (verb->options & VERB_MAP)
+        puts("\n  --key TYPE            u8, u16, u32, u64, s8, s16, s32, s64, char[N] or u8[N]; kinds without keys take none\n"
+             "  --value TYPE          likewise; a ringbuf and maps of maps take none\n"
+             "  --inner MAP           of maps of maps: they may hold maps that are like this one\n"
+             "  --read-only           programs may not write to it\n"
+             "  --write-only          programs may not read it");
+    if (verb->options & VERB_ONLY)
+        puts("\n  --new                 fail if there is such an element\n"
+             "  --existing            fail if there is none");
+    if (verb->options & VERB_DROP)
+        puts("\n  --drop-oldest         make room for it where the map is full");
+    if (verb->options & VERB_HEX)
+        puts("\n  --hex                 keys and values are bytes, in the order of memory: a word of hexadecimal digits each");
+    if (verb->options & VERB_FOLLOW)
+        puts("\n  --follow              go on with what comes, until interrupted");
     if (verb->options & VERB_VERBOSE)
         puts("\n  -v, --verbose         also print what the verifier did, instruction by instruction");
     if (verb->options & VERB_WAIT)

@@ -20,6 +20,11 @@ enum argument_kind {
     ARGUMENT_POLICY,        /* any or no-indirect */
     ARGUMENT_LINK,          /* an id as `list links` shows it */
     ARGUMENT_FILE,          /* opened here; its descriptor is passed on */
+    ARGUMENT_NUMBER,        /* 1 to 4294967295 */
+    /* All words that are left, which are of the map that the first argument names: element.h. */
+    ARGUMENT_KEY,
+    ARGUMENT_VALUE,
+    ARGUMENT_ELEMENT,       /* key and value */
 };
 
 struct argument {
@@ -39,6 +44,13 @@ enum verb_options {
     VERB_COUNT = 1 << 5,                /* --time, --histogram; counting is switched on */
     VERB_COUNT_OFF = 1 << 6,            /* counting is switched off */
     VERB_MISSES = 1 << 7,               /* --misses */
+    VERB_HEX = 1 << 8,                  /* --hex */
+    VERB_ONLY = 1 << 9,                 /* --new, --existing */
+    VERB_DROP = 1 << 10,                /* --drop-oldest */
+    VERB_MAP = 1 << 11,                 /* --key, --value, --inner, --read-only, --write-only */
+    VERB_FOLLOW = 1 << 12,              /* --follow */
+    VERB_GATHER = 1 << 13,              /* many answers, whose rows are printed together */
+    VERB_STREAM = 1 << 14,              /* many answers, printed as they come, perhaps without an end */
 };
 
 struct verb {
@@ -59,8 +71,8 @@ extern const struct verb verbs[];       /* ends with a NULL name */
 /* The verb that the words begin with; *ret_words of them are its name.  NULL: none. */
 const struct verb *verb_find(char **words, int n_words, int *ret_words);
 
-/* Arguments that a verb takes. */
-int verb_arguments(const struct verb *verb);
+/* Does it take so many words?  The last argument may be any number of them. */
+bool verb_takes(const struct verb *verb, int words);
 
 /* "load NAME FILE [--program FUNCTION] [--set NAME=VALUE]... [--wait LEVEL]" */
 void verb_usage(FILE *out, const struct verb *verb);

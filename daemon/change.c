@@ -17,6 +17,7 @@
 #include "store.h"
 #include "table_code.h"
 #include "translation.h"
+#include "typed.h"
 #include "util.h"
 
 /* A change between its request and the release of what it replaced. */
@@ -42,6 +43,9 @@ void operations_free(struct operation *operation, size_t operations)
         translation_free(operation[i].translation);
         context_free(operation[i].declared);
         shared_context_put(operation[i].context);
+        typed_free(operation[i].key_type);
+        typed_free(operation[i].value_type);
+        free(operation[i].key);
     }
     free(operation);
 }
@@ -73,6 +77,8 @@ static int change_new(struct daemon *daemon, const struct change_request *reques
     }
     change->daemon = daemon;
     change->request = *request;
+    for (size_t i = 0; i < n; i++)
+        request->operation[i].uid = request->uid;
     change->dirty = calloc(n + 1, sizeof(*change->dirty));
     change->prepared = calloc(n + 1, sizeof(*change->prepared));
     if (!change->dirty || !change->prepared)
@@ -273,6 +279,9 @@ static void poke(struct change *change)
         table->plan = table->prepared_plan;
         table->changes++;
     }
+    for (size_t i = 0; i < change->request.operations; i++)
+        if (change->request.operation[i].kind->show)
+            change->request.operation[i].kind->show(change->daemon, &change->request.operation[i]);
 }
 
 /* ---- steps 5 and 6: answer, release -------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
  *      1 check    names, limits, contexts; each operation takes its effect in the registry, so that the next one sees it
  *      2 prepare  place code and data, emit the trees: all that can fail for want of memory fails here
  *      3 commit   to the database, durable
- *      4 poke     all slots, as one batch; cannot fail
+ *      4 poke     all slots, as one batch, and what programs see besides; cannot fail
  *      5 answer   as late as was asked for: committed, live, quiescent
  *      6 release  after a grace period, what was replaced
  *
@@ -23,11 +23,13 @@
 #include <sys/types.h>
 
 #include "daemon.h"
+#include "map.h"
 #include "refusal.h"
 
 struct json_object;
 struct operation;
 struct translation;
+struct typed;
 
 struct operation_kind {
     const char *name;                   /* "attach" */
@@ -36,6 +38,8 @@ struct operation_kind {
     int (*prepare)(struct daemon *daemon, struct operation *operation, struct refusal *refusal);
     /* Step 3: rows, inside the transaction.  NULL where an operation is always `unchanged`. */
     int (*store)(struct daemon *daemon, const struct operation *operation);
+    /* Step 4, where more than slots changes: what programs see of it.  Cannot fail.  May be NULL. */
+    void (*show)(struct daemon *daemon, struct operation *operation);
     /* Undo check and, where it was done, prepare. */
     void (*undo)(struct daemon *daemon, struct operation *operation);
     /* Step 6: drop what the operation replaced.  May be NULL. */
@@ -45,7 +49,8 @@ struct operation_kind {
 };
 
 extern const struct operation_kind operation_load, operation_unload, operation_attach, operation_detach,
-    operation_replace, operation_set_policy, operation_set_call, operation_statistics, operation_declare, operation_offer;
+    operation_replace, operation_set_policy, operation_set_call, operation_statistics, operation_declare, operation_offer,
+    operation_create_map, operation_remove_map, operation_set_inner;
 
 /* One operation: what was asked (the caller fills it in), and what became of it. */
 struct operation {
@@ -71,6 +76,15 @@ struct operation {
     struct translation *translation;            /* load: done, and not failed; owned */
     struct context *declared;                   /* declare: owned */
     uint32_t default_verdict;                   /* declare */
+    char map_name[NAME_LENGTH_MAX + 1];         /* create-map, remove-map; set-inner: the map of maps */
+    struct map_definition definition;           /* create-map */
+    struct map_definition inner_definition;     /* create-map: of maps of maps, else of kind 0 */
+    struct typed *key_type, *value_type;        /* create-map: NULL: just bytes; owned */
+    char inner_name[NAME_LENGTH_MAX + 1];       /* set-inner: what the key has from now on; "": nothing.  create-map: what inner maps
+                                                   are like; "": it is no map of maps */
+    void *key;                                  /* set-inner; owned */
+    size_t key_size;
+    uid_t uid;                                  /* who asks: pays for the memory of maps; set by change_run() */
 
     /* Set by check. */
     struct program *program;                    /* load, unload; replace: the previous one, a reference */
@@ -80,9 +94,13 @@ struct operation {
     size_t switches;
     struct shared_context *context;             /* declare: a reference */
     struct table *declared_table, *replaced_table;      /* declare */
-    bool created;                               /* declare: declared_table is new; set-call: link is; offer: native is */
+    bool created;                               /* declare: declared_table is new; set-call: link is; offer: native is;
+                                                   create-map: map is */
     bool replaced;                              /* set-call: link had another target */
     struct native *native;                      /* offer */
+    struct shared_map *map;                     /* create-map, set-inner: a reference; remove-map: the registration's */
+    struct shared_map *inner;                   /* set-inner: what the key does not have, a reference; NULL: nothing */
+    uint64_t maps_created;                      /* load: bit i: program->map[i] is new */
     bool unchanged;                             /* all is as asked already: nothing to store */
     bool checked, prepared;
 };

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "grace.h"
+#include "inheritance.h"
 #include "registry.h"
 
 struct arena;
@@ -27,6 +28,7 @@ struct listener;
 struct measurement;
 struct memory;
 struct planning;
+struct seats;
 struct server;
 struct statistics;
 struct store;
@@ -39,12 +41,19 @@ struct daemon {
     struct memory *memory;
     struct image *image;
     struct arena *arena;
+    enum arena_origin arena_origin;
+    struct inheritance *inheritance;    /* NULL: the daemon is ready */
     struct translations *translations;
+    uint64_t runtime;                   /* image offset of the runtime's functions (system.h) */
+    struct shared_map *trace;           /* the ring of trace_printk; not in the registry; NULL: there is none yet */
+    struct seats *seats;
     struct registry registry;
     struct grace_driver *grace;
     struct statistics *statistics;
     struct planning *planning;
     LIST_HEAD(, measurement) measurements;      /* measurement.c: under way */
+    LIST_HEAD(, map_iteration) map_iterations;  /* map_iteration.c: under way */
+    LIST_HEAD(, ring_stream) ring_streams;      /* ring_stream.c: rings that somebody reads */
     struct workers *workers;
     struct server *server;
     struct listener *control_listener, *worker_listener;

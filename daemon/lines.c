@@ -202,6 +202,12 @@ uint64_t lines_inode(const struct lines *lines)
     return lines->inode;
 }
 
+/* The generation counts for nothing here: a line is 0 outside of guards whatever it says inside. */
+bool lines_outside(const struct lines *lines, uint32_t index)
+{
+    return lines->dead || index >= DD_LINES_MAX || line_oldest(lines, &lines->map->line[index], 0) == LINES_NOBODY;
+}
+
 bool lines_holding(const struct lines *lines, uint64_t epoch)
 {
     return lines_oldest(lines, DD_EPOCH_GENERATION(epoch)) < epoch;

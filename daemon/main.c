@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "arena.h"
 #include "change.h"
 #include "config.h"
 #include "daemon.h"
@@ -18,20 +19,26 @@
 #include "grace_driver.h"
 #include "interface.h"
 #include "log.h"
+#include "map_iteration.h"
 #include "measurement.h"
 #include "memory.h"
 #include "options.h"
 #include "planning.h"
 #include "poke.h"
 #include "restore.h"
+#include "ring_stream.h"
+#include "seats.h"
 #include "service.h"
+#include "shared_map.h"
 #include "sockets.h"
 #include "startup.h"
 #include "statistics.h"
 #include "store.h"
 #include "supervisor.h"
+#include "system.h"
 #include "translation.h"
 #include "translator.h"
+#include "util.h"
 #include "workers.h"
 
 #define HOST_CHECK_POKES 20000
@@ -114,25 +121,61 @@ static int check_host(void)
     return r < 0 ? fail(STARTUP_HOST, "host check", strerror(-r)) : 0;
 }
 
-static int make_image(struct daemon *daemon, const struct options *options)
+/* The worker listener is open: a worker may have the arena. */
+static int make_memory(struct daemon *daemon, const struct options *options, struct sockets *sockets)
 {
     const char *text;
-    int r;
+    int arena, r;
 
-    r = memory_new(daemon->generation, options->text_size, &daemon->memory, &text);
+    r = inheritance_begin(daemon);
+    if (r < 0)
+        return fail(STARTUP_DATABASE, options->state_directory, store_error(daemon->store));
+    arena = inheritance_claim(daemon->inheritance, TAKE_DESCRIPTOR(sockets->arena));
+    if (arena < 0 && arena != -EBADF)
+        return fail(STARTUP_OTHER, "cannot ask workers for the arena", strerror(-arena));
+    r = memory_new(daemon->generation, options->text_size, arena, &daemon->memory, &text);
     if (r < 0)
         return fail(STARTUP_MEMORY, text, strerror(-r));
+    r = inheritance_fill(daemon->inheritance, options->state_directory);
+    return r < 0 ? fail(STARTUP_OTHER, "cannot read the snapshot of maps", strerror(-r)) : 0;
+}
+
+/* All is restored: workers that waited for it get the image. */
+static int welcome_workers(struct daemon *daemon, const struct options *options)
+{
+    if (inheritance_record(daemon->inheritance, options->state_directory) < 0)
+        return fail(STARTUP_DATABASE, options->state_directory, store_error(daemon->store));
+    if (workers_have_moved(daemon->workers))
+        arena_settle(daemon->arena);
+    inheritance_end(daemon, worker_join);
+    return 0;
+}
+
+/* What programs need besides: before any of them, at the same place in the arena in all generations. */
+static int place_system(struct daemon *daemon)
+{
+    _cleanup_(refusal_done) struct refusal refusal = { 0 };
+    int r;
+
+    r = system_place(daemon, &refusal);
+    return r < 0 ? fail(STARTUP_MEMORY, "memory for the runtime of programs", refusal.error) : 0;
+}
+
+static int make_image(struct daemon *daemon, const struct options *options)
+{
+    int r;
+
     r = image_new(daemon->memory->text, daemon->memory->text_size, architecture_native(), memory_populate, daemon->memory,
                   &daemon->image);
     if (r < 0)
         return fail(STARTUP_OTHER, "image", strerror(-r));
-    r = arena_new(daemon->memory, &daemon->arena);
+    r = arena_new(daemon->memory, options->arena_quota, &daemon->arena);
     if (r < 0)
         return fail(STARTUP_OTHER, "arena", strerror(-r));
-    registry_init(&daemon->registry, daemon->image, daemon->arena);
+    registry_init(&daemon->registry, daemon->image, daemon->memory->text_size, daemon->arena);
     daemon->registry.no_indirect = options->no_indirect;
     LIST_INIT(&daemon->changes);
-    return 0;
+    return place_system(daemon);
 }
 
 static int make_grace(struct daemon *daemon, struct grace **ret_grace)
@@ -162,6 +205,8 @@ static int restore_state(struct daemon *daemon, const struct options *options)
         return fail(STARTUP_OTHER, "/proc/self/exe", strerror(-r));
     if (restore(daemon, text, sizeof(text)) < 0)
         return fail(STARTUP_RESTORE, "cannot run what the database holds", text);
+    if (seats_new(daemon, &daemon->seats) < 0)
+        return fail(STARTUP_OTHER, "seats", strerror(ENOMEM));
     return 0;
 }
 
@@ -192,27 +237,39 @@ static int make_planning(struct daemon *daemon, const struct options *options)
         ? fail(STARTUP_OTHER, "planning", strerror(ENOMEM)) : 0;
 }
 
-static int listen_on(struct daemon *daemon, struct sockets *sockets)
+static int fail_listener(int r)
 {
-    static const char *const control[] = { "io.dispatchd.Control", NULL }, *const worker[] = { "io.dispatchd.Worker", NULL };
-    const struct listener_options control_options = {
-        .name = "control", .interfaces = control, .connections = 1024, .connections_per_uid = 256,
-        .queue_bytes = LISTING_BYTES_MAX,
-    };
-    const struct listener_options worker_options = {
+    return r < 0 ? fail(STARTUP_SOCKET, "cannot serve the sockets", strerror(-r)) : 0;
+}
+
+static int listen_for_workers(struct daemon *daemon, struct sockets *sockets)
+{
+    static const char *const worker[] = { "io.dispatchd.Worker", NULL };
+    const struct listener_options options = {
         .name = "worker", .interfaces = worker, .connections = 8192, .connections_per_uid = 4096,
         .pass_credentials = true, .closed = worker_connection_closed, .userdata = daemon,
     };
     int r;
 
-    r = server_listen(daemon->server, sockets->control, &control_options, &daemon->control_listener);
-    if (r >= 0)
-        sockets->control = -EBADF;
-    if (r >= 0)
-        r = server_listen(daemon->server, sockets->worker, &worker_options, &daemon->worker_listener);
+    r = server_listen(daemon->server, sockets->worker, &options, &daemon->worker_listener);
     if (r >= 0)
         sockets->worker = -EBADF;
-    return r < 0 ? fail(STARTUP_SOCKET, "cannot serve the sockets", strerror(-r)) : 0;
+    return fail_listener(r);
+}
+
+static int listen_for_clients(struct daemon *daemon, struct sockets *sockets)
+{
+    static const char *const control[] = { "io.dispatchd.Control", NULL };
+    const struct listener_options options = {
+        .name = "control", .interfaces = control, .connections = 1024, .connections_per_uid = 256,
+        .queue_bytes = LISTING_BYTES_MAX,
+    };
+    int r;
+
+    r = server_listen(daemon->server, sockets->control, &options, &daemon->control_listener);
+    if (r >= 0)
+        sockets->control = -EBADF;
+    return fail_listener(r);
 }
 
 /* A descriptor or two a worker: take what the host allows.  select(2), for which the soft limit is low, is not used here. */
@@ -234,7 +291,7 @@ static void on_signal(evutil_socket_t number, short events, void *base)
     event_base_loopbreak(base);
 }
 
-static int serve(struct daemon *daemon)
+static int serve(struct daemon *daemon, const struct options *options)
 {
     struct event *terminate = evsignal_new(daemon->base, SIGTERM, on_signal, daemon->base);
     struct event *interrupt = evsignal_new(daemon->base, SIGINT, on_signal, daemon->base);
@@ -250,6 +307,7 @@ static int serve(struct daemon *daemon)
         r = event_base_dispatch(daemon->base) < 0 ? -STARTUP_OTHER : 0;
         supervisor_stopping();
         log_line(LOG_INFO, "stopping; workers go on with the programs that they have");
+        inheritance_leave(daemon, options->state_directory);
     }
     if (watchdog)
         event_free(watchdog);
@@ -286,6 +344,12 @@ static int start(struct daemon *daemon, const struct options *options, struct so
     if (r >= 0)
         r = open_store(daemon, options);
     if (r >= 0)
+        r = make_server(daemon);
+    if (r >= 0)
+        r = listen_for_workers(daemon, sockets);
+    if (r >= 0)
+        r = make_memory(daemon, options, sockets);
+    if (r >= 0)
         r = make_image(daemon, options);
     if (r >= 0)
         r = make_grace(daemon, ret_grace);
@@ -294,8 +358,8 @@ static int start(struct daemon *daemon, const struct options *options, struct so
     if (r >= 0)
         r = make_planning(daemon, options);
     if (r >= 0)
-        r = make_server(daemon);
-    return r < 0 ? r : listen_on(daemon, sockets);
+        r = welcome_workers(daemon, options);
+    return r < 0 ? r : listen_for_clients(daemon, sockets);
 }
 
 /*
@@ -306,19 +370,26 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
 {
     daemon->planning = planning_free(daemon->planning);
     measurements_forget(daemon, explanation_forget);
+    map_iterations_forget(daemon);
+    ring_streams_forget(daemon);
     if (daemon->image)
         image_freeze(daemon->image);
+    if (daemon->arena)
+        arena_freeze(daemon->arena);
+    inheritance_end(daemon, NULL);
     server_free(daemon->server);
     translations_free(daemon->translations);
     if (daemon->statistics)
         statistics_store(daemon->statistics);
     if (daemon->workers)
         workers_store_counted(daemon->workers);
+    daemon->seats = seats_free(daemon->seats);
     workers_free(daemon->workers);
     grace_driver_free(daemon->grace);
     grace_free(grace);
     if (daemon->image) {
         changes_forget(daemon);
+        shared_map_put(daemon->trace);
         registry_done(&daemon->registry);
     }
     statistics_free(daemon->statistics);
@@ -333,7 +404,7 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
 
 int main(int argc, char **argv)
 {
-    struct sockets sockets = { .control = -EBADF, .worker = -EBADF, .lock = -EBADF };
+    struct sockets sockets = { .control = -EBADF, .worker = -EBADF, .arena = -EBADF, .lock = -EBADF };
     struct daemon daemon = { 0 };
     struct grace *grace = NULL;
     struct options options;
@@ -353,7 +424,7 @@ int main(int argc, char **argv)
         prctl(PR_SET_DUMPABLE, 0);
     r = start(&daemon, &options, &sockets, &grace);
     if (r >= 0)
-        r = serve(&daemon);
+        r = serve(&daemon, &options);
     stop(&daemon, &sockets, grace);
     return -r;
 }

@@ -118,13 +118,14 @@ static int create_control(struct memory *memory, uint64_t generation)
 #define LINKAGE_OFFSET ((uint64_t)DD_WINDOW_LINKAGE - DD_WINDOW_TEXT)
 #define DATA_OFFSET(member) ((uint64_t)DD_WINDOW_DATA - DD_WINDOW_TEXT + offsetof(struct dd_linkage_data, member))
 
+_Static_assert(DD_SERVICES == SERVICES, "the shared layout knows them all");
 _Static_assert(LINKAGE_STUBS + DD_LINKAGE_MAX * LINKAGE_STUB_SIZE <= DD_LINKAGE_SIZE, "the shared layout has room");
 
 static int emit_linkage(void *write, bool no_indirect)
 {
     const struct linkage linkage = {
         .counters = DATA_OFFSET(counters), .resolve = DATA_OFFSET(resolve), .leave = DATA_OFFSET(leave),
-        .target = DATA_OFFSET(target), .stubs = DD_LINKAGE_MAX, .no_indirect = no_indirect,
+        .service = DATA_OFFSET(service), .target = DATA_OFFSET(target), .stubs = DD_LINKAGE_MAX, .no_indirect = no_indirect,
     };
     struct emitter emitter;
 
@@ -161,16 +162,48 @@ static int create_arena(struct memory *memory)
     return map_and_seal(memory->arena_descriptor, DD_ARENA_SIZE, 0600, SEALS_SIZE, &memory->arena);
 }
 
-int memory_new(uint64_t generation, size_t text_size, struct memory **ret, const char **reterr_text)
+static int map_arena(struct memory *memory)
+{
+    void *arena = mmap(NULL, DD_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory->arena_descriptor, 0);
+
+    if (arena == MAP_FAILED)
+        return -errno;
+    memory->arena = arena;
+    return 0;
+}
+
+/* Only memfds can have seals, so what has them is one; sealed in its size it gives nobody SIGBUS. */
+const char *memory_arena_mistake(int descriptor)
+{
+    struct stat status;
+    int seals = fcntl(descriptor, F_GET_SEALS);
+
+    if (seals < 0)
+        return "it is no memfd";
+    if ((seals & SEALS_SIZE) != SEALS_SIZE)
+        return "its size is not sealed";
+    if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+        return "it is sealed against writing";
+    if (fstat(descriptor, &status) < 0 || status.st_size != (off_t)DD_ARENA_SIZE)
+        return "it has another size";
+    if ((fcntl(descriptor, F_GETFL) & O_ACCMODE) != O_RDWR)
+        return "it is not open for reading and writing";
+    return NULL;
+}
+
+int memory_new(uint64_t generation, size_t text_size, int arena, struct memory **ret, const char **reterr_text)
 {
     struct memory *memory;
     int r;
 
     *reterr_text = "no shared memory";
     memory = calloc(1, sizeof(*memory));
-    if (!memory)
+    if (!memory) {
+        close_descriptor(&arena);
         return -ENOMEM;
-    memory->text_descriptor = memory->control_descriptor = memory->arena_descriptor = -EBADF;
+    }
+    memory->text_descriptor = memory->control_descriptor = -EBADF;
+    memory->arena_descriptor = arena;
     memory->linkage_descriptor[0] = memory->linkage_descriptor[1] = -EBADF;
     memory->text_size = text_size;
     r = create_text(memory, reterr_text);
@@ -179,7 +212,7 @@ int memory_new(uint64_t generation, size_t text_size, struct memory **ret, const
     for (int no_indirect = 0; r >= 0 && no_indirect < 2; no_indirect++)
         r = create_linkage(memory, no_indirect);
     if (r >= 0)
-        r = create_arena(memory);
+        r = arena >= 0 ? map_arena(memory) : create_arena(memory);
     if (r < 0) {
         memory_free(memory);
         return r;
@@ -214,7 +247,48 @@ int memory_populate(void *userdata, uint64_t offset, size_t size)
     return RETURN_ERRNO(fallocate(memory->text_descriptor, 0, (off_t)offset, (off_t)size));
 }
 
+/* A signal interrupts it, and has been noted by then. */
+static int allocate(int descriptor, int mode, uint64_t offset, size_t size)
+{
+    int r;
+
+    do
+        r = RETURN_ERRNO(fallocate(descriptor, mode, (off_t)offset, (off_t)size));
+    while (r == -EINTR);
+    return r;
+}
+
 int memory_populate_arena(struct memory *memory, uint64_t offset, size_t size)
 {
-    return RETURN_ERRNO(fallocate(memory->arena_descriptor, 0, (off_t)offset, (off_t)size));
+    return allocate(memory->arena_descriptor, 0, offset, size);
+}
+
+int memory_discard_arena(struct memory *memory, uint64_t offset, size_t size)
+{
+    return allocate(memory->arena_descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
+}
+
+int memory_mark_arena(struct memory *memory, uint64_t offset)
+{
+    static const char zero;
+    ssize_t r;
+
+    do
+        r = RETURN_ERRNO(pwrite(memory->arena_descriptor, &zero, 1, (off_t)offset));
+    while (r == -EINTR);
+    return r < 0 ? (int)r : 0;
+}
+
+/* Workers have this open file too, and may move its position: what one call returns is all that counts. */
+bool memory_arena_in_use(const struct memory *memory, uint64_t offset, uint64_t *ret_begin, uint64_t *end)
+{
+    off_t begin = lseek(memory->arena_descriptor, (off_t)offset, SEEK_DATA), hole;
+
+    if (begin < (off_t)offset || begin >= (off_t)*end)
+        return false;
+    hole = lseek(memory->arena_descriptor, begin, SEEK_HOLE);
+    *ret_begin = (uint64_t)begin;
+    if (hole > begin && hole < (off_t)*end)
+        *end = (uint64_t)hole;
+    return true;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "change.h"
+#include "map_row.h"
 #include "placement.h"
 #include "store.h"
 
@@ -39,14 +40,18 @@ static int check_load(struct daemon *daemon, struct operation *operation, struct
     r = check_load_names(daemon, operation, refusal);
     if (r < 0)
         return r;
-    r = placement_program(daemon, operation->program_name, operation->translation, operation->settings, &program);
-    if (r >= 0) {
-        r = registry_add_program(&daemon->registry, program);
-        if (r < 0)
-            program_put(program);
-    }
-    if (r < 0)
+    if (placement_program(daemon, operation->program_name, operation->translation, operation->settings, operation->uid,
+                          &program) < 0)
         return refuse_memory(refusal);
+    r = placement_maps(daemon, operation->translation, program, &operation->maps_created, refusal);
+    if (r >= 0 && registry_add_program(&daemon->registry, program) < 0) {
+        placement_withdraw(program, operation->maps_created);
+        r = refuse_memory(refusal);
+    }
+    if (r < 0) {
+        program_put(program);
+        return r;
+    }
     operation->program = program;
     return 0;
 }
@@ -56,6 +61,17 @@ static int prepare_load(struct daemon *daemon, struct operation *operation, stru
     return placement(daemon, operation->translation, operation->program, refusal);
 }
 
+/* Maps that come with it. */
+static int store_maps(struct daemon *daemon, const struct operation *operation)
+{
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < operation->program->maps; i++)
+        if (operation->maps_created & UINT64_C(1) << i)
+            r = map_row_add(daemon->store, operation->program->map[i]);
+    return r;
+}
+
 static int store_load(struct daemon *daemon, const struct operation *operation)
 {
     const struct program *program = operation->program;
@@ -63,15 +79,17 @@ static int store_load(struct daemon *daemon, const struct operation *operation)
     const struct store_program row = {
         .name = program->name, .context = program->context->description->name, .function = program->function,
         .settings = settings ? json_object_to_json_string_ext(settings, JSON_C_TO_STRING_PLAIN) : "{}",
-        .object = operation->object, .size = operation->object_size,
+        .uid = program->uid, .object = operation->object, .size = operation->object_size,
     };
+    int r = store_maps(daemon, operation);
 
-    return store_add_program(daemon->store, &row, program->digest);
+    return r < 0 ? r : store_add_program(daemon->store, &row, program->digest);
 }
 
 static void undo_load(struct daemon *daemon, struct operation *operation)
 {
     registry_remove_program(&daemon->registry, operation->program);
+    placement_withdraw(operation->program, operation->maps_created);
     operation->program = program_put(operation->program);
 }
 

@@ -11,6 +11,8 @@
 
 #include <dispatchd/layout.h>
 
+#include "arena.h"
+
 #define MEBIBYTE ((size_t)1 << 20)
 #define TEXT_SIZE_DEFAULT (64 * MEBIBYTE)
 #define PLANNING_INTERVAL_DEFAULT_MS 250
@@ -27,6 +29,8 @@ static const char help[] =
     "  --runtime-dir DIR    directory of the sockets `control` and `worker` [/run/dispatchd]\n"
     "  --state-dir DIR      directory of the database [/var/lib/dispatchd]\n"
     "  --text-size MIB      size of the image, 1 to 1024 [64]; memory is taken as it is used\n"
+    "  --arena-quota MIB    memory that maps and data of programs of one user may take, 1 to 512 [256];\n"
+    "                       programs share 512 MiB\n"
     "  --policy any|no-indirect\n"
     "                       no-indirect: all tables are decision trees, without an indirect branch [any];\n"
     "                       dispatchctl set-policy does it for one table\n"
@@ -114,6 +118,17 @@ static int use_text_size(struct options *options, const char *text)
     return r;
 }
 
+static int use_arena_quota(struct options *options, const char *text)
+{
+    size_t mebibytes;
+    int r;
+
+    r = read_number("arena-quota", text, "MiB", 1, DD_ARENA_SIZE / MEBIBYTE, &mebibytes);
+    if (r >= 0)
+        options->arena_quota = mebibytes * MEBIBYTE;
+    return r;
+}
+
 static int use_translation_time(struct options *options, const char *text)
 {
     size_t seconds;
@@ -147,7 +162,7 @@ static int use_policy(struct options *options, const char *text)
 }
 
 enum {
-    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_POLICY, OPTION_PLANNING_INTERVAL, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME,
+    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_ARENA_QUOTA, OPTION_POLICY, OPTION_PLANNING_INTERVAL, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME,
     OPTION_DEBUG, OPTION_HELP, OPTION_VERSION,
 };
 
@@ -156,6 +171,7 @@ static const struct option long_options[] = {
     { "runtime-dir", required_argument, NULL, OPTION_RUNTIME },
     { "state-dir", required_argument, NULL, OPTION_STATE },
     { "text-size", required_argument, NULL, OPTION_TEXT },
+    { "arena-quota", required_argument, NULL, OPTION_ARENA_QUOTA },
     { "policy", required_argument, NULL, OPTION_POLICY },
     { "planning-interval", required_argument, NULL, OPTION_PLANNING_INTERVAL },
     { "no-host-check", no_argument, NULL, OPTION_NO_HOST_CHECK },
@@ -178,6 +194,8 @@ static int use_option(struct options *options, int option)
         return use_directory(options->state_directory, optarg);
     case OPTION_TEXT:
         return use_text_size(options, optarg);
+    case OPTION_ARENA_QUOTA:
+        return use_arena_quota(options, optarg);
     case OPTION_PLANNING_INTERVAL:
         return use_planning_interval(options, optarg);
     case OPTION_POLICY:
@@ -204,7 +222,7 @@ static int use_option(struct options *options, int option)
 
 int options_parse(int argc, char **argv, struct options *ret)
 {
-    struct options options = { .text_size = TEXT_SIZE_DEFAULT, .planning_interval_ms = PLANNING_INTERVAL_DEFAULT_MS, .translation_seconds = TRANSLATION_SECONDS_DEFAULT };
+    struct options options = { .text_size = TEXT_SIZE_DEFAULT, .arena_quota = ARENA_QUOTA_DEFAULT, .planning_interval_ms = PLANNING_INTERVAL_DEFAULT_MS, .translation_seconds = TRANSLATION_SECONDS_DEFAULT };
     int option, r = 0;
 
     while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)

@@ -11,6 +11,7 @@ struct options {
     char runtime_directory[PATH_MAX];   /* the sockets */
     char state_directory[PATH_MAX];     /* the database */
     size_t text_size;                   /* bytes */
+    size_t arena_quota;                 /* bytes of the arena that one user may have */
     unsigned planning_interval_ms;      /* from one table's sample to the next; 0: never */
     unsigned translation_seconds;       /* that one process may take to read or compile an object */
     bool no_indirect;                   /* policy: no indirect branch in any table's code */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "shared_map.h"
 #include "util.h"
 
 /* ---- sorted arrays of pointers ------------------------------------------------------------------------- */
@@ -140,11 +141,18 @@ static int compare_native(const void *object, const void *key)
     return order ? order : strcmp(a->prototype, b->prototype);
 }
 
+static int compare_map(const void *object, const void *key)
+{
+    return strcmp(((const struct shared_map *)object)->name, key);
+}
+
 /* ---- the registry -------------------------------------------------------------------------------------- */
 
-void registry_init(struct registry *registry, struct image *image, struct arena *arena)
+void registry_init(struct registry *registry, struct image *image, size_t text_size, struct arena *arena)
 {
-    *registry = (struct registry){ .image = image, .arena = arena, .next_link = 1 };
+    *registry = (struct registry){
+        .image = image, .arena = arena, .next_link = 1, .next_map = MAP_NUMBER_FIRST, .arena_position = text_size,
+    };
 }
 
 void registry_done(struct registry *registry)
@@ -159,8 +167,12 @@ void registry_done(struct registry *registry)
         table_free(registry->table[--registry->tables]);
     while (registry->programs)
         program_put(registry->program[--registry->programs]);
+    while (registry->maps)
+        shared_map_put(registry->map[--registry->maps]);
     while (registry->natives)
         registry_remove_native(registry, registry->native[registry->natives - 1]);
+    free(registry->private_seats);
+    free(registry->map);
     free(registry->native);
     free(registry->link);
     free(registry->table);
@@ -187,6 +199,19 @@ struct program *registry_program(const struct registry *registry, const char *na
 struct table *registry_table(const struct registry *registry, const char *name)
 {
     return array_find((void **)registry->table, registry->tables, name, compare_table);
+}
+
+struct shared_map *registry_map(const struct registry *registry, const char *name)
+{
+    return array_find((void **)registry->map, registry->maps, name, compare_map);
+}
+
+struct shared_map *registry_map_numbered(const struct registry *registry, uint32_t number)
+{
+    for (size_t i = 0; i < registry->maps; i++)
+        if (registry->map[i]->number == number)
+            return registry->map[i];
+    return NULL;
 }
 
 struct link *registry_link(const struct registry *registry, int64_t id)
@@ -310,6 +335,9 @@ struct program *program_put(struct program *program)
         image_release(program->image, program->code);
     if (program->data != ARENA_NONE)
         arena_release(program->arena, program->data);
+    for (size_t i = 0; i < program->maps; i++)
+        shared_map_put(program->map[i]);
+    free(program->map);
     json_object_put(program->settings);
     shared_context_put(program->context);
     free(program->link);
@@ -428,6 +456,16 @@ int registry_add_program(struct registry *registry, struct program *program)
 void registry_remove_program(struct registry *registry, struct program *program)
 {
     array_remove((void **)registry->program, &registry->programs, program->name, compare_program);
+}
+
+int registry_add_map(struct registry *registry, struct shared_map *map)
+{
+    return array_insert((void ***)&registry->map, &registry->maps, &registry->maps_capacity, map, map->name, compare_map);
+}
+
+void registry_remove_map(struct registry *registry, struct shared_map *map)
+{
+    array_remove((void **)registry->map, &registry->maps, map->name, compare_map);
 }
 
 int registry_add_native(struct registry *registry, const struct native *native, struct native **ret)

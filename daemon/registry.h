@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The registry: contexts, programs, tables and links in memory, as the database has them.
+ * The registry: contexts, programs, tables, links and maps in memory, as the database has them.
  *
  * References, as the kernel counts them: a program's registration holds one, and each link holds one.  A link's is given
  * back only after the grace period that follows its removal, so the last put always finds the code unused and may free it.
@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "architecture.h"
 #include "arena.h"
@@ -30,6 +31,7 @@ struct daemon;
 struct json_object;
 struct native;
 struct planned;
+struct shared_map;              /* shared_map.h */
 
 #define NAME_LENGTH_MAX CONTEXT_NAME_MAX        /* bytes of the name of a program, table or context */
 #define TABLES_MAX 4096
@@ -54,11 +56,14 @@ struct program {
     char licence[64];
     struct json_object *settings;       /* values of its variables by name; NULL: none */
     uint8_t digest[32];                 /* SHA-256 of the object */
+    uid_t uid;                          /* who loaded it, and pays for its data */
     uint32_t instructions;
     uint64_t code;                      /* image offset, IMAGE_NONE before it is placed */
     size_t code_size;                   /* bytes */
     uint64_t data;                      /* arena offset, ARENA_NONE if it has none */
     size_t data_size;                   /* bytes */
+    struct shared_map **map;            /* that it uses, a reference each */
+    size_t maps;
     struct link **link;                 /* by id */
     size_t links, links_capacity;
 };
@@ -136,12 +141,22 @@ struct registry {
     struct link **link;
     size_t links, links_capacity;
     int64_t next_link;                  /* ids are never used again */
+    struct shared_map **map;            /* by name */
+    size_t maps, maps_capacity;
+    uint32_t next_map;                  /* nor are numbers of maps */
+    uint64_t arena_position;            /* image offset at which windows have the arena */
+    void *private_seats;                /* for changes of maps of maps (shared_map.c) */
 };
 
-void registry_init(struct registry *registry, struct image *image, struct arena *arena);
+/* Numbers of maps: 0 is none, 1 the trace ring's. */
+#define MAP_NUMBER_TRACE 1
+#define MAP_NUMBER_FIRST 2
+
+/* `text_size`: bytes of the image, behind which windows have the arena. */
+void registry_init(struct registry *registry, struct image *image, size_t text_size, struct arena *arena);
 void registry_done(struct registry *registry);
 
-/* Is this a name of a program, table or context: [A-Za-z0-9_.-]{1,63}? */
+/* Is this a name of a program, table, map or context: [A-Za-z0-9_.-]{1,63}? */
 bool registry_name_valid(const char *name);
 
 /* Find, or NULL. */
@@ -149,6 +164,8 @@ struct program *registry_program(const struct registry *registry, const char *na
 struct table *registry_table(const struct registry *registry, const char *name);
 struct link *registry_link(const struct registry *registry, int64_t id);
 struct native *registry_native(const struct registry *registry, const char *name, const char *prototype);
+struct shared_map *registry_map(const struct registry *registry, const char *name);
+struct shared_map *registry_map_numbered(const struct registry *registry, uint32_t number);     /* as journals name it */
 /*
  * The chain of exactly this entry (that of `keys` only otherwise, first and last count): its links, in order; 0 if there is
  * none.
@@ -166,7 +183,7 @@ struct shared_context *shared_context_get(struct shared_context *context);
 struct shared_context *shared_context_put(struct shared_context *context);
 int program_new(const struct registry *registry, const char *name, struct shared_context *context, struct program **ret);
 struct program *program_get(struct program *program);
-struct program *program_put(struct program *program);           /* the last one releases code and data */
+struct program *program_put(struct program *program);           /* the last one releases code, data and maps */
 int table_new(const char *name, enum table_kind kind, struct shared_context *context, uint32_t default_verdict,
               struct table **ret);
 struct table *table_free(struct table *table);
@@ -192,6 +209,8 @@ void registry_remove_program(struct registry *registry, struct program *program)
 int registry_add_native(struct registry *registry, const struct native *native, struct native **ret);    /* a copy */
 void registry_prune_natives(struct registry *registry);          /* those that nobody offers and no link leads to */
 void registry_remove_native(struct registry *registry, struct native *native);                           /* and free it */
+int registry_add_map(struct registry *registry, struct shared_map *map);
+void registry_remove_map(struct registry *registry, struct shared_map *map);
 int registry_add_table(struct registry *registry, struct table *table);
 void registry_remove_table(struct registry *registry, struct table *table);
 int registry_add_link(struct registry *registry, struct link *link);    /* also to its table and program */

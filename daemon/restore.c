@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arena.h"
+#include "log.h"
+#include "map_row.h"
 #include "placement.h"
 #include "planning.h"
 #include "store.h"
@@ -19,8 +22,15 @@
 #include "util.h"
 #include "workers.h"
 
+/* A map whose memory is elsewhere than its row says. */
+struct moved {
+    struct shared_map *map;
+    LIST_ENTRY(moved) entry;
+};
+
 struct restore {
     struct daemon *daemon;
+    LIST_HEAD(, moved) moved;
     struct shared_context **context;    /* all of the database's, a reference each */
     size_t contexts;
     int result;                         /* of the first program that failed, `text` says why */
@@ -55,6 +65,77 @@ static int restore_context(void *userdata, struct context *context)
         restore->contexts++;
     return r;
 }
+
+/* ---- maps: first, since they are where they were ------------------------------------------------------- */
+
+static int fail_map(struct restore *restore, const char *name, int r, const struct refusal *refusal)
+{
+    snprintf(restore->text, restore->size, "map \"%s\": %s", name, refusal->error ? refusal->error : strerror(-r));
+    return r;
+}
+
+static int restore_map(void *userdata, const struct store_map *row)
+{
+    _cleanup_(refusal_done) struct refusal refusal = { 0 };
+    struct restore *restore = userdata;
+    struct shared_map *map;
+    struct moved *moved;
+    bool is_moved;
+    int r;
+
+    r = map_row_restore(&restore->daemon->registry, row, &map, &is_moved, &refusal);
+    if (r < 0)
+        return fail_map(restore, row->name, r, &refusal);
+    if (!is_moved)
+        return 0;
+    moved = calloc(1, sizeof(*moved));
+    if (!moved)
+        return -ENOMEM;
+    moved->map = map;
+    LIST_INSERT_HEAD(&restore->moved, moved, entry);
+    log_line(LOG_WARNING, "map \"%s\" is empty: this dispatchd keeps such maps otherwise", row->name);
+    return 0;
+}
+
+static int restore_inner(void *userdata, uint32_t outer, const void *key, size_t key_size, uint32_t inner)
+{
+    struct restore *restore = userdata;
+    int r = map_row_restore_inner(&restore->daemon->registry, outer, key, key_size, inner);
+
+    if (r < 0)
+        snprintf(restore->text, restore->size, "map number %u in map number %u: %s", inner, outer, strerror(-r));
+    return r;
+}
+
+/* From here on memory is given out that no map has. */
+static int restore_maps_end(void *userdata)
+{
+    struct restore *restore = userdata;
+
+    return arena_hold(restore->daemon->arena);
+}
+
+/* Once all was read: rows of what was moved. */
+static int store_moved(struct restore *restore)
+{
+    struct store *store = restore->daemon->store;
+    struct moved *moved;
+    int r;
+
+    if (LIST_EMPTY(&restore->moved))
+        return 0;
+    r = store_begin(store);
+    LIST_FOREACH(moved, &restore->moved, entry)
+        if (r >= 0)
+            r = store_move_map(store, moved->map->number, moved->map->memory, moved->map->size);
+    if (r >= 0)
+        r = store_commit(store);
+    if (r < 0)
+        store_rollback(store);
+    return r;
+}
+
+/* ---- tables -------------------------------------------------------------------------------------------- */
 
 /* What a static call needs before its code can be made. */
 static int prepare_call(struct daemon *daemon, const struct store_table *row, struct table *table)
@@ -106,6 +187,7 @@ static int restore_table(void *userdata, const struct store_table *row)
 struct restored {
     struct restore *restore;
     struct json_object *settings;
+    uid_t uid;
     char name[NAME_LENGTH_MAX + 1];
 };
 
@@ -132,13 +214,21 @@ static int fail_program(struct restore *restore, const char *name, int r, const 
 static int enter_program(struct restored *restored, struct translation *translation)
 {
     struct daemon *daemon = restored->restore->daemon;
+    struct refusal *refusal = &translation->refusal;
     struct program *program;
+    uint64_t created;
     int r;
 
-    r = placement_program(daemon, restored->name, translation, restored->settings, &program);
+    r = placement_program(daemon, restored->name, translation, restored->settings, restored->uid, &program);
     if (r < 0)
         return r;
-    r = placement(daemon, translation, program, &translation->refusal);
+    r = placement_maps(daemon, translation, program, &created, refusal);
+    if (r >= 0 && created) {            /* every program's maps are in the database before it is */
+        placement_withdraw(program, created);
+        r = -EBADMSG;
+    }
+    if (r >= 0)
+        r = placement(daemon, translation, program, refusal);
     if (r >= 0)
         r = registry_add_program(&daemon->registry, program);
     if (r < 0)
@@ -181,6 +271,7 @@ static int new_restored(struct restore *restore, const struct store_program *row
     if (!restored)
         return -ENOMEM;
     restored->restore = restore;
+    restored->uid = row->uid;
     restored->settings = json_tokener_parse(row->settings);
     strcpy(restored->name, row->name);
     if (!json_object_is_type(restored->settings, json_type_object)) {
@@ -347,17 +438,28 @@ int restore(struct daemon *daemon, char *text, size_t size)
 {
     struct restore state = { .daemon = daemon, .text = text, .size = size };
     const struct store_reader reader = {
-        restore_context, restore_table, restore_program, restore_native, restore_link, restore_plan, restore_worker, &state,
+        restore_context, restore_map, restore_inner, restore_maps_end, restore_table, restore_program, restore_native,
+        restore_link, restore_plan, restore_worker, &state,
     };
+    struct moved *moved;
+    uint32_t next_map = 0;
     int r, translated;
 
     text[0] = 0;
-    r = store_read(daemon->store, &reader, &daemon->registry.next_link);
+    r = store_read(daemon->store, &reader, &daemon->registry.next_link, &next_map);
+    if (next_map > daemon->registry.next_map)
+        daemon->registry.next_map = next_map;
     translated = wait_for_programs(&state, 0);          /* also after a failure: they refer to `state` */
     if (r >= 0)
         r = translated;
     for (size_t i = 0; r >= 0 && i < daemon->registry.tables; i++)
         r = build_table(&state, daemon->registry.table[i]);
+    if (r >= 0)
+        r = store_moved(&state);
+    while ((moved = LIST_FIRST(&state.moved))) {
+        LIST_REMOVE(moved, entry);
+        free(moved);
+    }
     if (r < 0 && !text[0])
         snprintf(text, size, "%s", store_error(daemon->store));
     for (size_t i = 0; i < state.contexts; i++)

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* io.dispatchd.Control: what operators ask. */
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
-#include <nettle/base64.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "call.h"
 #include "change.h"
@@ -16,286 +12,25 @@
 #include "explanation.h"
 #include "grace_driver.h"
 #include "memory.h"
-#include "object.h"
+#include "request.h"
 #include "service.h"
+#include "service_map.h"
 #include "translation.h"
 #include "util.h"
 #include "view.h"
+#include "view_map.h"
 #include "view_statistics.h"
 #include "workers.h"
 
-#define INTERFACE "io.dispatchd.Control"
 #define OPERATIONS_MAX 100000           /* of one transaction */
 
-/* ---- reading operations -------------------------------------------------------------------------------- */
-
-static int read_name(struct json_object *json, const char *member, char *ret, struct refusal *refusal)
-{
-    const char *name = parameter_string(json, member);
-
-    if (!name)
-        return refuse_parameter(refusal, member, "this operation needs it");
-    if (strlen(name) > NAME_LENGTH_MAX)
-        return refuse_parameter(refusal, member, "\"%.80s...\" is over %d bytes", name, NAME_LENGTH_MAX);
-    strcpy(ret, name);
-    return 0;
-}
-
-/* The object in a descriptor: a regular file or memfd, copied at once, so that nobody changes it under the checks. */
-static int read_object_file(int descriptor, struct operation *operation, struct refusal *refusal)
-{
-    struct stat status;
-    size_t size = 0;
-
-    if (fstat(descriptor, &status) < 0 || !S_ISREG(status.st_mode))
-        return refuse_parameter(refusal, "object", "the descriptor is not a regular file: pass the object file itself");
-    if (status.st_size > OBJECT_SIZE_MAX)
-        return refuse(refusal, -EFBIG, "LimitExceeded", "si", "limit", "bytes of an object", "maximum",
-                      (int64_t)OBJECT_SIZE_MAX);
-    operation->object = malloc((size_t)status.st_size + 1);
-    if (!operation->object)
-        return refuse_memory(refusal);
-    while (size < (size_t)status.st_size) {
-        ssize_t n = pread(descriptor, (char *)operation->object + size, (size_t)status.st_size - size, (off_t)size);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return refuse_parameter(refusal, "object", "cannot be read: %s", strerror(errno));
-        if (n == 0)
-            break;                      /* it was truncated meanwhile: the ELF reader says so */
-        size += (size_t)n;
-    }
-    operation->object_size = size;
-    return 0;
-}
-
-static int read_object_text(const char *text, struct operation *operation, struct refusal *refusal)
-{
-    struct base64_decode_ctx decoder;
-    size_t length = strlen(text), size = BASE64_DECODE_LENGTH(length);
-
-    if (size > OBJECT_SIZE_MAX)
-        return refuse(refusal, -EFBIG, "LimitExceeded", "si", "limit", "bytes of an object", "maximum",
-                      (int64_t)OBJECT_SIZE_MAX);
-    operation->object = malloc(size + 1);
-    if (!operation->object)
-        return refuse_memory(refusal);
-    base64_decode_init(&decoder);
-    if (!base64_decode_update(&decoder, &size, operation->object, length, text) || !base64_decode_final(&decoder))
-        return refuse_parameter(refusal, "object", "is not base64 (RFC 4648 section 4)");
-    operation->object_size = size;
-    return 0;
-}
-
-static int read_options(struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    const char *function = parameter_string(json, "function");
-
-    operation->settings = json_object_get(json_object_object_get(json, "settings"));
-    operation->function = function ? strdup(function) : NULL;
-    return function && !operation->function ? refuse_memory(refusal) : 0;
-}
-
-/* The object, and which of its programs with which settings. */
-static int read_object(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    const char *text = parameter_string(json, "object");
-    int64_t index = parameter_int(json, "descriptor");
-    _cleanup_close_ int descriptor = -EBADF;
-    int r;
-
-    r = read_options(json, operation, refusal);
-    if (r < 0)
-        return r;
-    if (text)
-        return read_object_text(text, operation, refusal);
-    if (index >= 0 && index < 4096)
-        descriptor = call_take_descriptor(call, (size_t)index);
-    if (descriptor < 0)
-        return refuse_parameter(refusal, "object", "send the object as descriptor %lld of this call, or as base64",
-                                (long long)index);
-    return read_object_file(descriptor, operation, refusal);
-}
-
-static int read_load(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    int r = read_name(json, "program", operation->program_name, refusal);
-
-    return r < 0 ? r : read_object(call, json, operation, refusal);
-}
-
-static int read_unload(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    (void)call;
-    return read_name(json, "program", operation->program_name, refusal);
-}
-
-/* An optional number, 0 without it. */
-static int read_number(struct json_object *json, const char *member, int64_t minimum, int64_t maximum, int64_t *ret,
-                       struct refusal *refusal)
-{
-    int64_t number = parameter_int(json, member);
-
-    if (json_object_object_get(json, member) && (number < minimum || number > maximum))
-        return refuse_parameter(refusal, member, "%lld is outside %lld to %lld", (long long)number, (long long)minimum,
-                                (long long)maximum);
-    *ret = number;
-    return 0;
-}
-
-/* Which keys: one, a range, or all others. */
-static int read_keys(struct json_object *json, struct link *wanted, struct refusal *refusal)
-{
-    bool key = json_object_object_get(json, "key"), otherwise = parameter_bool(json, "default");
-    bool first = json_object_object_get(json, "first"), last = json_object_object_get(json, "last");
-    int64_t low, high;
-    int r;
-
-    if (first != last || key + first + otherwise != 1)
-        return refuse_parameter(refusal, "key", "this operation needs one of: key, first and last, default");
-    r = read_number(json, key ? "key" : "first", 0, UINT32_MAX, &low, refusal);
-    if (r >= 0)
-        r = read_number(json, key ? "key" : "last", 0, UINT32_MAX, &high, refusal);
-    if (r < 0)
-        return r;
-    if (low > high)
-        return refuse_parameter(refusal, "last", "%lld is below first, which is %lld", (long long)high, (long long)low);
-    wanted->otherwise = otherwise;
-    wanted->first = (uint32_t)low;
-    wanted->last = (uint32_t)high;
-    return 0;
-}
-
-/* Its place in a chain. */
-static int read_place(struct json_object *json, struct link *wanted, struct refusal *refusal)
-{
-    int64_t priority;
-    int r;
-
-    r = read_number(json, "priority", INT32_MIN, INT32_MAX, &priority, refusal);
-    if (r < 0)
-        return r;
-    wanted->priority = (int32_t)priority;
-    if (link_read_proceed(wanted, json_object_object_get(json, "proceed_on")) < 0)
-        return refuse_parameter(refusal, "proceed_on", "takes up to %d different verdicts from 0 to 4294967295", PROCEED_MAX);
-    return 0;
-}
-
-/* A program, or a native function of the workers. */
-static int read_target(struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    bool native = json_object_object_get(json, "native");
-
-    if (native && json_object_object_get(json, "program"))
-        return refuse_parameter(refusal, "native", "this operation takes a program or a native, not both");
-    return native ? read_name(json, "native", operation->native_name, refusal)
-                  : read_name(json, "program", operation->program_name, refusal);
-}
-
-static int read_link(struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    if (!json_object_object_get(json, "link"))
-        return refuse_parameter(refusal, "link", "this operation needs it");
-    operation->link_id = parameter_int(json, "link");
-    return 0;
-}
-
-static int read_attach(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    int r;
-
-    (void)call;
-    r = read_name(json, "table", operation->table_name, refusal);
-    if (r >= 0)
-        r = read_target(json, operation, refusal);
-    if (r >= 0)
-        r = read_keys(json, &operation->wanted, refusal);
-    return r < 0 ? r : read_place(json, &operation->wanted, refusal);
-}
-
-static int read_detach(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    (void)call;
-    return read_link(json, operation, refusal);
-}
-
-static int read_replace(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
-{
-    int r = read_link(json, operation, refusal);
-
-    (void)call;
-    return r < 0 ? r : read_target(json, operation, refusal);
-}
-
-static int read_set_policy(struct call *call, struct json_object *json, struct operation *operation,
-                           struct refusal *refusal)
-{
-    const char *policy = parameter_string(json, "policy");
-
-    (void)call;
-    if (!policy)
-        return refuse_parameter(refusal, "policy", "this operation needs it");
-    operation->no_indirect = !strcmp(policy, "no_indirect");
-    return read_name(json, "table", operation->table_name, refusal);
-}
-
-static int read_set_call(struct call *call, struct json_object *json, struct operation *operation,
-                         struct refusal *refusal)
-{
-    bool program = json_object_object_get(json, "program"), native = json_object_object_get(json, "native");
-    bool value = json_object_object_get(json, "value");
-    int64_t number;
-    int r;
-
-    (void)call;
-    if (program + native + value > 1)
-        return refuse_parameter(refusal, "value", "this operation takes one of: program, native, value");
-    r = read_name(json, "call", operation->table_name, refusal);
-    if (r >= 0)
-        r = read_number(json, "value", 0, UINT32_MAX, &number, refusal);
-    if (r < 0)
-        return r;
-    operation->has_value = value;
-    operation->value = (uint32_t)number;
-    return program || native ? read_target(json, operation, refusal) : 0;
-}
-
-/* Operations that clients may ask for: one row each. */
-static const struct verb {
-    const struct operation_kind *kind;
-    int (*read)(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal);
-} verbs[] = {
-    { &operation_load, read_load },
-    { &operation_unload, read_unload },
-    { &operation_attach, read_attach },
-    { &operation_detach, read_detach },
-    { &operation_replace, read_replace },
-    { &operation_set_policy, read_set_policy },
-    { &operation_set_call, read_set_call },
-};
-
-static int read_operation(struct call *call, const char *name, struct json_object *json, struct operation *operation,
-                          struct refusal *refusal)
-{
-    for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++) {
-        if (strcasecmp(verbs[i].kind->name, name))
-            continue;
-        operation->kind = verbs[i].kind;
-        return verbs[i].read(call, json, operation, refusal);
-    }
-    return refuse_parameter(refusal, "operation", "\"%s\" is none", name);
-}
-
 /* ---- running changes ----------------------------------------------------------------------------------- */
-
-typedef struct json_object *make_reply(struct daemon *daemon, const struct operation *operation, size_t operations);
 
 /* A change that a client waits for. */
 struct pending {
     struct daemon *daemon;
     struct call *call;
-    make_reply *reply;
+    service_make_reply *reply;
     struct change_request request;
     size_t translating;                 /* operations whose program is not translated yet */
 };
@@ -360,7 +95,7 @@ static void on_translated(struct translation *translation, void *userdata)
     (void)translation;
     if (--pending->translating > 0 || run_translated(pending, &refusal) >= 0)
         return;
-    service_refuse(pending->call, INTERFACE, &refusal);
+    service_refuse(pending->call, CONTROL_INTERFACE, &refusal);
     pending_free(pending);
 }
 
@@ -393,9 +128,8 @@ static int translate_all(struct pending *pending, struct refusal *refusal)
     return r;
 }
 
-/* Run operations (taken over) and answer the call when they are as far as it asked for. */
-static int run(struct daemon *daemon, struct call *call, struct operation *operation, size_t operations,
-               make_reply *reply, struct refusal *refusal)
+int service_run(struct daemon *daemon, struct call *call, struct operation *operation, size_t operations,
+                service_make_reply *reply, struct refusal *refusal)
 {
     struct pending *pending = malloc(sizeof(*pending));
     int r;
@@ -417,7 +151,7 @@ static int run(struct daemon *daemon, struct call *call, struct operation *opera
     return r;
 }
 
-static struct json_object *reply_plain(struct daemon *daemon, const struct operation *operation, size_t operations)
+struct json_object *service_reply_nothing(struct daemon *daemon, const struct operation *operation, size_t operations)
 {
     (void)daemon, (void)operation, (void)operations;
     return NULL;
@@ -458,6 +192,15 @@ static struct json_object *reply_load(struct daemon *daemon, const struct operat
     return reply;
 }
 
+static struct json_object *reply_create_map(struct daemon *daemon, const struct operation *operation, size_t operations)
+{
+    struct json_object *reply = json_object_new_object();
+
+    (void)daemon, (void)operations;
+    json_object_object_add(reply, "map", view_map(operation->map));
+    return reply;
+}
+
 static struct json_object *reply_apply(struct daemon *daemon, const struct operation *operation, size_t operations)
 {
     struct json_object *reply = reply_unmoved(daemon, operation, operations);
@@ -475,19 +218,19 @@ static struct json_object *reply_apply(struct daemon *daemon, const struct opera
 }
 
 /* A method that is one operation. */
-static void handle_one(struct daemon *daemon, struct call *call, const char *name, make_reply *reply)
+static void handle_one(struct daemon *daemon, struct call *call, const char *name, service_make_reply *reply)
 {
     struct operation *operation = calloc(1, sizeof(*operation));
     struct refusal refusal = { 0 };
     int r;
 
-    r = operation ? read_operation(call, name, call_parameters(call), operation, &refusal) : refuse_memory(&refusal);
+    r = operation ? request_operation(call, name, call_parameters(call), operation, &refusal) : refuse_memory(&refusal);
     if (r < 0)
         operations_free(operation, 1);
     else
-        r = run(daemon, call, operation, 1, reply, &refusal);
+        r = service_run(daemon, call, operation, 1, reply, &refusal);
     if (r < 0)
-        service_refuse(call, INTERFACE, &refusal);
+        service_refuse(call, CONTROL_INTERFACE, &refusal);
 }
 
 static void handle_load(struct call *call, void *daemon)
@@ -497,7 +240,7 @@ static void handle_load(struct call *call, void *daemon)
 
 static void handle_unload(struct call *call, void *daemon)
 {
-    handle_one(daemon, call, "unload", reply_plain);
+    handle_one(daemon, call, "unload", service_reply_nothing);
 }
 
 static void handle_attach(struct call *call, void *daemon)
@@ -523,6 +266,16 @@ static void handle_set_policy(struct call *call, void *daemon)
 static void handle_set_call(struct call *call, void *daemon)
 {
     handle_one(daemon, call, "set_call", reply_set_call);
+}
+
+static void handle_create_map(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, "create_map", reply_create_map);
+}
+
+static void handle_remove_map(struct call *call, void *daemon)
+{
+    handle_one(daemon, call, "remove_map", service_reply_nothing);
 }
 
 /* ---- statistics ---------------------------------------------------------------------------------------- */
@@ -556,9 +309,9 @@ static int read_statistics(const struct daemon *daemon, struct json_object *json
         operation[i].misses = parameter_bool(json, "misses");
     }
     if (json_object_object_get(json, "link"))
-        return read_link(json, operation, refusal);
+        return request_link(json, operation, refusal);
     if (json_object_object_get(json, "table"))
-        return read_name(json, "table", operation->table_name, refusal);
+        return request_name(json, "table", operation->table_name, refusal);
     for (size_t i = 0; i < operations; i++)
         strcpy(operation[i].table_name, daemon->registry.table[i]->name);
     return 0;
@@ -579,7 +332,7 @@ static int set_statistics(struct daemon *daemon, struct call *call, struct refus
         operations_free(operation, operations);
         return r;
     }
-    return run(daemon, call, operation, operations, reply_unmoved, refusal);
+    return service_run(daemon, call, operation, operations, reply_unmoved, refusal);
 }
 
 static void handle_set_statistics(struct call *call, void *daemon)
@@ -587,7 +340,7 @@ static void handle_set_statistics(struct call *call, void *daemon)
     struct refusal refusal = { 0 };
 
     if (set_statistics(daemon, call, &refusal) < 0)
-        service_refuse(call, INTERFACE, &refusal);
+        service_refuse(call, CONTROL_INTERFACE, &refusal);
 }
 
 static void handle_get_statistics(struct call *call, void *daemon)
@@ -596,7 +349,7 @@ static void handle_get_statistics(struct call *call, void *daemon)
     struct json_object *reply;
 
     if (view_statistics(daemon, call_parameters(call), &reply, &refusal) < 0)
-        service_refuse(call, INTERFACE, &refusal);
+        service_refuse(call, CONTROL_INTERFACE, &refusal);
     else
         call_reply(call, reply);
 }
@@ -615,7 +368,7 @@ static void handle_explain(struct call *call, void *userdata)
         return;
     }
     refuse(&refusal, -ENOENT, "UnknownTable", "s", "table", name);
-    service_refuse(call, INTERFACE, &refusal);
+    service_refuse(call, CONTROL_INTERFACE, &refusal);
 }
 
 /* ---- several operations -------------------------------------------------------------------------------- */
@@ -635,13 +388,13 @@ static int apply(struct daemon *daemon, struct call *call, struct refusal *refus
     for (size_t i = 0; r >= 0 && i < n; i++) {
         struct json_object *json = json_object_array_get_idx(list, i);
 
-        r = read_operation(call, parameter_string(json, "operation"), json, &operation[i], refusal);
+        r = request_operation(call, parameter_string(json, "operation"), json, &operation[i], refusal);
     }
     if (r < 0) {
         operations_free(operation, n);
         return r;
     }
-    return run(daemon, call, operation, n, reply_apply, refusal);
+    return service_run(daemon, call, operation, n, reply_apply, refusal);
 }
 
 static void handle_apply(struct call *call, void *daemon)
@@ -649,7 +402,7 @@ static void handle_apply(struct call *call, void *daemon)
     struct refusal refusal = { 0 };
 
     if (apply(daemon, call, &refusal) < 0)
-        service_refuse(call, INTERFACE, &refusal);
+        service_refuse(call, CONTROL_INTERFACE, &refusal);
 }
 
 /* ---- verifying only ------------------------------------------------------------------------------------ */
@@ -673,7 +426,7 @@ static void on_verified(struct translation *translation, void *userdata)
     struct json_object *reply;
 
     if (translation->result < 0) {
-        service_refuse(verification->call, INTERFACE, &translation->refusal);
+        service_refuse(verification->call, CONTROL_INTERFACE, &translation->refusal);
     } else {
         reply = json_object_new_object();
         view_add_string(reply, "function", translation->function);
@@ -699,7 +452,7 @@ static int start_verification(struct daemon *daemon, struct call *call, struct v
     verification->operation = calloc(1, sizeof(*verification->operation));
     if (!verification->operation)
         return refuse_memory(refusal);
-    r = read_object(call, parameters, verification->operation, refusal);
+    r = request_object(call, parameters, verification->operation, refusal);
     return r < 0 ? r : translate(daemon, verification->operation, parameter_bool(parameters, "log"), on_verified,
                                  verification, refusal);
 }
@@ -715,7 +468,7 @@ static void handle_verify(struct call *call, void *daemon)
         verification_free(verification);
     else
         refuse_memory(&refusal);
-    service_refuse(call, INTERFACE, &refusal);
+    service_refuse(call, CONTROL_INTERFACE, &refusal);
 }
 
 /* ---- listings ------------------------------------------------------------------------------------------ */
@@ -780,18 +533,25 @@ static void handle_info(struct call *call, void *userdata)
 {
     const struct daemon *daemon = userdata;
     struct json_object *reply = json_object_new_object();
+    struct arena_usage arena;
     struct image_usage usage;
 
     image_usage(daemon->image, &usage);
+    arena_usage(daemon->arena, &arena);
     view_add_string(reply, "product", "dispatchd");
     view_add_string(reply, "version", PACKAGE_VERSION);
     view_add_int(reply, "generation", daemon->generation);
     view_add_int(reply, "layout_version", DD_LAYOUT_VERSION);
     view_add_int(reply, "text_bytes", usage.size);
     view_add_int(reply, "text_bytes_used", usage.used);
-    view_add_int(reply, "arena_bytes", DD_ARENA_SIZE);
-    view_add_int(reply, "arena_bytes_used", arena_used(daemon->arena));
+    view_add_int(reply, "arena_bytes", arena.size);
+    view_add_int(reply, "arena_bytes_used", arena.used);
+    view_add_int(reply, "arena_bytes_held", arena.held);
+    view_add_int(reply, "arena_largest_gap", arena.largest);
+    view_add_int(reply, "arena_gaps", arena.gaps);
+    view_add_string(reply, "arena_origin", arena_origin_name(daemon->arena_origin));
     view_add_int(reply, "programs", daemon->registry.programs);
+    view_add_int(reply, "maps", daemon->registry.maps);
     view_add_int(reply, "tables", daemon->registry.tables);
     view_add_int(reply, "links", daemon->registry.links);
     view_add_int(reply, "workers", workers_count(daemon->workers));
@@ -813,6 +573,19 @@ const struct method_handler control_handlers[] = {
     { "GetStatistics", handle_get_statistics, 0 },
     { "Explain", handle_explain, 0 },
     { "Apply", handle_apply, 0 },
+    { "CreateMap", handle_create_map, 0 },
+    { "RemoveMap", handle_remove_map, 0 },
+    { "ShowMap", handle_show_map, 0 },
+    { "LookupElement", handle_lookup_element, 0 },
+    { "UpdateElement", handle_update_element, 0 },
+    { "DeleteElement", handle_delete_element, 0 },
+    { "IterateMap", handle_iterate_map, METHOD_REQUIRES_MORE },
+    { "ClearMap", handle_clear_map, 0 },
+    { "PushElement", handle_push_element, 0 },
+    { "PopElement", handle_pop_element, 0 },
+    { "ReadRing", handle_read_ring, METHOD_REQUIRES_MORE },
+    { "Trace", handle_trace, METHOD_REQUIRES_MORE },
+    { "ListMaps", handle_list_maps, 0 },
     { "ListPrograms", handle_list_programs, 0 },
     { "ListTables", handle_list_tables, 0 },
     { "ListCalls", handle_list_calls, 0 },

@@ -313,6 +313,20 @@ static int check_join(struct call *call, struct refusal *refusal)
     return 0;
 }
 
+/* Which of the descriptors is the arena that it hands back; -1: none. */
+static int64_t arena_index(struct call *call)
+{
+    struct json_object *index = json_object_object_get(call_parameters(call), "arena");
+
+    return index ? json_object_get_int64(index) : -1;
+}
+
+/* They come first, where they come at all. */
+static bool has_lines(struct call *call)
+{
+    return call_descriptors(call) > 0 && arena_index(call) != 0;
+}
+
 /* Join: the lines are known to the grace periods before the image is handed out. */
 static int join(struct daemon *daemon, struct call *call, struct declaration *declaration, struct refusal *refusal)
 {
@@ -321,7 +335,7 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
     int r;
 
     r = check_join(call, refusal);
-    if (r >= 0 && call_descriptors(call) > 0)
+    if (r >= 0 && has_lines(call))
         r = receive_lines(call, 0, &lines, refusal);
     if (r >= 0)
         r = declare_tables(daemon, call, declaration, refusal);
@@ -336,7 +350,7 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
     return r;
 }
 
-static void handle_join(struct call *call, void *userdata)
+void worker_join(struct call *call, void *userdata)
 {
     struct daemon *daemon = userdata;
     const int descriptors[] = {
@@ -356,6 +370,36 @@ static void handle_join(struct call *call, void *userdata)
     json_object_object_add(reply, "text_size", json_object_new_int64((int64_t)daemon->memory->text_size));
     json_object_object_add(reply, "entries", entries_of(&declaration));
     call_reply_descriptors(call, reply, descriptors, ARRAY_LENGTH(descriptors));
+}
+
+/* What it hands back of the daemon before.  Whether it is of use or not, the worker joins. */
+static void receive_arena(struct daemon *daemon, struct call *call)
+{
+    int64_t index = arena_index(call);
+    const char *mistake = "there is none";
+    int descriptor;
+
+    if (index < 0)
+        return;
+    descriptor = call_take_descriptor(call, (size_t)index);
+    if (descriptor >= 0)
+        mistake = inheritance_offer(daemon, descriptor);
+    if (mistake)
+        log_line(LOG_WARNING, "worker %d: the arena that it hands back is refused: %s", (int)call_peer(call)->pid, mistake);
+}
+
+static void handle_join(struct call *call, void *userdata)
+{
+    struct daemon *daemon = userdata;
+    struct refusal refusal = { 0 };
+
+    receive_arena(daemon, call);
+    if (!daemon->inheritance) {
+        worker_join(call, daemon);
+    } else if (inheritance_postpone(daemon->inheritance, call) < 0) {
+        refuse_memory(&refusal);
+        service_refuse(call, INTERFACE, &refusal);
+    }
 }
 
 /* The worker behind a call that only a joined worker may make; refuses for all others. */

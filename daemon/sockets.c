@@ -69,20 +69,33 @@ static void clear_names(char ***names)
     free(*names);
 }
 
-/* 1: systemd passed both; 0: it passed none. */
+/* Where a descriptor of that name belongs. */
+static int *place_of(struct sockets *sockets, const char *name)
+{
+    if (!strcmp(name, "control"))
+        return &sockets->control;
+    if (!strcmp(name, "worker"))
+        return &sockets->worker;
+    return !strcmp(name, "arena") ? &sockets->arena : NULL;
+}
+
+/* 1: systemd passed both sockets; 0: it passed none, as it was not to open any. */
 static int take_from_systemd(struct sockets *sockets)
 {
     _cleanup_(clear_names) char **names = NULL;
-    int n = sd_listen_fds_with_names(1, &names);
+    int n = sd_listen_fds_with_names(1, &names), kept = 0;
 
-    if (n <= 0)
-        return n < 0 ? fail(sockets, n, STARTUP_SOCKET, "systemd passed unusable descriptors: %s", strerror(-n)) : 0;
+    if (n < 0)
+        return fail(sockets, n, STARTUP_SOCKET, "systemd passed unusable descriptors: %s", strerror(-n));
     for (int i = 0; i < n; i++) {
-        int *place = !strcmp(names[i], "control") ? &sockets->control : !strcmp(names[i], "worker") ? &sockets->worker : NULL;
+        int *place = place_of(sockets, names[i]);
 
         if (place && *place < 0)
             *place = SD_LISTEN_FDS_START + i;
+        kept += place == &sockets->arena;
     }
+    if (kept == n)
+        return 0;
     if (sockets->control < 0 || sockets->worker < 0)
         return fail(sockets, -EINVAL, STARTUP_SOCKET, "systemd passed no socket \"%s\": set FileDescriptorName= in its unit",
                     sockets->control < 0 ? "control" : "worker");
@@ -93,7 +106,7 @@ int sockets_open(const char *directory, struct sockets *ret)
 {
     int r;
 
-    *ret = (struct sockets){ .control = -EBADF, .worker = -EBADF, .lock = -EBADF };
+    *ret = (struct sockets){ .control = -EBADF, .worker = -EBADF, .arena = -EBADF, .lock = -EBADF };
     r = take_from_systemd(ret);
     if (r == 0)
         r = lock_directory(ret, directory);
@@ -112,6 +125,7 @@ void sockets_close(struct sockets *sockets)
 {
     close_descriptor(&sockets->control);
     close_descriptor(&sockets->worker);
+    close_descriptor(&sockets->arena);
     close_descriptor(&sockets->lock);
-    sockets->control = sockets->worker = sockets->lock = -EBADF;
+    sockets->control = sockets->worker = sockets->arena = sockets->lock = -EBADF;
 }

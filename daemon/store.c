@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "store.h"
+#include "store_internal.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include "util.h"
-
-#define STORE_VERSION 3
+#define STORE_VERSION 4
 #define STORE_APPLICATION 0x64697370    /* "disp": PRAGMA application_id */
 
 /* ---- schema -------------------------------------------------------------------------------------------- */
@@ -38,6 +32,27 @@
     "  name TEXT NOT NULL, prototype TEXT NOT NULL, may_block INTEGER NOT NULL," \
     "  PRIMARY KEY (name, prototype)) STRICT, WITHOUT ROWID;"
 
+/*
+ * A map's number is never used twice: journals in the arena name it.  arena_offset is NULL for maps of maps, whose memory is not
+ * there; `inner_maps` is what they have.  `arena`: which memfd holds the contents (inheritance.h).
+ */
+#define MAPS_SCHEMA \
+    "CREATE TABLE maps (" \
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE," \
+    "  kind INTEGER NOT NULL, key_size INTEGER NOT NULL, value_size INTEGER NOT NULL," \
+    "  max_entries INTEGER NOT NULL, flags INTEGER NOT NULL," \
+    "  inner_kind INTEGER NOT NULL, inner_key_size INTEGER NOT NULL, inner_value_size INTEGER NOT NULL," \
+    "  inner_max_entries INTEGER NOT NULL, inner_flags INTEGER NOT NULL," \
+    "  key_type BLOB NOT NULL, value_type BLOB NOT NULL," \
+    "  uid INTEGER NOT NULL, seed INTEGER NOT NULL, arena_offset INTEGER, arena_size INTEGER) STRICT;" \
+    "CREATE TABLE inner_maps (" \
+    "  outer_map INTEGER NOT NULL REFERENCES maps (number) ON DELETE CASCADE," \
+    "  key BLOB NOT NULL, inner_map INTEGER NOT NULL REFERENCES maps (number)," \
+    "  PRIMARY KEY (outer_map, key)) STRICT, WITHOUT ROWID;" \
+    "CREATE INDEX inner_maps_map ON inner_maps (inner_map);" \
+    "CREATE TABLE arena (identity TEXT NOT NULL, origin TEXT NOT NULL) STRICT;" \
+    "INSERT INTO arena VALUES ('', '');"
+
 static const char schema[] =
     "CREATE TABLE generation (number INTEGER NOT NULL) STRICT;"
     "INSERT INTO generation VALUES (0);"
@@ -50,7 +65,7 @@ static const char schema[] =
     "CREATE TABLE programs ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
     "  digest BLOB NOT NULL, object BLOB NOT NULL,"
-    "  function TEXT NOT NULL, settings TEXT NOT NULL) STRICT;"
+    "  function TEXT NOT NULL, settings TEXT NOT NULL, uid INTEGER NOT NULL DEFAULT 0) STRICT;"
     "CREATE TABLE tables ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
     "  default_verdict INTEGER NOT NULL,"
@@ -59,6 +74,7 @@ static const char schema[] =
     "  misses TEXT NOT NULL DEFAULT '{}') STRICT, WITHOUT ROWID;"
     NATIVES_SCHEMA
     LINKS_SCHEMA
+    MAPS_SCHEMA
     "CREATE TABLE workers ("
     "  pid INTEGER PRIMARY KEY, start_time INTEGER NOT NULL, uid INTEGER NOT NULL,"
     "  name TEXT NOT NULL, counted TEXT NOT NULL DEFAULT '') STRICT;"
@@ -88,15 +104,8 @@ static const char *const migration[STORE_VERSION] = {
           "INSERT INTO sqlite_sequence (name, seq)"
           " SELECT 'links', seq FROM sqlite_sequence WHERE name = 'links_of_version_2';"
           "DROP TABLE links_of_version_2;",
-};
-
-/* Each statement of the module, prepared once. Parameters are bound in the order of the letters: i integer, s string, b blob. */
-enum statement {
-    NEXT_GENERATION, ADD_CONTEXT, REMOVE_FIELDS, ADD_FIELD, ADD_PROGRAM, REMOVE_PROGRAM, ADD_TABLE, CHANGE_TABLE,
-    ADD_NATIVE, SET_POLICY, SET_VALUE, SET_PLAN, SET_MISSES, ADD_LINK, REPLACE_LINK, SET_COUNTERS, REMOVE_LINK,
-    AUDIT, PRUNE_AUDIT, ADD_WORKER, REMOVE_WORKER, SET_COUNTED,
-    READ_CONTEXTS, READ_FIELDS, READ_NATIVES, READ_TABLES, READ_PROGRAMS, READ_LINKS, READ_PLANS, READ_WORKERS, READ_NEXT_LINK,
-    STATEMENTS,
+    [3] = "ALTER TABLE programs ADD COLUMN uid INTEGER NOT NULL DEFAULT 0;"
+          MAPS_SCHEMA,
 };
 
 static const char *const statement_text[STATEMENTS] = {
@@ -104,8 +113,8 @@ static const char *const statement_text[STATEMENTS] = {
     [ADD_CONTEXT] = "INSERT INTO contexts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET size = excluded.size",
     [REMOVE_FIELDS] = "DELETE FROM fields WHERE context = ?",
     [ADD_FIELD] = "INSERT INTO fields VALUES (?, ?, ?, ?, ?)",
-    [ADD_PROGRAM] = ("INSERT INTO programs (name, context, digest, object, function, settings)"
-                     " VALUES (?, ?, ?, ?, ?, ?)"),
+    [ADD_PROGRAM] = ("INSERT INTO programs (name, context, digest, object, function, settings, uid)"
+                     " VALUES (?, ?, ?, ?, ?, ?, ?)"),
     [REMOVE_PROGRAM] = "DELETE FROM programs WHERE name = ?",
     [ADD_TABLE] = "INSERT INTO tables (name, context, default_verdict, kind, prototype) VALUES (?, ?, ?, ?, ?)",
     [CHANGE_TABLE] = "UPDATE tables SET context = ?2, default_verdict = ?3, kind = ?4, prototype = ?5,"
@@ -120,6 +129,11 @@ static const char *const statement_text[STATEMENTS] = {
     [SET_MISSES] = "UPDATE tables SET misses = ?2 WHERE name = ?1",
     [SET_COUNTERS] = "UPDATE links SET counters = ?2 WHERE id = ?1",
     [REMOVE_LINK] = "DELETE FROM links WHERE id = ?",
+    [ADD_MAP] = "INSERT INTO maps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [MOVE_MAP] = "UPDATE maps SET arena_offset = ?2, arena_size = ?3 WHERE number = ?1",
+    [REMOVE_MAP] = "DELETE FROM maps WHERE number = ?",
+    [SET_INNER] = "INSERT OR REPLACE INTO inner_maps VALUES (?, ?, ?)",
+    [UNSET_INNER] = "DELETE FROM inner_maps WHERE outer_map = ? AND key = ?",
     [AUDIT] = "INSERT INTO audit (time, uid, pid, operation, object) VALUES (?, ?, ?, ?, ?)",
     [PRUNE_AUDIT] = "DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - 100000",
     [ADD_WORKER] = "INSERT OR REPLACE INTO workers (pid, start_time, uid, name) VALUES (?, ?, ?, ?)",
@@ -127,26 +141,29 @@ static const char *const statement_text[STATEMENTS] = {
     [REMOVE_WORKER] = "DELETE FROM workers WHERE pid = ?",
     [READ_CONTEXTS] = "SELECT name, size FROM contexts",
     [READ_FIELDS] = "SELECT name, byte_offset, size, rights FROM fields WHERE context = ? ORDER BY byte_offset",
+    [READ_MAPS] = "SELECT number, name, kind, key_size, value_size, max_entries, flags, inner_kind, inner_key_size,"
+        " inner_value_size, inner_max_entries, inner_flags, key_type, value_type, uid, seed, arena_offset, arena_size"
+        " FROM maps ORDER BY number",
+    [READ_INNERS] = "SELECT outer_map, key, inner_map FROM inner_maps",
     [READ_NATIVES] = "SELECT name, prototype, may_block FROM natives"
         " WHERE name IN (SELECT native FROM links)",
     [READ_TABLES] = "SELECT name, context, default_verdict, kind, prototype, policy, value, misses"
         " FROM tables ORDER BY name",
-    [READ_PROGRAMS] = "SELECT name, context, object, function, settings FROM programs ORDER BY name",
+    [READ_PROGRAMS] = "SELECT name, context, object, function, settings, uid FROM programs ORDER BY name",
     [READ_LINKS] = "SELECT id, table_name, first_key, last_key, priority, proceed_on, program, native, counters"
         " FROM links ORDER BY id",
     [READ_PLANS] = "SELECT name, plan FROM tables",
+    [READ_MAPS_WITH_MEMORY] = "SELECT count(*) FROM maps WHERE arena_offset IS NOT NULL",
+    [READ_ARENA] = "SELECT identity, origin FROM arena",
+    [SET_ARENA] = "UPDATE arena SET identity = ?, origin = ?",
     [READ_WORKERS] = "SELECT pid, start_time, uid, name, counted FROM workers",
     [READ_NEXT_LINK] = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'links'",
-};
-
-struct store {
-    sqlite3 *database;
-    sqlite3_stmt *statement[STATEMENTS];
+    [READ_NEXT_MAP] = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'maps'",
 };
 
 /* ---- SQLite's errors and ours -------------------------------------------------------------------------- */
 
-static int error_of(int code)
+int store_error_of(int code)
 {
     switch (code & 0xff) {
     case SQLITE_OK:
@@ -178,14 +195,14 @@ const char *store_error(const struct store *store)
     return sqlite3_errmsg(store->database);
 }
 
-static int execute(struct store *store, const char *text)
+int store_execute(struct store *store, const char *text)
 {
-    return error_of(sqlite3_exec(store->database, text, NULL, NULL, NULL));
+    return store_error_of(sqlite3_exec(store->database, text, NULL, NULL, NULL));
 }
 
 /* ---- statements ---------------------------------------------------------------------------------------- */
 
-static void reset_statement(sqlite3_stmt **statement)
+void statement_reset(sqlite3_stmt **statement)
 {
     if (*statement) {
         sqlite3_reset(*statement);
@@ -193,14 +210,12 @@ static void reset_statement(sqlite3_stmt **statement)
     }
 }
 
-#define _cleanup_statement_ _cleanup_(reset_statement)
-
-/* The statement, ready to be bound; prepared at its first use. */
-static int get_statement(struct store *store, enum statement which, sqlite3_stmt **ret)
+int statement_get(struct store *store, enum statement which, sqlite3_stmt **ret)
 {
     if (!store->statement[which]) {
-        int r = error_of(sqlite3_prepare_v3(store->database, statement_text[which], -1, SQLITE_PREPARE_PERSISTENT,
-                                            &store->statement[which], NULL));
+        int r = store_error_of(sqlite3_prepare_v3(store->database, statement_text[which], -1, SQLITE_PREPARE_PERSISTENT,
+                                                  &store->statement[which], NULL));
+
         if (r < 0)
             return r;
     }
@@ -208,52 +223,55 @@ static int get_statement(struct store *store, enum statement which, sqlite3_stmt
     return 0;
 }
 
-static int bind_text(sqlite3_stmt *statement, int index, const char *text)
+int statement_bind_text(sqlite3_stmt *statement, int index, const char *text)
 {
-    return error_of(sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC));
+    return store_error_of(sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC));
 }
 
-static int bind_integer(sqlite3_stmt *statement, int index, int64_t value)
+int statement_bind_integer(sqlite3_stmt *statement, int index, int64_t value)
 {
-    return error_of(sqlite3_bind_int64(statement, index, value));
+    return store_error_of(sqlite3_bind_int64(statement, index, value));
 }
 
-/* Run a statement that returns no rows. */
-static int run_statement(sqlite3_stmt *statement)
+int statement_bind_blob(sqlite3_stmt *statement, int index, const void *bytes, size_t size)
+{
+    return store_error_of(sqlite3_bind_blob64(statement, index, size ? bytes : "", size, SQLITE_STATIC));
+}
+
+int statement_run(sqlite3_stmt *statement)
 {
     int code;
 
     do
         code = sqlite3_step(statement);
     while (code == SQLITE_ROW);
-    return error_of(code);
+    return store_error_of(code);
 }
 
 static int bind_one(sqlite3_stmt *statement, int index, char type, va_list *arguments)
 {
     switch (type) {
     case 's':
-        return bind_text(statement, index, va_arg(*arguments, const char *));
+        return statement_bind_text(statement, index, va_arg(*arguments, const char *));
     case 'i':
-        return bind_integer(statement, index, va_arg(*arguments, int64_t));
+        return statement_bind_integer(statement, index, va_arg(*arguments, int64_t));
     default:
         return 0;                       /* what is not bound is NULL */
     }
 }
 
-/* Bind by letters (s const char *, i int64_t, n NULL without an argument) and run. */
-static int run(struct store *store, enum statement which, const char *types, ...)
+int store_run(struct store *store, enum statement which, const char *types, ...)
 {
     _cleanup_statement_ sqlite3_stmt *statement = NULL;
     va_list arguments;
     int r;
 
-    r = get_statement(store, which, &statement);
+    r = statement_get(store, which, &statement);
     va_start(arguments, types);
     for (int i = 1; r >= 0 && types[i - 1]; i++)
         r = bind_one(statement, i, types[i - 1], &arguments);
     va_end(arguments);
-    return r < 0 ? r : run_statement(statement);
+    return r < 0 ? r : statement_run(statement);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
@@ -263,10 +281,10 @@ static int read_pragma(struct store *store, const char *text, int *ret)
     sqlite3_stmt *statement;
     int r;
 
-    r = error_of(sqlite3_prepare_v2(store->database, text, -1, &statement, NULL));
+    r = store_error_of(sqlite3_prepare_v2(store->database, text, -1, &statement, NULL));
     if (r < 0)
         return r;
-    r = error_of(sqlite3_step(statement));
+    r = store_error_of(sqlite3_step(statement));
     if (r >= 0)
         *ret = sqlite3_column_int(statement, 0);
     sqlite3_finalize(statement);
@@ -279,7 +297,7 @@ static int create_schema(struct store *store)
 
     snprintf(text, sizeof(text), "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
              schema, STORE_APPLICATION, STORE_VERSION);
-    return execute(store, text);
+    return store_execute(store, text);
 }
 
 /* All steps or none. */
@@ -288,12 +306,12 @@ static int migrate(struct store *store, int version)
     char text[64];
     int r;
 
-    r = execute(store, "BEGIN IMMEDIATE");
+    r = store_execute(store, "BEGIN IMMEDIATE");
     for (; r >= 0 && version < STORE_VERSION; version++)
-        r = execute(store, migration[version]);
+        r = store_execute(store, migration[version]);
     snprintf(text, sizeof(text), "PRAGMA user_version = %d; COMMIT", STORE_VERSION);
     if (r >= 0)
-        r = execute(store, text);
+        r = store_execute(store, text);
     if (r < 0)
         store_rollback(store);
     return r;
@@ -327,11 +345,11 @@ static int configure(struct store *store)
     int r;
 
     sqlite3_extended_result_codes(store->database, 1);
-    r = execute(store, "PRAGMA locking_mode = EXCLUSIVE");
+    r = store_execute(store, "PRAGMA locking_mode = EXCLUSIVE");
     if (r >= 0)
-        r = execute(store, "PRAGMA foreign_keys = ON");
+        r = store_execute(store, "PRAGMA foreign_keys = ON");
     if (r >= 0)
-        r = execute(store, "PRAGMA trusted_schema = OFF");
+        r = store_execute(store, "PRAGMA trusted_schema = OFF");
     return r;
 }
 
@@ -345,18 +363,18 @@ int store_open(const char *path, struct store **ret, int *reterr_version, const 
     store = calloc(1, sizeof(*store));
     if (!store)
         return -ENOMEM;
-    r = error_of(sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL));
+    r = store_error_of(sqlite3_open_v2(path, &store->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL));
     if (r >= 0)
         r = configure(store);
     /* A newer database is left as it is: nothing is written before its version is known. */
     if (r >= 0)
         r = check_schema(store, reterr_version);
     if (r >= 0)
-        r = execute(store, "PRAGMA journal_mode = WAL");
+        r = store_execute(store, "PRAGMA journal_mode = WAL");
     if (r >= 0)
-        r = execute(store, "PRAGMA synchronous = FULL");
+        r = store_execute(store, "PRAGMA synchronous = FULL");
     if (r >= 0)
-        r = execute(store, "BEGIN IMMEDIATE; COMMIT");          /* takes the exclusive lock now */
+        r = store_execute(store, "BEGIN IMMEDIATE; COMMIT");          /* takes the exclusive lock now */
     if (r < 0) {
         snprintf(text, sizeof(text), "%s", store->database ? sqlite3_errmsg(store->database) : "out of memory");
         *reterr_text = text;
@@ -384,12 +402,12 @@ int store_next_generation(struct store *store, uint64_t *ret)
     uint64_t number = 0;
     int code, r;
 
-    r = get_statement(store, NEXT_GENERATION, &statement);
+    r = statement_get(store, NEXT_GENERATION, &statement);
     if (r < 0)
         return r;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW)
         number = (uint64_t)sqlite3_column_int64(statement, 0);
-    r = error_of(code);
+    r = store_error_of(code);
     if (r < 0)
         return r;
     if (number == 0 || number > INT32_MAX)
@@ -403,359 +421,16 @@ int store_next_generation(struct store *store, uint64_t *ret)
 int store_begin(struct store *store)
 {
     /* References need to fit at the end only: an operation stores what the whole change makes of its link. */
-    return execute(store, "BEGIN IMMEDIATE; PRAGMA defer_foreign_keys = ON");
+    return store_execute(store, "BEGIN IMMEDIATE; PRAGMA defer_foreign_keys = ON");
 }
 
 int store_commit(struct store *store)
 {
-    return execute(store, "COMMIT");
+    return store_execute(store, "COMMIT");
 }
 
 void store_rollback(struct store *store)
 {
     if (!sqlite3_get_autocommit(store->database))
-        execute(store, "ROLLBACK");
-}
-
-/* ---- operations ---------------------------------------------------------------------------------------- */
-
-int store_add_context(struct store *store, const struct context *context)
-{
-    int r;
-
-    r = run(store, ADD_CONTEXT, "si", context->name, (int64_t)context->size);
-    if (r >= 0)
-        r = run(store, REMOVE_FIELDS, "s", context->name);
-    for (uint32_t i = 0; r >= 0 && i < context->fields; i++) {
-        const struct context_field *field = &context->field[i];
-
-        r = run(store, ADD_FIELD, "ssiii", context->name, field->name, (int64_t)field->offset, (int64_t)field->size,
-                (int64_t)field->rights);
-    }
-    return r;
-}
-
-int store_add_program(struct store *store, const struct store_program *program, const uint8_t digest[32])
-{
-    _cleanup_statement_ sqlite3_stmt *statement = NULL;
-    int r;
-
-    r = get_statement(store, ADD_PROGRAM, &statement);
-    if (r >= 0)
-        r = bind_text(statement, 1, program->name);
-    if (r >= 0)
-        r = bind_text(statement, 2, program->context);
-    if (r >= 0)
-        r = error_of(sqlite3_bind_blob(statement, 3, digest, 32, SQLITE_STATIC));
-    if (r >= 0)
-        r = error_of(sqlite3_bind_blob64(statement, 4, program->object, program->size, SQLITE_STATIC));
-    if (r >= 0)
-        r = bind_text(statement, 5, program->function);
-    if (r >= 0)
-        r = bind_text(statement, 6, program->settings);
-    return r < 0 ? r : run_statement(statement);
-}
-
-int store_remove_program(struct store *store, const char *name)
-{
-    return run(store, REMOVE_PROGRAM, "s", name);
-}
-
-int store_add_native(struct store *store, const struct store_native *native)
-{
-    return run(store, ADD_NATIVE, "ssi", native->name, native->prototype, (int64_t)native->may_block);
-}
-
-int store_add_table(struct store *store, const struct store_table *table)
-{
-    return run(store, ADD_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict, table->kind,
-               table->prototype);
-}
-
-int store_change_table(struct store *store, const struct store_table *table)
-{
-    return run(store, CHANGE_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict, table->kind,
-               table->prototype);
-}
-
-int store_set_policy(struct store *store, const char *table, const char *policy)
-{
-    return run(store, SET_POLICY, "ss", table, policy);
-}
-
-int store_set_value(struct store *store, const char *table, bool has_value, uint32_t value)
-{
-    return run(store, SET_VALUE, has_value ? "si" : "sn", table, (int64_t)value);
-}
-
-int store_set_plan(struct store *store, const char *table, const char *plan)
-{
-    return run(store, SET_PLAN, "ss", table, plan);
-}
-
-int store_add_link(struct store *store, const struct store_link *link)
-{
-    if (link->otherwise)
-        return run(store, ADD_LINK, "isnnisss", link->id, link->table, (int64_t)link->priority, link->proceed_on,
-                   link->program, link->native);
-    return run(store, ADD_LINK, "isiiisss", link->id, link->table, (int64_t)link->first, (int64_t)link->last,
-               (int64_t)link->priority, link->proceed_on, link->program, link->native);
-}
-
-int store_replace_link(struct store *store, int64_t id, const char *program, const char *native)
-{
-    return run(store, REPLACE_LINK, "iss", id, program, native);
-}
-
-int store_set_counters(struct store *store, int64_t link, const char *counters)
-{
-    return run(store, SET_COUNTERS, "is", link, counters);
-}
-
-int store_set_misses(struct store *store, const char *table, const char *counters)
-{
-    return run(store, SET_MISSES, "ss", table, counters);
-}
-
-int store_remove_link(struct store *store, int64_t id)
-{
-    return run(store, REMOVE_LINK, "i", id);
-}
-
-int store_audit(struct store *store, uid_t uid, pid_t pid, const char *operation, const char *object)
-{
-    return run(store, AUDIT, "iiiss", (int64_t)time(NULL), (int64_t)uid, (int64_t)pid, operation, object);
-}
-
-int store_prune_audit(struct store *store)
-{
-    return run(store, PRUNE_AUDIT, "");
-}
-
-/* ---- workers ------------------------------------------------------------------------------------------- */
-
-/*
- * Written, but not waited for: the kernel has it, and that survives this process.  NORMAL and not OFF: a checkpoint that falls due
- * here must be synchronised, as it carries changes that were acknowledged.
- */
-static int begin_unsynchronised(struct store *store)
-{
-    assert(sqlite3_get_autocommit(store->database));
-    return execute(store, "PRAGMA synchronous = NORMAL");
-}
-
-static void end_unsynchronised(struct store *store)
-{
-    execute(store, "PRAGMA synchronous = FULL");
-}
-
-int store_set_counted(struct store *store, pid_t worker, const char *counted)
-{
-    return run(store, SET_COUNTED, "is", (int64_t)worker, counted);
-}
-
-int store_begin_unsynchronised(struct store *store)
-{
-    int r;
-
-    r = begin_unsynchronised(store);
-    return r < 0 ? r : store_begin(store);
-}
-
-int store_end_unsynchronised(struct store *store, int result)
-{
-    int r = result < 0 ? result : store_commit(store);
-
-    if (r < 0)
-        store_rollback(store);
-    end_unsynchronised(store);
-    return r;
-}
-
-int store_add_worker(struct store *store, pid_t pid, uint64_t start_time, uid_t uid, const char *name)
-{
-    int r;
-
-    r = begin_unsynchronised(store);
-    if (r >= 0)
-        r = run(store, ADD_WORKER, "iiis", (int64_t)pid, (int64_t)start_time, (int64_t)uid, name);
-    end_unsynchronised(store);
-    return r;
-}
-
-int store_remove_worker(struct store *store, pid_t pid)
-{
-    int r;
-
-    r = begin_unsynchronised(store);
-    if (r >= 0)
-        r = run(store, REMOVE_WORKER, "i", (int64_t)pid);
-    end_unsynchronised(store);
-    return r;
-}
-
-/* ---- reading it all ------------------------------------------------------------------------------------ */
-
-/* Call `row` for each row of a statement that is bound. */
-static int for_each_row(struct store *store, sqlite3_stmt *statement,
-                        int (*row)(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader),
-                        const struct store_reader *reader)
-{
-    int code, r;
-
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        r = row(store, statement, reader);
-        if (r < 0)
-            return r;
-    }
-    return error_of(code);
-}
-
-static int read_rows(struct store *store, enum statement which,
-                     int (*row)(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader),
-                     const struct store_reader *reader)
-{
-    _cleanup_statement_ sqlite3_stmt *statement = NULL;
-    int r;
-
-    r = get_statement(store, which, &statement);
-    return r < 0 ? r : for_each_row(store, statement, row, reader);
-}
-
-static const char *text_of(sqlite3_stmt *statement, int column)
-{
-    const char *text = (const char *)sqlite3_column_text(statement, column);
-
-    return text ? text : "";
-}
-
-static int read_fields(struct store *store, const char *context, struct context_field *field, uint32_t *ret_fields)
-{
-    _cleanup_statement_ sqlite3_stmt *statement = NULL;
-    uint32_t fields = 0;
-    int code, r;
-
-    r = get_statement(store, READ_FIELDS, &statement);
-    if (r >= 0)
-        r = bind_text(statement, 1, context);
-    if (r < 0)
-        return r;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        if (fields == CONTEXT_FIELDS_MAX)
-            return -EBADMSG;
-        snprintf(field[fields].name, sizeof(field[fields].name), "%s", text_of(statement, 0));
-        field[fields].offset = (uint32_t)sqlite3_column_int64(statement, 1);
-        field[fields].size = (uint32_t)sqlite3_column_int64(statement, 2);
-        field[fields].rights = (enum context_rights)sqlite3_column_int(statement, 3);
-        fields++;
-    }
-    *ret_fields = fields;
-    return error_of(code);
-}
-
-static int read_context(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
-{
-    struct context_field field[CONTEXT_FIELDS_MAX];
-    struct context *context;
-    uint32_t fields;
-    int r;
-
-    r = read_fields(store, text_of(statement, 0), field, &fields);
-    if (r >= 0)
-        r = context_new(text_of(statement, 0), (uint32_t)sqlite3_column_int64(statement, 1), field, fields, &context, NULL);
-    return r < 0 ? r : reader->context(reader->userdata, context);
-}
-
-static int read_native(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
-{
-    const struct store_native native = {
-        .name = text_of(statement, 0), .prototype = text_of(statement, 1),
-        .may_block = sqlite3_column_int(statement, 2) != 0,
-    };
-
-    return reader->native(reader->userdata, &native);
-}
-
-static int read_table(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
-{
-    const struct store_table table = {
-        .name = text_of(statement, 0), .context = text_of(statement, 1),
-        .default_verdict = (uint32_t)sqlite3_column_int64(statement, 2), .kind = text_of(statement, 3),
-        .prototype = text_of(statement, 4), .policy = text_of(statement, 5),
-        .has_value = sqlite3_column_type(statement, 6) != SQLITE_NULL,
-        .value = (uint32_t)sqlite3_column_int64(statement, 6), .misses = text_of(statement, 7),
-    };
-
-    return reader->table(reader->userdata, &table);
-}
-
-static int read_program(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
-{
-    const struct store_program program = {
-        .name = text_of(statement, 0), .context = text_of(statement, 1), .object = sqlite3_column_blob(statement, 2),
-        .size = (size_t)sqlite3_column_bytes(statement, 2), .function = text_of(statement, 3),
-        .settings = text_of(statement, 4),
-    };
-
-    return reader->program(reader->userdata, &program);
-}
-
-static int read_link(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
-{
-    const struct store_link link = {
-        .id = sqlite3_column_int64(statement, 0), .table = text_of(statement, 1),
-        .otherwise = sqlite3_column_type(statement, 2) == SQLITE_NULL,
-        .first = (uint32_t)sqlite3_column_int64(statement, 2), .last = (uint32_t)sqlite3_column_int64(statement, 3),
-        .priority = sqlite3_column_int(statement, 4), .proceed_on = text_of(statement, 5),
-        .program = (const char *)sqlite3_column_text(statement, 6),
-        .native = (const char *)sqlite3_column_text(statement, 7), .counters = text_of(statement, 8),
-    };
-
-    return reader->link(reader->userdata, &link);
-}
-
-static int read_plan(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
-{
-    return reader->plan(reader->userdata, text_of(statement, 0), text_of(statement, 1));
-}
-
-static int read_worker(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
-{
-    return reader->worker(reader->userdata, (pid_t)sqlite3_column_int64(statement, 0),
-                          (uint64_t)sqlite3_column_int64(statement, 1), (uid_t)sqlite3_column_int64(statement, 2),
-                          text_of(statement, 3), text_of(statement, 4));
-}
-
-static int read_next_link(struct store *store, int64_t *ret)
-{
-    _cleanup_statement_ sqlite3_stmt *statement = NULL;
-    int code, r;
-
-    r = get_statement(store, READ_NEXT_LINK, &statement);
-    if (r < 0)
-        return r;
-    code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        *ret = sqlite3_column_int64(statement, 0);
-    return error_of(code);
-}
-
-int store_read(struct store *store, const struct store_reader *reader, int64_t *ret_next_link)
-{
-    int r;
-
-    r = read_rows(store, READ_CONTEXTS, read_context, reader);
-    if (r >= 0)
-        r = read_rows(store, READ_NATIVES, read_native, reader);
-    if (r >= 0)
-        r = read_rows(store, READ_TABLES, read_table, reader);
-    if (r >= 0)
-        r = read_rows(store, READ_PROGRAMS, read_program, reader);
-    if (r >= 0)
-        r = read_rows(store, READ_LINKS, read_link, reader);
-    if (r >= 0)
-        r = read_rows(store, READ_PLANS, read_plan, reader);
-    if (r >= 0)
-        r = read_rows(store, READ_WORKERS, read_worker, reader);
-    return r < 0 ? r : read_next_link(store, ret_next_link);
+        store_execute(store, "ROLLBACK");
 }

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "context.h"
+#include "map.h"
 
 struct store;
 
@@ -44,8 +45,20 @@ struct store_program {
     const char *name, *context;
     const char *function;               /* which program of the object; "": the only one */
     const char *settings;               /* JSON: an object of strings */
+    uid_t uid;                          /* who loaded it */
     const void *object;
     size_t size;                        /* bytes */
+};
+
+struct store_map {
+    uint32_t number;
+    const char *name;
+    struct map_definition definition, inner;    /* inner: of maps of maps; else of kind 0 */
+    const void *key_type, *value_type;  /* as typed_encode() has them */
+    size_t key_type_size, value_type_size;      /* bytes */
+    uid_t uid;
+    uint64_t seed;
+    uint64_t offset, size;              /* of its memory in the arena; maps of maps have none there: 0, 0 */
 };
 
 struct store_table {
@@ -80,6 +93,11 @@ int store_add_context(struct store *store, const struct context *context);      
 int store_add_program(struct store *store, const struct store_program *program, const uint8_t digest[32]);
 int store_add_native(struct store *store, const struct store_native *native);
 int store_remove_program(struct store *store, const char *name);
+int store_add_map(struct store *store, const struct store_map *map);
+int store_move_map(struct store *store, uint32_t number, uint64_t offset, uint64_t size);
+int store_remove_map(struct store *store, uint32_t number);     /* with what it has, if it is a map of maps */
+/* What a map of maps has for a key; inner 0: nothing. */
+int store_set_inner(struct store *store, uint32_t outer, const void *key, size_t key_size, uint32_t inner);
 int store_add_table(struct store *store, const struct store_table *table);
 int store_change_table(struct store *store, const struct store_table *table);   /* declared anew: its name and policy stay */
 int store_set_policy(struct store *store, const char *table, const char *policy);
@@ -97,18 +115,24 @@ int store_prune_audit(struct store *store);
 
 /* ---- reading it all, at start; each callback returns 0 or a negative errno that ends the reading ---- */
 
+typedef int store_worker_reader(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name,
+                                const char *counted);
+
 struct store_reader {
     int (*context)(void *userdata, struct context *context);    /* takes it over */
+    int (*map)(void *userdata, const struct store_map *map);
+    int (*inner)(void *userdata, uint32_t outer, const void *key, size_t key_size, uint32_t inner);
+    int (*maps_end)(void *userdata);    /* all of both were read */
     int (*table)(void *userdata, const struct store_table *table);
     int (*program)(void *userdata, const struct store_program *program);
     int (*native)(void *userdata, const struct store_native *native);
     int (*link)(void *userdata, const struct store_link *link);
     int (*plan)(void *userdata, const char *table, const char *plan);   /* JSON: what planning keeps of it; "{}": nothing */
     /* counted: as store_set_counted() had it; "": nothing. */
-    int (*worker)(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name, const char *counted);
+    store_worker_reader *worker;
     void *userdata;
 };
-int store_read(struct store *store, const struct store_reader *reader, int64_t *ret_next_link);
+int store_read(struct store *store, const struct store_reader *reader, int64_t *ret_next_link, uint32_t *ret_next_map);
 
 /*
  * ---- what was measured: survives this process, not a power failure ----
@@ -126,5 +150,23 @@ int store_end_unsynchronised(struct store *store, int result);
 
 int store_add_worker(struct store *store, pid_t pid, uint64_t start_time, uid_t uid, const char *name);
 int store_remove_worker(struct store *store, pid_t pid);
+
+/* The workers alone, before all else is read. */
+int store_read_workers(struct store *store, store_worker_reader *worker, void *userdata);
+
+/* ---- the arena: which memfd has the contents of maps (inheritance.h) ---- */
+
+#define STORE_ARENA_MAX 128             /* bytes of a text with its NUL */
+
+struct store_arena {
+    char identity[STORE_ARENA_MAX];     /* "": there was none */
+    char origin[STORE_ARENA_MAX];       /* of the snapshot that it was made from; "": of none */
+};
+
+int store_arena(struct store *store, struct store_arena *ret);
+int store_set_arena(struct store *store, const struct store_arena *arena);      /* durable */
+
+/* Are there maps that have contents in the arena? */
+int store_has_maps(struct store *store, bool *ret);
 
 #endif

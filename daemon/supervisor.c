@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <systemd/sd-daemon.h>
 
 static void on_watchdog(evutil_socket_t descriptor, short events, void *userdata)
@@ -37,4 +38,14 @@ int supervisor_ready(struct event_base *base, const char *status, struct event *
 void supervisor_stopping(void)
 {
     sd_notify(0, "STOPPING=1");
+}
+
+/* Two messages: systemd acts on them in order. */
+void supervisor_keep(const char *name, int descriptor)
+{
+    char text[128];
+
+    sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+    sd_pid_notify_with_fds(0, 0, text, &descriptor, 1);
 }

@@ -13,4 +13,7 @@ void supervisor_starting(unsigned seconds, const char *status);
 int supervisor_ready(struct event_base *base, const char *status, struct event **ret_timer);
 void supervisor_stopping(void);
 
+/* Keep this descriptor for the next daemon, under this name, in place of what was kept so before. */
+void supervisor_keep(const char *name, int descriptor);
+
 #endif

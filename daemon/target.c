@@ -22,15 +22,16 @@ void target_prototype(const struct table *table, struct prototype *ret)
 /* ---- stubs --------------------------------------------------------------------------------------------- */
 
 /*
- * Indices are never used again, as workers keep what they found for them.  Workers, which may declare ever new calls, leave a
- * quarter for what operators attach.
+ * Indices are never used again, as workers keep what they found for them.  Calls, of which workers may declare ever new ones, and
+ * functions that programs name leave a quarter for what operators attach.
  */
-#define CALLS_SHARE (DD_LINKAGE_MAX / 4 * 3)
+#define NAMED_SHARE (DD_LINKAGE_MAX / 4 * 3)
 
 /* The entry of the directory, a new one if there is none.  It is written before any slot leads to its stub. */
 static int directory_index(struct memory *memory, const struct dd_directory_entry *wanted, size_t *ret)
 {
-    size_t limit = wanted->native ? DD_LINKAGE_MAX : CALLS_SHARE, i = 0;
+    bool attached = wanted->native && wanted->hook != DD_DIRECTORY_HELPER;
+    size_t limit = attached ? DD_LINKAGE_MAX : NAMED_SHARE, i = 0;
 
     while (i < memory->directory_used &&
            (memory->directory[i].hook != wanted->hook || memory->directory[i].native != wanted->native))
@@ -41,6 +42,12 @@ static int directory_index(struct memory *memory, const struct dd_directory_entr
         memory->directory[memory->directory_used++] = *wanted;
     *ret = i;
     return 0;
+}
+
+/* Image offset of a stub. */
+static int64_t stub_position(size_t index)
+{
+    return (int64_t)DD_WINDOW_LINKAGE - (int64_t)DD_WINDOW_TEXT + LINKAGE_STUBS + (int64_t)index * LINKAGE_STUB_SIZE;
 }
 
 int target_stub(struct daemon *daemon, const struct table *table, const struct native *native, int64_t *ret)
@@ -57,8 +64,20 @@ int target_stub(struct daemon *daemon, const struct table *table, const struct n
     r = directory_index(daemon->memory, &entry, &index);
     if (r < 0)
         return r;
-    *ret = (int64_t)DD_WINDOW_LINKAGE - (int64_t)DD_WINDOW_TEXT + LINKAGE_STUBS + (int64_t)index * LINKAGE_STUB_SIZE +
-           (native && native->may_block ? LINKAGE_LEAVING : 0);
+    *ret = stub_position(index) + (native && native->may_block ? LINKAGE_LEAVING : 0);
+    return 0;
+}
+
+int target_helper_stub(struct daemon *daemon, const char *name, const char *prototype, int64_t *ret)
+{
+    const struct dd_directory_entry entry = { .hook = DD_DIRECTORY_HELPER,
+                                              .native = prototype_native_digest(name, prototype, false) };
+    size_t index;
+    int r = directory_index(daemon->memory, &entry, &index);
+
+    if (r < 0)
+        return r;
+    *ret = stub_position(index);
     return 0;
 }
 

@@ -23,6 +23,12 @@ int target_find(struct daemon *daemon, const struct table *table, const char *pr
  */
 int target_stub(struct daemon *daemon, const struct table *table, const struct native *native, int64_t *ret);
 
+/*
+ * The same for a function that programs call as a helper; a worker without it, and one where it may block, answers
+ * -ENOSYS instead.
+ */
+int target_helper_stub(struct daemon *daemon, const char *name, const char *prototype, int64_t *ret);
+
 /* The refusal of that. */
 int target_refuse_stub(struct refusal *refusal);
 

@@ -13,7 +13,10 @@
 
 #include "child.h"
 #include "daemon.h"
+#include "linkage.h"
+#include "runtime.h"
 #include "translator.h"
+#include "typed.h"
 #include "util.h"
 #include "wire.h"
 
@@ -72,6 +75,13 @@ static void fail(struct translation *translation, const char *stage, const char 
                                "reason", text));
 }
 
+static void free_region(struct translation_region *region)
+{
+    free(region->contents);
+    typed_free(region->key);
+    typed_free(region->value);
+}
+
 struct translation *translation_free(struct translation *translation)
 {
     if (!translation)
@@ -80,7 +90,7 @@ struct translation *translation_free(struct translation *translation)
     refusal_done(&translation->refusal);
     shared_context_put(translation->context);
     for (uint32_t i = 0; i < translation->regions; i++)
-        free(translation->region[i].contents);
+        free_region(&translation->region[i]);
     code_clear(&translation->code);
     free(translation->log);
     free(translation);
@@ -163,6 +173,79 @@ static void refuse_program(struct translation *translation, const struct failure
     finish(translation, failure->result);
 }
 
+static bool read_contents(struct wire_reader *answer, struct translation_region *region)
+{
+    const void *contents;
+    size_t size;
+
+    region->size = (uint32_t)wire_number(answer, BYTECODE_REGION_SIZE_MAX);
+    contents = wire_bytes(answer, &size);
+    if (answer->failed || region->size == 0 || (size > 0 && size != region->size))
+        return false;
+    if (size == 0)
+        return true;
+    region->contents = malloc(size);
+    if (!region->contents)
+        return false;
+    memcpy(region->contents, contents, size);
+    return true;
+}
+
+static struct map_definition read_definition(struct wire_reader *answer)
+{
+    struct map_definition definition;
+
+    definition.kind = (uint32_t)wire_number(answer, UINT32_MAX);
+    definition.key_size = (uint32_t)wire_number(answer, UINT32_MAX);
+    definition.value_size = (uint32_t)wire_number(answer, UINT32_MAX);
+    definition.max_entries = (uint32_t)wire_number(answer, UINT32_MAX);
+    definition.flags = (uint32_t)wire_number(answer, UINT32_MAX);
+    return definition;
+}
+
+/* The type of what has `expected` bytes; none is fine. */
+static bool read_type(struct wire_reader *answer, uint32_t expected, struct typed **ret)
+{
+    size_t size;
+    const void *bytes = wire_bytes(answer, &size);
+
+    if (answer->failed || size == 0)
+        return !answer->failed;
+    return typed_decode(bytes, size, ret) >= 0 && typed_size(*ret) == expected;
+}
+
+/* The code reaches its elements by their distance: more of them than there are would lead it outside. */
+static bool fits(const struct translation_region *region)
+{
+    struct map layout;
+
+    return map_lay_out(&region->definition, &layout, NULL) >= 0 && region->size <= layout.size - layout.elements_at &&
+           (region->inner.kind == 0 || map_lay_out(&region->inner, &layout, NULL) >= 0);
+}
+
+static bool read_map(struct wire_reader *answer, struct translation_region *region)
+{
+    region->size = (uint32_t)wire_number(answer, MAP_SIZE_MAX);
+    snprintf(region->name, sizeof(region->name), "%s", wire_text(answer, NAME_LENGTH_MAX));
+    region->definition = read_definition(answer);
+    region->inner = read_definition(answer);
+    return read_type(answer, region->definition.key_size, &region->key) &&
+           read_type(answer, region->definition.value_size, &region->value) && registry_name_valid(region->name) &&
+           fits(region);
+}
+
+static bool read_region(struct wire_reader *answer, struct translation_region *region)
+{
+    switch (wire_number(answer, TRANSLATOR_REGION_MAP)) {
+    case TRANSLATOR_REGION_DATA:
+        return read_contents(answer, region);
+    case TRANSLATOR_REGION_MAP:
+        return read_map(answer, region);
+    default:
+        return !answer->failed;
+    }
+}
+
 /*
  * Of the process that proved what the program does with them, not of the one that read the object: a lie of that one
  * would let proven code write behind its data.
@@ -171,36 +254,64 @@ static bool read_regions(struct translation *translation, struct wire_reader *an
 {
     uint32_t regions = (uint32_t)wire_number(answer, BYTECODE_REGIONS_MAX);
 
-    for (; translation->regions < regions; translation->regions++) {
-        struct translation_region *region = &translation->region[translation->regions];
-        const void *contents;
-        size_t size;
-
-        region->size = (uint32_t)wire_number(answer, BYTECODE_REGION_SIZE_MAX);
-        contents = wire_bytes(answer, &size);
-        if (answer->failed || (size > 0 && size != region->size))
+    while (translation->regions < regions && !answer->failed)
+        if (!read_region(answer, &translation->region[translation->regions++]))
             return false;
-        if (size == 0)
-            continue;
-        region->contents = malloc(size);
-        if (!region->contents)
-            return false;
-        memcpy(region->contents, contents, size);
-    }
     return !answer->failed;
+}
+
+static bool read_native(struct wire_reader *answer, struct translation_native *native)
+{
+    struct prototype prototype;
+
+    snprintf(native->name, sizeof(native->name), "%s", wire_text(answer, NAME_LENGTH_MAX));
+    snprintf(native->prototype, sizeof(native->prototype), "%s", wire_text(answer, PROTOTYPE_BYTES - 1));
+    return !answer->failed && registry_name_valid(native->name) && prototype_read(native->prototype, &prototype) >= 0 &&
+           !strcmp(prototype.text, native->prototype);
+}
+
+static bool read_natives(struct translation *translation, struct wire_reader *answer)
+{
+    uint32_t natives = (uint32_t)wire_number(answer, BYTECODE_NATIVES_MAX);
+
+    while (translation->natives < natives && !answer->failed)
+        if (!read_native(answer, &translation->native[translation->natives++]))
+            return false;
+    return !answer->failed;
+}
+
+/* Does it lead to what the program was given, and not outside? */
+static bool relocation_is_valid(const struct translation *translation, const struct code_relocation *relocation)
+{
+    const struct translation_region *region =
+        relocation->index < translation->regions ? &translation->region[relocation->index] : NULL;
+
+    switch (relocation->kind) {
+    case RELOCATION_REGION:
+        return region && region->size > 0 && relocation->addend >= 0 && (uint32_t)relocation->addend <= region->size;
+    case RELOCATION_MAP:
+        return region && region->definition.kind && relocation->addend == 0;
+    case RELOCATION_RUNTIME:
+        return relocation->index < runtime_size() && relocation->addend == 0;
+    case RELOCATION_NATIVE:
+        return relocation->index < translation->natives && relocation->addend == 0;
+    case RELOCATION_LINKAGE:
+        return relocation->index < LINKAGE_STUBS && relocation->addend == 0;
+    default:
+        return false;
+    }
 }
 
 static bool read_relocation(struct translation *translation, struct wire_reader *answer, struct code_relocation *ret)
 {
-    struct code *code = &translation->code;
     int64_t addend;
 
-    ret->at = (uint32_t)wire_number(answer, code->size - sizeof(int32_t));
-    ret->region = (uint32_t)wire_number(answer, BYTECODE_REGIONS_MAX - 1);
+    ret->at = (uint32_t)wire_number(answer, translation->code.size - sizeof(int32_t));
+    ret->kind = (uint32_t)wire_number(answer, RELOCATION_KINDS - 1);
+    ret->index = (uint32_t)wire_number(answer, UINT32_MAX);
     addend = (int64_t)wire_number(answer, UINT64_MAX);
     ret->addend = (int32_t)addend;
-    return !answer->failed && ret->region < translation->regions && translation->region[ret->region].size > 0 &&
-           addend >= 0 && addend <= translation->region[ret->region].size;
+    return !answer->failed && addend == ret->addend && relocation_is_valid(translation, ret);
 }
 
 static bool read_relocations(struct translation *translation, struct wire_reader *answer)
@@ -221,7 +332,7 @@ static bool read_code(struct translation *translation, struct wire_reader *answe
     size_t size;
 
     translation->processed = wire_number(answer, UINT32_MAX);
-    if (!read_regions(translation, answer))
+    if (!read_regions(translation, answer) || !read_natives(translation, answer))
         return false;
     bytes = wire_bytes(answer, &size);
     if (size == 0)

@@ -18,6 +18,8 @@
 
 #include "bytecode.h"
 #include "compiler.h"
+#include "map.h"
+#include "prototype.h"
 #include "refusal.h"
 #include "registry.h"
 
@@ -26,6 +28,7 @@ struct daemon;
 struct json_object;
 struct translation;
 struct translations;
+struct typed;
 
 #define TRANSLATIONS_RUNNING_MAX 4
 #define TRANSLATIONS_BYTES_MAX ((size_t)256 << 20)      /* of objects that are not translated yet */
@@ -44,10 +47,20 @@ struct translation_options {
     void *userdata;
 };
 
-/* What a program needs of a region that it writes. */
+/* What a program needs of a region: variables that it writes, or a map.  Others are zeroed. */
 struct translation_region {
-    uint32_t size;                      /* bytes; 0: this region is not in the arena */
-    uint8_t *contents;                  /* NULL: zeros */
+    uint32_t size;                      /* bytes; of a map: that the program reaches by their distance */
+    uint8_t *contents;                  /* of variables; NULL: zeros */
+    char name[NAME_LENGTH_MAX + 1];     /* of a map */
+    struct map_definition definition;   /* of kind 0: it is no map */
+    struct map_definition inner;        /* a map of maps: what its inner maps are; else of kind 0 */
+    struct typed *key, *value;          /* owned; NULL: nothing is known */
+};
+
+/* A function of the workers' that a program calls. */
+struct translation_native {
+    char name[NAME_LENGTH_MAX + 1];
+    char prototype[PROTOTYPE_BYTES];    /* canonical */
 };
 
 struct translation {
@@ -63,6 +76,8 @@ struct translation {
     struct shared_context *context;     /* a reference: while it lasts, no worker can declare the name otherwise */
     uint32_t regions;
     struct translation_region region[BYTECODE_REGIONS_MAX];
+    uint32_t natives;
+    struct translation_native native[BYTECODE_NATIVES_MAX];
     struct code code;
 
     /* translation.c: */

@@ -12,6 +12,7 @@
 #include "object.h"
 #include "measurer.h"
 #include "sandbox.h"
+#include "typed.h"
 #include "util.h"
 #include "wire.h"
 
@@ -164,15 +165,60 @@ static int read_context(struct wire_reader *request, struct context **ret, struc
     return context_new(name, size, field, fields, ret, error);
 }
 
+static void put_definition(struct wire_writer *answer, const struct bytecode_region *region)
+{
+    wire_put_number(answer, region ? region->map_type : 0);
+    wire_put_number(answer, region ? region->key_size : 0);
+    wire_put_number(answer, region ? region->value_size : 0);
+    wire_put_number(answer, region ? region->max_entries : 0);
+    wire_put_number(answer, region ? region->map_flags : 0);
+}
+
+static void put_type(struct wire_writer *answer, const struct typed *typed)
+{
+    _cleanup_free_ void *bytes = NULL;
+    size_t size = 0;
+
+    if (typed && typed_encode(typed, &bytes, &size) < 0)
+        answer->failed = true;
+    wire_put_bytes(answer, bytes, size);
+}
+
+static void put_map(struct wire_writer *answer, const struct bytecode *bytecode, const struct bytecode_region *region)
+{
+    wire_put_number(answer, TRANSLATOR_REGION_MAP);
+    wire_put_number(answer, region->size);
+    wire_put_text(answer, region->name);
+    put_definition(answer, region);
+    put_definition(answer, bytecode_map_of_maps(region) ? &bytecode->region[region->inner] : NULL);
+    put_type(answer, region->key_type);
+    put_type(answer, region->value_type);
+}
+
 static void put_regions(struct wire_writer *answer, const struct bytecode *bytecode)
 {
     wire_put_number(answer, bytecode->regions);
     for (uint32_t i = 0; i < bytecode->regions; i++) {
         const struct bytecode_region *region = &bytecode->region[i];
-        bool data = region->kind == REGION_DATA;
 
-        wire_put_number(answer, data ? region->size : 0);
-        wire_put_bytes(answer, region->contents, data && region->contents ? region->size : 0);
+        if (region->kind == REGION_MAP) {
+            put_map(answer, bytecode, region);
+        } else if (region->kind == REGION_DATA && region->size > 0) {
+            wire_put_number(answer, TRANSLATOR_REGION_DATA);
+            wire_put_number(answer, region->size);
+            wire_put_bytes(answer, region->contents, region->contents ? region->size : 0);
+        } else {
+            wire_put_number(answer, TRANSLATOR_REGION_NONE);
+        }
+    }
+}
+
+static void put_natives(struct wire_writer *answer, const struct bytecode *bytecode)
+{
+    wire_put_number(answer, bytecode->natives);
+    for (uint32_t i = 0; i < bytecode->natives; i++) {
+        wire_put_text(answer, bytecode->native[i].name);
+        wire_put_text(answer, bytecode->native[i].prototype);
     }
 }
 
@@ -182,11 +228,13 @@ static void put_code(struct wire_writer *answer, const struct bytecode *bytecode
     put_outcome(answer, 0, NULL, NULL, NULL);
     wire_put_number(answer, statistics->processed);
     put_regions(answer, bytecode);
+    put_natives(answer, bytecode);
     wire_put_bytes(answer, code->bytes, code->size);
     wire_put_number(answer, code->relocations);
     for (size_t i = 0; i < code->relocations; i++) {
         wire_put_number(answer, code->relocation[i].at);
-        wire_put_number(answer, code->relocation[i].region);
+        wire_put_number(answer, code->relocation[i].kind);
+        wire_put_number(answer, code->relocation[i].index);
         wire_put_number(answer, (uint64_t)(int64_t)code->relocation[i].addend);
     }
 }

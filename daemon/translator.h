@@ -16,7 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-
 /* The hidden option, followed by a stage and by the seconds that it may take. */
 #define TRANSLATOR_OPTION "--translator"
 #define TRANSLATOR_READ "read"
@@ -25,6 +24,9 @@
 
 /* The rule of a failure to enter the sandbox. */
 #define TRANSLATOR_SANDBOX "sandbox"
+
+/* What an answer says of a region: nothing; its size and contents; its size, name, definitions and types. */
+enum translator_region { TRANSLATOR_REGION_NONE, TRANSLATOR_REGION_DATA, TRANSLATOR_REGION_MAP };
 
 #define TRANSLATOR_TEXT_MAX 8192        /* bytes of one text of a failure */
 #define TRANSLATOR_LOG_MAX ((size_t)1 << 20)    /* bytes; what came before is left out */

@@ -15,6 +15,7 @@
 #include "connection.h"
 #include "grace_driver.h"
 #include "log.h"
+#include "seats.h"
 #include "statistics.h"
 #include "store.h"
 #include "util.h"
@@ -116,6 +117,23 @@ static void workers_sweep(struct workers *workers)
     }
 }
 
+bool workers_have_moved(const struct workers *workers)
+{
+    const struct worker *worker;
+
+    TAILQ_FOREACH(worker, &workers->list, entry)
+        if (!worker->removed && worker->generation != workers->daemon->generation)
+            return false;
+    return true;
+}
+
+/* Once nobody runs programs of an earlier generation any more, what these wrote to can be given to others. */
+static void settle_arena(struct workers *workers)
+{
+    if (workers_have_moved(workers))
+        arena_settle(workers->daemon->arena);
+}
+
 /* The process is gone, or its record is replaced (who replaces it writes the row anew). */
 static void worker_remove(struct worker *worker)
 {
@@ -129,6 +147,7 @@ static void worker_remove(struct worker *worker)
         connection_set_userdata(worker->connection, NULL);
     if (worker->pid)
         store_remove_worker(workers->daemon->store, worker->pid);
+    settle_arena(workers);
     workers_sweep(workers);
 }
 
@@ -141,8 +160,10 @@ static void on_ended(evutil_socket_t descriptor, short events, void *userdata)
     /* Read its socket to the end first: a child that it announced must be known before its parent is forgotten. */
     if (worker->connection)
         connection_drain(worker->connection);
-    if (worker->lines)
+    if (worker->lines) {
         lines_set_dead(worker->lines);
+        seats_end(worker->workers->daemon->seats, worker->lines);
+    }
     worker_remove(worker);
 }
 
@@ -231,6 +252,16 @@ static int worker_identify(struct worker *worker, pid_t pid, uid_t uid, int pidf
 static int open_pidfd(pid_t pid)
 {
     return RETURN_ERRNO((int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+int process_open(pid_t pid, uint64_t start_time)
+{
+    _cleanup_close_ int pidfd = open_pidfd(pid);
+    uint64_t found = 0;
+
+    if (pidfd >= 0 && (read_start_time(pid, &found) < 0 || found != start_time))
+        return -ESRCH;
+    return TAKE_DESCRIPTOR(pidfd);
 }
 
 /* Of the process that connected; kernels before 6.5 leave a moment in which the pid may have passed to another. */
@@ -457,6 +488,7 @@ void worker_leave(struct worker *worker)
 void worker_moved(struct worker *worker)
 {
     worker->generation = worker->workers->daemon->generation;
+    settle_arena(worker->workers);
 }
 
 const char *worker_name(const struct worker *worker)
@@ -570,6 +602,27 @@ void workers_drain(void *userdata)
             assert(!"a handler of io.dispatchd.Worker answers later");
     workers->iterating--;
     workers_sweep(workers);
+}
+
+const struct lines *workers_lines(const struct workers *workers, uint64_t inode)
+{
+    const struct worker *worker;
+
+    TAILQ_FOREACH(worker, &workers->list, entry)
+        if (!worker->removed && worker->lines && lines_inode(worker->lines) == inode)
+            return worker->lines;
+    return NULL;
+}
+
+/* A process that joins for the first time has generation 0 until it runs in this one: it counts as well, for a moment. */
+bool workers_all_moved(const struct workers *workers)
+{
+    const struct worker *worker;
+
+    TAILQ_FOREACH(worker, &workers->list, entry)
+        if (!worker->removed && worker->generation != workers->daemon->generation)
+            return false;
+    return true;
 }
 
 size_t workers_count(const struct workers *workers)

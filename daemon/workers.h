@@ -32,6 +32,9 @@ struct workers;
 enum worker_state { WORKER_CURRENT, WORKER_MOVING, WORKER_UNMOVED, WORKER_DISCONNECTED };
 const char *worker_state_name(enum worker_state state);
 
+/* A pidfd of the process that has this pid and start time (clock ticks since boot).  -ESRCH: it is gone; of pidfd_open(2). */
+int process_open(pid_t pid, uint64_t start_time);
+
 /* -ENOMEM. */
 int workers_new(struct daemon *daemon, struct workers **ret);
 struct workers *workers_free(struct workers *workers);          /* NULL is fine; returns NULL */
@@ -71,8 +74,17 @@ int worker_add_table(struct worker *worker, struct table *table, bool no_indirec
 /* The worker offers this native.  The same. */
 int worker_add_native(struct worker *worker, struct native *native);
 
+/* Does none run, or know, an image of an earlier generation? */
+bool workers_have_moved(const struct workers *workers);
+
 /* Step 4 of a wait: read what all workers have sent. */
 void workers_drain(void *workers);
+
+/* The lines of a process that is known, by their inode; NULL: of none. */
+const struct lines *workers_lines(const struct workers *workers, uint64_t inode);
+
+/* Does no process run an earlier generation's programs, so far as is known? */
+bool workers_all_moved(const struct workers *workers);
 
 /* ---- for display ---- */
 

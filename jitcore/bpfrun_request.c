@@ -120,6 +120,7 @@ static const struct word map_types[] = {
 static const struct word map_flags[] = {
     { "rdonly_prog", BPF_F_RDONLY_PROG },
     { "wronly_prog", BPF_F_WRONLY_PROG },
+    { "no_prealloc", BPF_F_NO_PREALLOC },
     { NULL, 0 },
 };
 
@@ -211,14 +212,12 @@ static int set_size(struct bytecode_region *region, struct jit_error *error)
     return 0;
 }
 
-static int parse_map(json_object *map, struct request *request, bool *named, struct jit_error *error)
+/* What a map of either sort is: all but which instructions refer to it. */
+static int parse_definition(json_object *map, struct bytecode_region *region, struct jit_error *error)
 {
-    struct bytecode_region *region = &request->region[request->regions];
     const char *type = NULL;
     int r = json_object_is_type(map, json_type_object) ? 0 : REFUSE(error, "maps: there is one that is no object");
 
-    *region = (struct bytecode_region){ .kind = REGION_MAP };
-    snprintf(region->name, sizeof(region->name), "map_%u", request->regions);
     if (r == 0)
         r = parse_string(map, "type", NULL, &type, error);
     if (r == 0)
@@ -229,14 +228,42 @@ static int parse_map(json_object *map, struct request *request, bool *named, str
         r = parse_number(map, "value_size", 0, &region->value_size, error);
     if (r == 0)
         r = parse_number(map, "max_entries", 1, &region->max_entries, error);
-    if (r == 0)
-        r = parse_flags(map, region, error);
+    return r == 0 ? parse_flags(map, region, error) : r;
+}
+
+/* What a map of maps holds is one more region, behind those of all maps so far. */
+static int parse_inner(json_object *map, struct request *request, struct bytecode_region *outer, struct jit_error *error)
+{
+    struct bytecode_region *region = &request->region[request->regions];
+    json_object *inner;
+
+    if (!json_object_object_get_ex(map, "inner", &inner))
+        return 0;
+    if (request->regions == BYTECODE_REGIONS_MAX)
+        return REFUSE(error, "maps: more than %d", BYTECODE_REGIONS_MAX);
+    outer->inner = request->regions;
+    outer->value_size = sizeof(int64_t);
+    *region = (struct bytecode_region){ .kind = REGION_INNER };
+    snprintf(region->name, sizeof(region->name), "inner_%u", request->regions++);
+    return parse_definition(inner, region, error);
+}
+
+static int parse_map(json_object *map, struct request *request, bool *named, struct jit_error *error)
+{
+    struct bytecode_region *region = &request->region[request->regions];
+    int r;
+
+    if (request->regions == BYTECODE_REGIONS_MAX)
+        return REFUSE(error, "maps: more than %d", BYTECODE_REGIONS_MAX);
+    *region = (struct bytecode_region){ .kind = REGION_MAP };
+    snprintf(region->name, sizeof(region->name), "map_%u", request->regions);
+    r = parse_definition(map, region, error);
     if (r == 0)
         r = set_size(region, error);
     if (r == 0)
         r = parse_references(map, request, named, error);
     request->regions++;
-    return r;
+    return r == 0 ? parse_inner(map, request, region, error) : r;
 }
 
 static int check_references(const struct request *request, const bool *named, struct jit_error *error)

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stream.h"
+#include "typed_internal.h"
+
 /* ---- memory ---- */
 
 /* At least one element of each, so that NULL means no memory. */
@@ -16,11 +19,12 @@ static bool allocate(struct bytecode *bytecode)
     bytecode->instruction = calloc(bytecode->instructions + 1ul, sizeof(*bytecode->instruction));
     bytecode->function = calloc(bytecode->functions + 1ul, sizeof(*bytecode->function));
     bytecode->region = calloc(bytecode->regions + 1ul, sizeof(*bytecode->region));
+    bytecode->native = calloc(bytecode->natives + 1ul, sizeof(*bytecode->native));
     bytecode->field = calloc(bytecode->fields + 1ul, sizeof(*bytecode->field));
     bytecode->line = calloc(bytecode->lines + 1ul, sizeof(*bytecode->line));
     bytecode->string = calloc(bytecode->strings + 1ul, 1);
-    return bytecode->instruction && bytecode->function && bytecode->region && bytecode->field && bytecode->line &&
-           bytecode->string;
+    return bytecode->instruction && bytecode->function && bytecode->region && bytecode->native && bytecode->field &&
+           bytecode->line && bytecode->string;
 }
 
 struct bytecode *bytecode_new(const struct bytecode *counts)
@@ -33,6 +37,7 @@ struct bytecode *bytecode_new(const struct bytecode *counts)
         .instructions = counts->instructions,
         .functions = counts->functions,
         .regions = counts->regions,
+        .natives = counts->natives,
         .fields = counts->fields,
         .lines = counts->lines,
         .strings = counts->strings,
@@ -40,15 +45,23 @@ struct bytecode *bytecode_new(const struct bytecode *counts)
     return allocate(bytecode) ? bytecode : bytecode_free(bytecode);
 }
 
+void bytecode_region_clear(struct bytecode_region *region)
+{
+    free(region->contents);
+    typed_free(region->key_type);
+    typed_free(region->value_type);
+}
+
 struct bytecode *bytecode_free(struct bytecode *bytecode)
 {
     if (!bytecode)
         return NULL;
     for (uint32_t i = 0; bytecode->region && i < bytecode->regions; i++)
-        free(bytecode->region[i].contents);
+        bytecode_region_clear(&bytecode->region[i]);
     free(bytecode->instruction);
     free(bytecode->function);
     free(bytecode->region);
+    free(bytecode->native);
     free(bytecode->field);
     free(bytecode->line);
     free(bytecode->string);
@@ -118,6 +131,7 @@ static int check_counts(const struct bytecode *bytecode, struct jit_error *error
         { "instructions", bytecode->instructions, BYTECODE_INSTRUCTIONS_MAX },
         { "functions", bytecode->functions, BYTECODE_FUNCTIONS_MAX },
         { "regions", bytecode->regions, BYTECODE_REGIONS_MAX },
+        { "functions of the workers'", bytecode->natives, BYTECODE_NATIVES_MAX },
         { "fields", bytecode->fields, TYPES_FIELDS_MAX },
         { "lines", bytecode->lines, BYTECODE_LINES_MAX },
         { "bytes of strings", bytecode->strings, BYTECODE_STRINGS_MAX },
@@ -153,9 +167,15 @@ static int check_functions(const struct bytecode *bytecode, struct jit_error *er
     return 0;
 }
 
+static bool is_map(const struct bytecode_region *region)
+{
+    return region->kind == REGION_MAP || region->kind == REGION_INNER;
+}
+
 static bool region_has_map_fields(const struct bytecode_region *region)
 {
-    return region->map_type || region->key_size || region->value_size || region->max_entries || region->map_flags;
+    return region->map_type || region->key_size || region->value_size || region->max_entries || region->map_flags ||
+           region->inner || region->key_type || region->value_type;
 }
 
 uint64_t bytecode_map_stride(const struct bytecode_region *region)
@@ -163,44 +183,116 @@ uint64_t bytecode_map_stride(const struct bytecode_region *region)
     return (region->value_size + 7ull) & ~7ull;
 }
 
+struct map_definition bytecode_map_definition(const struct bytecode_region *region)
+{
+    return (struct map_definition){ region->map_type, region->key_size, region->value_size, region->max_entries,
+                                    region->map_flags };
+}
+
+bool bytecode_map_of_maps(const struct bytecode_region *region)
+{
+    return region->map_type == BPF_MAP_TYPE_ARRAY_OF_MAPS || region->map_type == BPF_MAP_TYPE_HASH_OF_MAPS;
+}
+
 /* An array has all its bytes, and 32-bit keys: lookups rely on it.  Other maps have none that are addressed directly. */
 static bool map_size_valid(const struct bytecode_region *region)
 {
-    if (region->map_type != BPF_MAP_TYPE_ARRAY)
-        return region->size == 0;
+    if (region->map_type != BPF_MAP_TYPE_ARRAY || region->kind == REGION_INNER)
+        return region->size == 0 && !region->contents;
     return region->key_size == sizeof(uint32_t) && region->size > 0 &&
            region->size == bytecode_map_stride(region) * region->max_entries;
 }
 
-static int check_region(const struct bytecode_region *region, uint32_t index, struct jit_error *error)
+static bool map_types_valid(const struct bytecode_region *region)
 {
-    if (!name_valid(region->name))
-        return jit_error_set(error, -EINVAL, RULE, "region %u has no printable name", index);
-    if ((unsigned)region->kind > REGION_MAP)
-        return jit_error_set(error, -EINVAL, RULE, "region %u (%s) has the unknown kind %u", index, region->name,
-                             (unsigned)region->kind);
-    if (region->size > BYTECODE_REGION_SIZE_MAX)
-        return jit_error_set(error, -EINVAL, RULE, "region %u (%s) has %u bytes; at most %u are possible", index,
-                             region->name, region->size, BYTECODE_REGION_SIZE_MAX);
-    if (region->kind != REGION_MAP && region_has_map_fields(region))
-        return jit_error_set(error, -EINVAL, RULE, "region %u (%s) is no map but is described as one", index,
-                             region->name);
-    if (region->kind == REGION_MAP && !map_size_valid(region))
+    return (!region->key_type || typed_size(region->key_type) == region->key_size) &&
+           (!region->value_type || typed_size(region->value_type) == region->value_size);
+}
+
+/* What a map of maps holds is described by a region of its own, and is no map of maps. */
+static bool map_inner_valid(const struct bytecode *bytecode, const struct bytecode_region *region)
+{
+    if (!bytecode_map_of_maps(region))
+        return region->inner == 0;
+    return region->kind == REGION_MAP && region->value_size == sizeof(int64_t) && region->inner < bytecode->regions &&
+           bytecode->region[region->inner].kind == REGION_INNER;
+}
+
+static int check_layout(const struct bytecode_region *region, struct jit_error *error)
+{
+    const struct map_definition definition = bytecode_map_definition(region);
+    struct jit_error why = { .rule = RULE };
+    struct map ignored;
+    int r = map_lay_out(&definition, &ignored, &why);
+
+    return r < 0 && r != -ENOMEM ? jit_error_set(error, r, why.rule, "map \"%s\": %s", region->name, why.text) : r;
+}
+
+static int check_map(const struct bytecode *bytecode, uint32_t index, struct jit_error *error)
+{
+    const struct bytecode_region *region = &bytecode->region[index];
+    int r = check_layout(region, error);
+
+    if (r < 0)
+        return r;
+    if (!map_size_valid(region))
         return jit_error_set(error, -EINVAL, RULE,
                              "region %u (%s): its bytes are not those of an array of %u values of %u bytes", index,
                              region->name, region->max_entries, region->value_size);
+    if (!map_types_valid(region))
+        return jit_error_set(error, -EINVAL, RULE, "region %u (%s): its types are not of its sizes", index,
+                             region->name);
+    if (!map_inner_valid(bytecode, region))
+        return jit_error_set(error, -EINVAL, RULE, "region %u (%s): it does not say what its maps are like", index,
+                             region->name);
     return 0;
+}
+
+static int check_region(const struct bytecode *bytecode, uint32_t index, struct jit_error *error)
+{
+    const struct bytecode_region *region = &bytecode->region[index];
+    uint32_t max = is_map(region) ? MAP_SIZE_MAX : BYTECODE_REGION_SIZE_MAX;
+
+    if (!name_valid(region->name))
+        return jit_error_set(error, -EINVAL, RULE, "region %u has no printable name", index);
+    if ((unsigned)region->kind > REGION_INNER)
+        return jit_error_set(error, -EINVAL, RULE, "region %u (%s) has the unknown kind %u", index, region->name,
+                             (unsigned)region->kind);
+    if (region->size > max)
+        return jit_error_set(error, -EINVAL, RULE, "region %u (%s) has %u bytes; at most %u are possible", index,
+                             region->name, region->size, max);
+    if (!is_map(region) && region_has_map_fields(region))
+        return jit_error_set(error, -EINVAL, RULE, "region %u (%s) is no map but is described as one", index,
+                             region->name);
+    return is_map(region) ? check_map(bytecode, index, error) : 0;
 }
 
 static int check_regions(const struct bytecode *bytecode, struct jit_error *error)
 {
     for (uint32_t i = 0; i < bytecode->regions; i++) {
-        int r = check_region(&bytecode->region[i], i, error);
+        int r = check_region(bytecode, i, error);
 
         if (r < 0)
             return r;
     }
     return 0;
+}
+
+static int check_natives(const struct bytecode *bytecode, struct jit_error *error)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < bytecode->natives; i++) {
+        const struct bytecode_native *native = &bytecode->native[i];
+        struct native_signature ignored;
+
+        if (!context_name_valid(native->name, sizeof(native->name)))
+            return jit_error_set(error, -EINVAL, RULE, "native %u has a name that none can have", i);
+        if (!memchr(native->prototype, '\0', sizeof(native->prototype)))
+            return jit_error_set(error, -EINVAL, RULE, "native %u has a prototype without an end", i);
+        r = native_parse(native->prototype, bytecode->context, &ignored, error);
+    }
+    return r;
 }
 
 static int check_fields(const struct bytecode *bytecode, struct jit_error *error)
@@ -258,6 +350,9 @@ static int check_load_64(const struct place *place)
             return PLACE_ERROR(place, "lddw refers to region %u of %u", index, bytecode->regions);
         if (source == WIDE_MAP && bytecode->region[index].kind != REGION_MAP)
             return PLACE_ERROR(place, "lddw takes %s for a map, which it is not", bytecode->region[index].name);
+        if (source == WIDE_MAP_VALUE && is_map(&bytecode->region[index]) && bytecode->region[index].size == 0)
+            return PLACE_ERROR(place, "lddw refers to the values of %s, which are not accessed directly",
+                               bytecode->region[index].name);
         if (source == WIDE_MAP ? at(place)[1].immediate != 0 :
                                  (uint32_t)at(place)[1].immediate > bytecode->region[index].size)
             return PLACE_ERROR(place, "lddw refers to byte %d of %s, which has %u", at(place)[1].immediate,
@@ -293,6 +388,9 @@ static int check_references(const struct place *place, const bool *half)
     if (i.opcode == OPCODE_CALL && instruction_source(i) == CALL_LOCAL &&
         (uint32_t)i.immediate >= place->bytecode->functions)
         return PLACE_ERROR(place, "call of function %d of %u", i.immediate, place->bytecode->functions);
+    if (i.opcode == OPCODE_CALL && instruction_source(i) == CALL_NATIVE &&
+        (uint32_t)i.immediate >= place->bytecode->natives)
+        return PLACE_ERROR(place, "call of native %d of %u", i.immediate, place->bytecode->natives);
     if (instruction_is_jump(i))
         return check_jump(place, half);
     return 0;
@@ -340,6 +438,8 @@ int bytecode_check(const struct bytecode *bytecode, struct jit_error *error)
     if (r == 0)
         r = check_fields(bytecode, error);
     if (r == 0)
+        r = check_natives(bytecode, error);
+    if (r == 0)
         r = check_lines(bytecode, error);
     if (r < 0)
         return r;
@@ -354,49 +454,19 @@ int bytecode_check(const struct bytecode *bytecode, struct jit_error *error)
 
 /* ---- bytes ---- */
 
-#define MAGIC 0x31636264u       /* "dbc1" */
-
-/*
- * One pass over all that is sent, in one of three modes: only counting (`at` is NULL), writing, or reading.  Numbers
- * are little endian.
- */
-struct stream {
-    uint8_t *at;
-    size_t position, size;      /* bytes; reading: never beyond `size` */
-    bool reading, failed;
-};
-
-static void transfer(struct stream *stream, void *bytes, size_t size)
-{
-    stream->failed |= stream->reading && size > stream->size - stream->position;
-    if (stream->failed)
-        return;
-    if (stream->at && size)
-        memcpy(stream->reading ? bytes : stream->at + stream->position,
-               stream->reading ? stream->at + stream->position : bytes, size);
-    stream->position += size;
-}
-
-static void transfer_number(struct stream *stream, uint32_t *number)
-{
-    uint8_t bytes[4] = { (uint8_t)*number, (uint8_t)(*number >> 8), (uint8_t)(*number >> 16),
-                         (uint8_t)(*number >> 24) };
-
-    transfer(stream, bytes, sizeof(bytes));
-    if (stream->reading)
-        *number = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-}
+#define MAGIC 0x32636264u       /* "dbc2" */
 
 static void transfer_header(struct stream *stream, uint32_t *magic, struct bytecode *bytecode)
 {
-    transfer_number(stream, magic);
-    transfer_number(stream, &bytecode->instructions);
-    transfer_number(stream, &bytecode->functions);
-    transfer_number(stream, &bytecode->regions);
-    transfer_number(stream, &bytecode->fields);
-    transfer_number(stream, &bytecode->lines);
-    transfer_number(stream, &bytecode->strings);
-    transfer(stream, bytecode->context, sizeof(bytecode->context));
+    stream_number(stream, magic);
+    stream_number(stream, &bytecode->instructions);
+    stream_number(stream, &bytecode->functions);
+    stream_number(stream, &bytecode->regions);
+    stream_number(stream, &bytecode->natives);
+    stream_number(stream, &bytecode->fields);
+    stream_number(stream, &bytecode->lines);
+    stream_number(stream, &bytecode->strings);
+    stream_bytes(stream, bytecode->context, sizeof(bytecode->context));
 }
 
 static void transfer_instruction(struct stream *stream, struct instruction *instruction)
@@ -405,35 +475,56 @@ static void transfer_instruction(struct stream *stream, struct instruction *inst
                     (uint32_t)(uint16_t)instruction->offset << 16;
     uint32_t immediate = (uint32_t)instruction->immediate;
 
-    transfer_number(stream, &head);
-    transfer_number(stream, &immediate);
+    stream_number(stream, &head);
+    stream_number(stream, &immediate);
     if (stream->reading)
         *instruction = (struct instruction){ (uint8_t)head, (uint8_t)(head >> 8), (int16_t)(head >> 16),
                                              (int32_t)immediate };
 }
 
-static void transfer_region(struct stream *stream, struct bytecode_region *region)
+static void transfer_type(struct stream *stream, struct typed **type)
 {
-    uint32_t kind = region->kind, has_contents = region->contents != NULL;
+    uint32_t is_there = *type != NULL;
 
-    transfer(stream, region->name, sizeof(region->name));
-    transfer_number(stream, &kind);
+    stream_number(stream, &is_there);
+    if (is_there && !stream->failed)
+        typed_transfer(stream, type);
+}
+
+static void transfer_contents(struct stream *stream, struct bytecode_region *region)
+{
+    uint32_t is_there = region->contents != NULL;
+
+    stream_number(stream, &is_there);
+    stream->failed |= stream->reading && is_there && region->size > stream->size - stream->position;
+    if (!is_there || stream->failed)
+        return;
     if (stream->reading)
-        region->kind = (enum bytecode_region_kind)kind;
-    transfer_number(stream, &region->size);
-    transfer_number(stream, &region->map_type);
-    transfer_number(stream, &region->key_size);
-    transfer_number(stream, &region->value_size);
-    transfer_number(stream, &region->max_entries);
-    transfer_number(stream, &region->map_flags);
-    transfer_number(stream, &has_contents);
-    stream->failed |= stream->reading && region->size > BYTECODE_REGION_SIZE_MAX;
-    if (stream->reading && has_contents && !stream->failed)
         region->contents = malloc(region->size + 1ul);
     if (region->contents)
-        transfer(stream, region->contents, region->size);
+        stream_bytes(stream, region->contents, region->size);
     else
-        stream->failed |= has_contents;
+        stream->failed = true;
+}
+
+static void transfer_region(struct stream *stream, struct bytecode_region *region)
+{
+    uint32_t kind = region->kind;
+
+    stream_bytes(stream, region->name, sizeof(region->name));
+    stream_number(stream, &kind);
+    if (stream->reading)
+        region->kind = (enum bytecode_region_kind)kind;
+    stream_number(stream, &region->size);
+    stream_number(stream, &region->map_type);
+    stream_number(stream, &region->key_size);
+    stream_number(stream, &region->value_size);
+    stream_number(stream, &region->max_entries);
+    stream_number(stream, &region->map_flags);
+    stream_number(stream, &region->inner);
+    transfer_type(stream, &region->key_type);
+    transfer_type(stream, &region->value_type);
+    transfer_contents(stream, region);
 }
 
 static void transfer_body(struct stream *stream, struct bytecode *bytecode)
@@ -441,24 +532,28 @@ static void transfer_body(struct stream *stream, struct bytecode *bytecode)
     for (uint32_t i = 0; i < bytecode->instructions; i++)
         transfer_instruction(stream, &bytecode->instruction[i]);
     for (uint32_t i = 0; i < bytecode->functions; i++) {
-        transfer(stream, bytecode->function[i].name, sizeof(bytecode->function[i].name));
-        transfer_number(stream, &bytecode->function[i].first);
-        transfer_number(stream, &bytecode->function[i].count);
+        stream_bytes(stream, bytecode->function[i].name, sizeof(bytecode->function[i].name));
+        stream_number(stream, &bytecode->function[i].first);
+        stream_number(stream, &bytecode->function[i].count);
     }
     for (uint32_t i = 0; i < bytecode->regions; i++)
         transfer_region(stream, &bytecode->region[i]);
+    for (uint32_t i = 0; i < bytecode->natives; i++) {
+        stream_bytes(stream, bytecode->native[i].name, sizeof(bytecode->native[i].name));
+        stream_bytes(stream, bytecode->native[i].prototype, sizeof(bytecode->native[i].prototype));
+    }
     for (uint32_t i = 0; i < bytecode->fields; i++) {
-        transfer(stream, bytecode->field[i].name, sizeof(bytecode->field[i].name));
-        transfer_number(stream, &bytecode->field[i].offset);
-        transfer_number(stream, &bytecode->field[i].size);
+        stream_bytes(stream, bytecode->field[i].name, sizeof(bytecode->field[i].name));
+        stream_number(stream, &bytecode->field[i].offset);
+        stream_number(stream, &bytecode->field[i].size);
     }
     for (uint32_t i = 0; i < bytecode->lines; i++) {
-        transfer_number(stream, &bytecode->line[i].instruction);
-        transfer_number(stream, &bytecode->line[i].line);
-        transfer_number(stream, &bytecode->line[i].file);
-        transfer_number(stream, &bytecode->line[i].text);
+        stream_number(stream, &bytecode->line[i].instruction);
+        stream_number(stream, &bytecode->line[i].line);
+        stream_number(stream, &bytecode->line[i].file);
+        stream_number(stream, &bytecode->line[i].text);
     }
-    transfer(stream, bytecode->string, bytecode->strings);
+    stream_bytes(stream, bytecode->string, bytecode->strings);
 }
 
 int bytecode_encode(const struct bytecode *bytecode, void **ret, size_t *ret_size)

@@ -6,6 +6,7 @@
  * In the instructions
  *      call, source 1                  immediate = index of the function
  *      call, source 0                  immediate = number of the helper
+ *      call, source 2                  immediate = index of a native: a function of the workers'
  *      lddw, source 0                  a 64-bit number
  *      lddw, source 1                  immediate = index of a region: the map itself, for helpers
  *      lddw, source 2                  immediate = index of a region, next immediate = offset in it, bytes
@@ -21,12 +22,16 @@
 #include "context.h"
 #include "error.h"
 #include "instruction.h"
+#include "map.h"
+#include "native.h"
+#include "typed.h"
 #include "types.h"
 
 #define BYTECODE_INSTRUCTIONS_MAX 65536
 #define BYTECODE_FUNCTIONS_MAX 256
 #define BYTECODE_REGIONS_MAX 64
-#define BYTECODE_REGION_SIZE_MAX (1u << 20)     /* bytes */
+#define BYTECODE_NATIVES_MAX 32
+#define BYTECODE_REGION_SIZE_MAX (1u << 20)     /* bytes of variables; of a map, what map.h says */
 #define BYTECODE_LINES_MAX BYTECODE_INSTRUCTIONS_MAX
 #define BYTECODE_STRINGS_MAX (4u << 20)         /* bytes */
 #define BYTECODE_NAME_MAX 63                    /* bytes, without the NUL */
@@ -43,7 +48,8 @@ struct bytecode_function {
 enum bytecode_region_kind {
     REGION_CONSTANT,            /* .rodata: sealed memory; its contents are known to the verifier */
     REGION_DATA,                /* .data, .bss: the arena; programs read and write it */
-    REGION_MAP,                 /* a map; the kinds with direct access (array) have `size` bytes */
+    REGION_MAP,                 /* a map, shared by its name; the kinds with direct access (array) have `size` bytes */
+    REGION_INNER,               /* what the maps in a map of maps are like: no instruction refers to it */
 };
 
 /* Memory beside the code that instructions refer to. */
@@ -53,7 +59,16 @@ struct bytecode_region {
     uint32_t size;              /* bytes that may be addressed directly; 0 if there is no direct access; for an array:
                                    max_entries times bytecode_map_stride() */
     uint8_t *contents;          /* size bytes; NULL: zeros */
-    uint32_t map_type, key_size, value_size, max_entries, map_flags;    /* REGION_MAP: as <linux/bpf.h> has them */
+    /* REGION_MAP, REGION_INNER */
+    uint32_t map_type, key_size, value_size, max_entries, map_flags;    /* as <linux/bpf.h> has them */
+    uint32_t inner;             /* of a map of maps: index of its REGION_INNER; else 0 */
+    struct typed *key_type, *value_type;        /* of key_size and value_size bytes; NULL: not known */
+};
+
+/* A function of the workers' that the program calls. */
+struct bytecode_native {
+    char name[BYTECODE_NAME_MAX + 1];
+    char prototype[NATIVE_PROTOTYPE_SIZE];      /* canonical; native_parse() accepts it for the program's context */
 };
 
 /* Instructions from `instruction` on come from this place in the source. */
@@ -66,10 +81,11 @@ struct bytecode_line {
 
 struct bytecode {
     char context[CONTEXT_NAME_MAX + 1]; /* the hooks that it is for: section "table/CONTEXT" */
-    uint32_t instructions, functions, regions, fields, lines, strings;
+    uint32_t instructions, functions, regions, natives, fields, lines, strings;
     struct instruction *instruction;
     struct bytecode_function *function; /* the program and all that it calls or names; none is dead */
     struct bytecode_region *region;
+    struct bytecode_native *native;
     struct types_field *field;          /* the context as the program was compiled against it */
     struct bytecode_line *line;         /* by instruction, no instruction twice; may be empty */
     char *string;                       /* NUL-terminated strings; [0] is empty; file names and lines */
@@ -92,11 +108,17 @@ const struct bytecode_line *bytecode_line_at(const struct bytecode *bytecode, ui
 /* Bytes from one value of an array to the next. */
 uint64_t bytecode_map_stride(const struct bytecode_region *region);
 
+/* What a region that is a map, or like the maps in one, says that it is. */
+struct map_definition bytecode_map_definition(const struct bytecode_region *region);
+
+/* Is it a map of maps? */
+bool bytecode_map_of_maps(const struct bytecode_region *region);
+
 /*
  * What holds for every program in canonical form, as a maker of one must see to: counts, offsets, kinds, names, order;
  * instructions by instruction_check(); what they refer to exists; jumps stay in their function and lead to no second
- * half of an lddw; a function ends with an exit or a jump.  -ENOMEM; -EINVAL, -EOPNOTSUPP with `error` (rule
- * "bytecode", and those of instruction.h).
+ * half of an lddw; a function ends with an exit or a jump; maps can be laid out.  -ENOMEM; -EINVAL, -EOPNOTSUPP, -E2BIG
+ * with `error` (rule "bytecode", and those of instruction.h and map.h).
  */
 int bytecode_check(const struct bytecode *bytecode, struct jit_error *error);
 
@@ -106,6 +128,9 @@ int bytecode_check(const struct bytecode *bytecode, struct jit_error *error);
  */
 int bytecode_encode(const struct bytecode *bytecode, void **ret, size_t *ret_size);
 int bytecode_decode(const void *bytes, size_t size, struct bytecode **ret, struct jit_error *error);
+
+/* Free what a region points to. */
+void bytecode_region_clear(struct bytecode_region *region);
 
 /* NULL is fine.  Returns NULL. */
 struct bytecode *bytecode_free(struct bytecode *bytecode);

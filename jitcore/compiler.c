@@ -3,6 +3,7 @@
 
 #include "compiler.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,17 +13,24 @@
 
 /* ---- helpers ---- */
 
+/* Of which map memory is that a helper takes back, or which function it is for a map: that must be known. */
+static bool needs_map(const struct helper *helper)
+{
+    return helper->argument[0] == ARGUMENT_MAP || helper->argument[0] == ARGUMENT_ALLOCATED;
+}
+
 static int refuse_helper(const struct verified *verified, uint32_t at, struct jit_error *error)
 {
     const struct bytecode *bytecode = verified->bytecode;
     const struct bytecode_function *function = &bytecode->function[bytecode_function_at(bytecode, at)];
     int32_t number = bytecode->instruction[at].immediate;
+    const struct helper *helper = helper_find(number);
     const char *name = helper_name(number);
 
-    if (number == HELPER_MAP_LOOKUP)
+    if (helper && needs_map(helper))
         return jit_error_set_at(error, -EOPNOTSUPP, "helper", function->name, at - function->first,
-                                "call of helper %" PRId32 " (%s): only for one array, the same on all paths, so far",
-                                number, name);
+                                "call of helper %" PRId32 " (%s): its map must be one that the program names, and the same "
+                                "on all paths", number, name);
     return jit_error_set_at(error, -EOPNOTSUPP, "helper", function->name, at - function->first,
                             "call of helper %" PRId32 " (%s), which is not supported", number,
                             name ? name : "no helper that this build knows");
@@ -112,22 +120,45 @@ int compile(const struct bytecode *bytecode, const struct context *context, cons
 
 /* ---- placing ---- */
 
-static int64_t distance_of(const struct code_relocation *relocation, uint64_t final, const uint64_t *position)
+static uint64_t target_of(const struct code_relocation *relocation, const struct code_positions *positions)
 {
-    return (int64_t)(position[relocation->region] + (uint64_t)(int64_t)relocation->addend -
+    uint32_t index = relocation->index;
+
+    switch ((enum relocation_kind)relocation->kind) {
+    case RELOCATION_REGION:
+        return positions->region[index];
+    case RELOCATION_MAP:
+        return positions->map[index];
+    case RELOCATION_RUNTIME:
+        return positions->runtime + index;
+    case RELOCATION_LINKAGE:
+        return positions->linkage + index;
+    case RELOCATION_NATIVE:
+        return positions->native[index];
+    case RELOCATION_KINDS:
+        break;
+    }
+    assert(false);              /* who reads relocations from elsewhere checks them */
+    return 0;
+}
+
+static int64_t distance_of(const struct code_relocation *relocation, uint64_t final,
+                           const struct code_positions *positions)
+{
+    return (int64_t)(target_of(relocation, positions) + (uint64_t)(int64_t)relocation->addend -
                      (final + relocation->at + sizeof(int32_t)));
 }
 
-int code_relocate(const struct code *code, uint8_t *write, uint64_t final, const uint64_t *position)
+int code_relocate(const struct code *code, uint8_t *write, uint64_t final, const struct code_positions *positions)
 {
     for (size_t i = 0; i < code->relocations; i++) {
-        int64_t distance = distance_of(&code->relocation[i], final, position);
+        int64_t distance = distance_of(&code->relocation[i], final, positions);
 
         if (distance != (int32_t)distance)
             return -ERANGE;
     }
     for (size_t i = 0; i < code->relocations; i++) {
-        int32_t distance = (int32_t)distance_of(&code->relocation[i], final, position);
+        int32_t distance = (int32_t)distance_of(&code->relocation[i], final, positions);
 
         memcpy(write + code->relocation[i].at, &distance, sizeof(distance));
     }

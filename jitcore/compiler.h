@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From a program to machine code: verify, then one translation.  The code is position-independent: its bytes run at any
- * address, apart from the distances to memory outside (the arena), which are filled in where the code is placed.
+ * address, apart from the distances to what lies outside (data, maps, the runtime, the linkage), which are filled in where the code
+ * is placed.
  */
 #ifndef JITCORE_COMPILER_H
 #define JITCORE_COMPILER_H
@@ -39,11 +40,20 @@ int compile(const struct bytecode *bytecode, const struct context *context, cons
 int compile_verified(const struct verified *verified, const struct architecture *architecture, struct code *ret,
                      struct jit_error *error);
 
+/* Where what code refers to lies: image offsets. */
+struct code_positions {
+    const uint64_t *region;     /* per region: its bytes; of an array: its first value */
+    const uint64_t *map;        /* per region: the descriptor, of those that are maps */
+    const uint64_t *native;     /* per native of the program: the entry of its stub */
+    uint64_t runtime;           /* the runtime's block of bytes */
+    uint64_t linkage;           /* the linkage's first byte */
+};
+
 /*
- * Fill in the distances in a copy of the code at `write` that will run at image offset `final`, with region r at image
- * offset position[r].  -ERANGE if one is out of reach; then nothing was written.
+ * Fill in the distances in a copy of the code at `write` that will run at image offset `final`.  Of the positions, only
+ * those are read that the code refers to.  -ERANGE if one is out of reach; then nothing was written.
  */
-int code_relocate(const struct code *code, uint8_t *write, uint64_t final, const uint64_t *position);
+int code_relocate(const struct code *code, uint8_t *write, uint64_t final, const struct code_positions *positions);
 
 /* What is zeroed is fine. */
 void code_clear(struct code *code);

@@ -86,7 +86,7 @@ void emit_relative_32(struct emitter *emitter, uint64_t to)
     emit_32(emitter, (uint32_t)distance);
 }
 
-void emit_relocation_32(struct emitter *emitter, uint32_t region, int32_t addend)
+void emit_relocation_32(struct emitter *emitter, enum relocation_kind kind, uint32_t index, int32_t addend)
 {
     if (emitter->relocation && emitter->relocations == emitter->relocations_max)
         fail(emitter, -ENOSPC);
@@ -94,7 +94,7 @@ void emit_relocation_32(struct emitter *emitter, uint32_t region, int32_t addend
         return;
     if (emitter->relocation)
         emitter->relocation[emitter->relocations] =
-            (struct code_relocation){ (uint32_t)emitter->size, region, addend };
+            (struct code_relocation){ (uint32_t)emitter->size, kind, index, addend };
     emitter->relocations++;
     emit_32(emitter, 0);
 }

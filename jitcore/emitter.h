@@ -12,11 +12,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What code refers to that lies elsewhere: where that is, is known where the code is placed (compiler.h). */
+enum relocation_kind {
+    RELOCATION_REGION,          /* the bytes of region `index` of the program: its data, or an array's first value */
+    RELOCATION_MAP,             /* the descriptor of the map that region `index` is */
+    RELOCATION_RUNTIME,         /* `index` bytes into the runtime (runtime.h) */
+    RELOCATION_LINKAGE,         /* `index` bytes into the linkage (linkage.h) */
+    RELOCATION_NATIVE,          /* the stub of native `index` of the program */
+    RELOCATION_KINDS,
+};
+
 /* A distance to be filled in: four bytes at `at`, counted from the byte behind them. */
 struct code_relocation {
     uint32_t at;                /* bytes from the first one emitted */
-    uint32_t region;            /* to this region (REGION_DATA, REGION_MAP) of the program, */
-    int32_t addend;             /* plus this */
+    uint32_t kind;              /* enum relocation_kind */
+    uint32_t index;
+    int32_t addend;             /* is added */
 };
 
 struct emitter {
@@ -50,7 +61,7 @@ void emitter_patch_32(struct emitter *emitter, size_t at, uint32_t value);
  */
 void emit_relative_32(struct emitter *emitter, uint64_t to);
 
-/* Four bytes for the distance to `addend` bytes into a region, which is known where the code is placed. */
-void emit_relocation_32(struct emitter *emitter, uint32_t region, int32_t addend);
+/* Four bytes for the distance to what is known where the code is placed, plus `addend`. */
+void emit_relocation_32(struct emitter *emitter, enum relocation_kind kind, uint32_t index, int32_t addend);
 
 #endif

@@ -30,7 +30,7 @@ static uint64_t add_to_digest(uint64_t digest, const uint8_t *bytes, size_t size
 /* What a run works on: copies, as what R1 points to, the packet, and the program's regions. */
 struct memories {
     uint8_t *context, *packet;
-    uint8_t *const *region;             /* per region; NULL: it cannot be changed */
+    const struct test_arena *arena;     /* the program's regions and maps */
 };
 
 /*
@@ -48,8 +48,7 @@ static uint64_t digest_of(const struct execution *execution, const struct memori
     }
     digest = add_to_digest(digest, memories->context, memories->context ? execution->size : 0);
     for (uint32_t i = 0; i < bytecode->regions; i++)
-        if (memories->region[i])
-            digest = add_to_digest(digest, memories->region[i], bytecode->region[i].size);
+        digest = add_to_digest(digest, memories->arena->memory[i], memories->arena->memory_size[i]);
     return digest;
 }
 
@@ -137,7 +136,7 @@ static void run_machine(const struct execution *execution, const struct machine 
         (has_packet(execution) && !guarded_new(execution->packet, execution->packet_size, &packet))) {
         ret->result = -ENOMEM;
     } else {
-        struct memories memories = { context.bytes, packet.bytes, machine->memory };
+        struct memories memories = { context.bytes, packet.bytes, &machine->arena };
 
         if (packet.bytes)
             set_packet(execution, context.bytes, (uintptr_t)packet.bytes);
@@ -156,7 +155,7 @@ void execution_compiled(const struct execution *execution, struct execution_outc
     ret->result = compile_execution(execution, &code, &ret->error);
     if (ret->result < 0)
         return;
-    ret->result = machine_load(execution->bytecode, &code, &machine);
+    ret->result = machine_load(execution->bytecode, &code, &machine, &ret->error);
     code_clear(&code);
     if (ret->result < 0)
         return;
@@ -166,22 +165,10 @@ void execution_compiled(const struct execution *execution, struct execution_outc
 
 /* ---- the interpreter ---- */
 
-/* What its regions are afterwards, those that can be changed. */
-static void interpreted_regions(const struct interpreter *interpreter, uint8_t **ret)
-{
-    const struct bytecode *bytecode = interpreter->bytecode;
-
-    for (uint32_t i = 0; i < bytecode->regions; i++)
-        ret[i] = bytecode->region[i].kind == REGION_CONSTANT || !bytecode->region[i].size ?
-                     NULL :
-                     interpreter->memory[i].bytes;
-}
-
 static void interpret(const struct execution *execution, struct interpreter *interpreter, uint8_t *context,
                       uint8_t *packet, struct execution_outcome *ret)
 {
-    uint8_t *region[BYTECODE_REGIONS_MAX];
-    struct memories memories = { context, packet, region };
+    struct memories memories = { context, packet, &interpreter->arena };
     uint64_t r1 = 0;
 
     if (context)
@@ -190,7 +177,6 @@ static void interpret(const struct execution *execution, struct interpreter *int
         set_packet(execution, context,
                    interpreter_add(interpreter, "the packet", packet, execution->packet_size, false));
     ret->result = interpreter_run(interpreter, r1, execution->r2, &ret->r0, &ret->error);
-    interpreted_regions(interpreter, region);
     ret->digest = digest_of(execution, &memories);
 }
 

@@ -181,7 +181,7 @@ static bool operand_allows(enum operand operand, int64_t value)
     case WRITTEN:
         return value < INSTRUCTION_REGISTERS - 1;
     case CALLEE:
-        return value <= CALL_KERNEL;
+        return value <= CALL_NATIVE;
     case WIDE_KIND:
         return value <= 6;
     case SIGNEDNESS:
@@ -259,13 +259,6 @@ static int check_wide(const struct place *place, const struct instruction *next)
                   "only numbers, maps, addresses in maps and functions can be loaded (source 0, 1, 2, 4)");
 }
 
-static int check_call(const struct place *place)
-{
-    if (instruction_source(place->instruction) == CALL_KERNEL)
-        return refuse(place, -EOPNOTSUPP, "helper", "this is a kernel function, and there is no kernel here");
-    return 0;
-}
-
 /* What an atomic fetches goes to its source register, or to R0 when it compares. */
 static int check_atomic(const struct place *place)
 {
@@ -299,8 +292,6 @@ int instruction_check(struct instruction i, const struct instruction *next, cons
         return refuse(&place, -EOPNOTSUPP, "unsupported", opcode->refused);
     if (i.opcode == OPCODE_LOAD_64)
         return check_wide(&place, next);
-    if (i.opcode == OPCODE_CALL)
-        return check_call(&place);
     if (instruction_is_atomic(i))
         return check_atomic(&place);
     return 0;

@@ -79,7 +79,7 @@ enum instruction_jump {
 #define OPCODE_JUMP_32 0x06             /* distance in the immediate */
 
 /* The source field of OPCODE_CALL (section 4.3.1). */
-enum instruction_call { CALL_HELPER = 0, CALL_LOCAL = 1, CALL_KERNEL = 2 };
+enum instruction_call { CALL_HELPER = 0, CALL_LOCAL = 1, CALL_NATIVE = 2 /* Linux: a kernel function */ };
 
 /* The immediate of an atomic operation (section 5.3). */
 enum instruction_atomic {
@@ -152,8 +152,8 @@ const char *instruction_name(struct instruction i);
  * Is this one an instruction, well formed and supported?  `next` is what follows it, NULL at the end of the function.
  * 0, or with `error`: -EINVAL rule "instruction" (unknown opcode, a register that does not exist, R10 written, a field
  * that is not used and not zero, half of a two-part instruction); -EOPNOTSUPP rule "unsupported" (the groups callx and
- * packet, other forms of lddw) or "helper" (a kernel function).  Shifts by an immediate beyond the width are accepted,
- * and masked as RFC 9669 section 4.1 says.  What indices refer to is not looked at (bytecode.h).
+ * packet, other forms of lddw).  Shifts by an immediate beyond the width are accepted, and masked as RFC 9669 section
+ * 4.1 says.  What indices refer to is not looked at (bytecode.h).
  * `function` and `index` are for the error's place.
  */
 int instruction_check(struct instruction i, const struct instruction *next, const char *function,

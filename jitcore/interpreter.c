@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The interpreter.  RFC 9669 is followed to the letter; nothing here is fast. */
 
-#include "interpreter.h"
+#include "interpreter_internal.h"
 
 #include <errno.h>
 #include <linux/bpf.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "helper.h"
+#include "runtime/trace.h"
 #include "semantics.h"
 
 /* ---- addresses ---- */
@@ -26,19 +26,19 @@
 #define PLACE_MIDDLE (1ull << 51)       /* offset 0 of a place, */
 #define ELEMENT_MIDDLE (1ull << 31)     /* and of an element */
 
-_Static_assert(BYTECODE_FUNCTIONS_MAX <= INDEX_MASK + 1 &&
+_Static_assert(BYTECODE_FUNCTIONS_MAX <= INDEX_MASK + 1 && TEST_ARENA_MAPS <= INDEX_MASK + 1 &&
                BYTECODE_REGIONS_MAX + INTERPRETER_MEMORIES_MAX <= INDEX_MASK + 1, "an index has eight bits");
-_Static_assert(BYTECODE_REGION_SIZE_MAX / 8 <= 1u << (INDEX_SHIFT - ELEMENT_SHIFT), "elements have eight bytes or more");
+_Static_assert(INTERPRETER_ELEMENTS_MAX == 1u << (INDEX_SHIFT - ELEMENT_SHIFT), "what is left for an element");
 
-static uint64_t address_of(enum interpreter_kind kind, uint32_t index)
+uint64_t interpreter_address(enum interpreter_kind kind, uint32_t index)
 {
     return (uint64_t)kind << KIND_SHIFT | (uint64_t)index << INDEX_SHIFT | PLACE_MIDDLE;
 }
 
-static uint64_t address_of_value(uint32_t index, uint32_t element)
+uint64_t interpreter_value_address(uint32_t map, uint32_t element)
 {
-    return (uint64_t)PLACE_VALUE << KIND_SHIFT | (uint64_t)index << INDEX_SHIFT |
-           (uint64_t)element << ELEMENT_SHIFT | ELEMENT_MIDDLE;
+    return (uint64_t)PLACE_VALUE << KIND_SHIFT | (uint64_t)map << INDEX_SHIFT | (uint64_t)element << ELEMENT_SHIFT |
+           ELEMENT_MIDDLE;
 }
 
 struct interpreter_place interpreter_find(const struct interpreter *interpreter, uint64_t value)
@@ -50,6 +50,7 @@ struct interpreter_place interpreter_find(const struct interpreter *interpreter,
 
     switch (place.kind) {
     case PLACE_STACK:
+    case PLACE_KEY:
         indices = interpreter->depth;
         break;
     case PLACE_MEMORY:
@@ -57,7 +58,7 @@ struct interpreter_place interpreter_find(const struct interpreter *interpreter,
         break;
     case PLACE_VALUE:
     case PLACE_MAP:
-        indices = interpreter->bytecode->regions;
+        indices = interpreter->arena.maps;
         break;
     case PLACE_FUNCTION:
         indices = interpreter->bytecode->functions;
@@ -77,17 +78,15 @@ struct interpreter_place interpreter_find(const struct interpreter *interpreter,
 
 /* ---- faults ---- */
 
-static struct interpreter_frame *top(struct interpreter *interpreter)
+struct interpreter_frame *interpreter_top(struct interpreter *interpreter)
 {
     return &interpreter->frame[interpreter->depth - 1];
 }
 
-/* The first fault ends the run; what is computed between it and the end of the instruction is without effect. */
-__attribute__((format(printf, 3, 4)))
-static void fault(struct interpreter *interpreter, const char *rule, const char *format, ...)
+void interpreter_fault(struct interpreter *interpreter, const char *rule, const char *format, ...)
 {
     const struct bytecode *bytecode = interpreter->bytecode;
-    uint32_t at = top(interpreter)->at;
+    uint32_t at = interpreter_top(interpreter)->at;
     const struct bytecode_function *function = &bytecode->function[bytecode_function_at(bytecode, at)];
     char text[256];
     va_list arguments;
@@ -103,32 +102,66 @@ static void fault(struct interpreter *interpreter, const char *rule, const char 
 
 /* ---- registers ---- */
 
-static uint64_t get(struct interpreter *interpreter, unsigned number)
+uint64_t interpreter_get(struct interpreter *interpreter, unsigned number)
 {
-    if (!(top(interpreter)->known & 1u << number))
-        fault(interpreter, "uninitialised", "R%u holds nothing yet", number);
-    return top(interpreter)->value[number];
+    if (!(interpreter_top(interpreter)->known & 1u << number))
+        interpreter_fault(interpreter, "uninitialised", "R%u holds nothing yet", number);
+    return interpreter_top(interpreter)->value[number];
 }
 
-static void set(struct interpreter *interpreter, unsigned number, uint64_t value)
+void interpreter_set(struct interpreter *interpreter, unsigned number, uint64_t value)
 {
-    top(interpreter)->value[number] = value;
-    top(interpreter)->known |= (uint16_t)(1u << number);
+    interpreter_top(interpreter)->value[number] = value;
+    interpreter_top(interpreter)->known |= (uint16_t)(1u << number);
 }
 
 /* ---- memory ---- */
 
-/* The bytes that an access means. */
-struct access {
-    uint8_t *bytes, *initialised;       /* NULL: all are */
-};
+static uint32_t record_size(const struct interpreter *interpreter, struct interpreter_place place)
+{
+    for (uint32_t i = 0; i < INTERPRETER_RECORDS_MAX; i++) {
+        const struct interpreter_record *record = &interpreter->record[i];
+
+        if (record->size && record->map == place.index && record->element == place.element)
+            return record->size;
+    }
+    return 0;
+}
+
+static bool value_memory(const struct interpreter *interpreter, struct interpreter_place place,
+                         struct interpreter_memory *ret)
+{
+    const struct map *map = interpreter->arena.map[place.index];
+    const struct bytecode_region *region = &interpreter->bytecode->region[interpreter->arena.region[place.index]];
+    bool array = map && map->kind == BPF_MAP_TYPE_ARRAY;
+    uint64_t at = array ? map->elements_at + place.element * (uint64_t)map->stride : place.element * UINT64_C(8);
+
+    if (!map || (array && place.element >= map->max_entries))
+        return false;
+    *ret = (struct interpreter_memory){
+        .name = region->name,
+        .bytes = (uint8_t *)map_memory(map) + at,
+        .size = map->kind == BPF_MAP_TYPE_RINGBUF ? record_size(interpreter, place) : map->value_size,
+        .writable = !(map->flags & BPF_F_RDONLY_PROG),
+    };
+    return ret->size > 0 && at + ret->size <= map->size;
+}
+
+static bool key_memory(const struct interpreter *interpreter, struct interpreter_place place,
+                       struct interpreter_memory *ret)
+{
+    const struct interpreter_loop *loop = &interpreter->frame[place.index].loop;
+
+    if (loop->count == 0 || !loop->key)
+        return false;
+    *ret = (struct interpreter_memory){ .name = "a key", .bytes = (uint8_t *)(uintptr_t)loop->key,
+                                        .size = interpreter->arena.map[loop->map]->key_size };
+    return true;
+}
 
 static bool place_memory(struct interpreter *interpreter, struct interpreter_place place,
                          struct interpreter_memory *ret)
 {
-    const struct bytecode_region *region;
-    uint64_t at;
-
     switch (place.kind) {
     case PLACE_STACK:
         *ret = (struct interpreter_memory){ "the stack", interpreter->frame[place.index].stack,
@@ -138,22 +171,16 @@ static bool place_memory(struct interpreter *interpreter, struct interpreter_pla
         *ret = interpreter->memory[place.index];
         return true;
     case PLACE_VALUE:
-        region = &interpreter->bytecode->region[place.index];
-        at = place.element * bytecode_map_stride(region);
-        *ret = interpreter->memory[place.index];
-        if (place.element >= region->max_entries || at + region->value_size > ret->size)
-            return false;
-        ret->bytes += at;
-        ret->size = region->value_size;
-        return true;
+        return value_memory(interpreter, place, ret);
+    case PLACE_KEY:
+        return key_memory(interpreter, place, ret);
     default:
         return false;
     }
 }
 
-/* `size` bytes at `address`, all in one memory.  On a fault false. */
-static bool find_bytes(struct interpreter *interpreter, uint64_t address, uint32_t size, bool write,
-                       struct access *ret)
+bool interpreter_bytes(struct interpreter *interpreter, uint64_t address, uint32_t size, bool write,
+                       struct interpreter_access *ret)
 {
     struct interpreter_place place = interpreter_find(interpreter, address);
     struct interpreter_memory memory;
@@ -161,28 +188,28 @@ static bool find_bytes(struct interpreter *interpreter, uint64_t address, uint32
     if (interpreter->result < 0)
         return false;
     if (!place_memory(interpreter, place, &memory))
-        fault(interpreter, "bounds", "0x%llx leads to no memory", (unsigned long long)address);
+        interpreter_fault(interpreter, "bounds", "0x%llx leads to no memory", (unsigned long long)address);
     else if (place.offset < 0 || place.offset + size > memory.size)
-        fault(interpreter, "bounds", "bytes [%lld, %lld) of %s, which has %u", (long long)place.offset,
+        interpreter_fault(interpreter, "bounds", "bytes [%lld, %lld) of %s, which has %u", (long long)place.offset,
               (long long)place.offset + size, memory.name, memory.size);
     else if (write && !memory.writable)
-        fault(interpreter, "read-only", "%s may not be written", memory.name);
+        interpreter_fault(interpreter, "read-only", "%s may not be written", memory.name);
     else
-        *ret = (struct access){ memory.bytes + place.offset,
+        *ret = (struct interpreter_access){ memory.bytes + place.offset,
                                 memory.initialised ? memory.initialised + place.offset : NULL };
     return interpreter->result == 0;
 }
 
 static uint64_t load(struct interpreter *interpreter, uint64_t address, uint32_t size)
 {
-    struct access access;
+    struct interpreter_access access;
     uint64_t value = 0;
 
-    if (!find_bytes(interpreter, address, size, false, &access))
+    if (!interpreter_bytes(interpreter, address, size, false, &access))
         return 0;
     for (uint32_t i = size; i-- > 0;) {
         if (access.initialised && !access.initialised[i])
-            fault(interpreter, "uninitialised", "nothing was written yet to byte %u of the %u", i, size);
+            interpreter_fault(interpreter, "uninitialised", "nothing was written yet to byte %u of the %u", i, size);
         value = value << 8 | access.bytes[i];
     }
     return value;
@@ -190,9 +217,9 @@ static uint64_t load(struct interpreter *interpreter, uint64_t address, uint32_t
 
 static void store(struct interpreter *interpreter, uint64_t address, uint32_t size, uint64_t value)
 {
-    struct access access;
+    struct interpreter_access access;
 
-    if (!find_bytes(interpreter, address, size, true, &access))
+    if (!interpreter_bytes(interpreter, address, size, true, &access))
         return;
     for (uint32_t i = 0; i < size; i++)
         access.bytes[i] = (uint8_t)(value >> 8 * i);
@@ -202,7 +229,7 @@ static void store(struct interpreter *interpreter, uint64_t address, uint32_t si
 
 static uint64_t base_address(struct interpreter *interpreter, unsigned number, struct instruction i)
 {
-    return get(interpreter, number) + (uint64_t)i.offset;
+    return interpreter_get(interpreter, number) + (uint64_t)i.offset;
 }
 
 static void do_load(struct interpreter *interpreter, struct instruction i)
@@ -212,30 +239,31 @@ static void do_load(struct interpreter *interpreter, struct instruction i)
 
     if (instruction_access_signed(i))
         value = semantics_sign_extend(value, size * 8);
-    set(interpreter, instruction_destination(i), value);
+    interpreter_set(interpreter, instruction_destination(i), value);
 }
 
 static void do_atomic(struct interpreter *interpreter, struct instruction i)
 {
     uint32_t size = instruction_access_size(i);
     uint64_t address = base_address(interpreter, instruction_destination(i), i);
-    uint64_t source = get(interpreter, instruction_source(i)), memory = load(interpreter, address, size);
+    uint64_t source = interpreter_get(interpreter, instruction_source(i)), memory = load(interpreter, address, size);
     bool exchanges = i.immediate == ATOMIC_COMPARE_EXCHANGE;
 
     if (address % size)
-        fault(interpreter, "alignment", "0x%llx is no multiple of %u", (unsigned long long)address, size);
-    store(interpreter, address, size, semantics_atomic(i, memory, source, exchanges ? get(interpreter, 0) : 0));
+        interpreter_fault(interpreter, "alignment", "0x%llx is no multiple of %u", (unsigned long long)address, size);
+    store(interpreter, address, size,
+          semantics_atomic(i, memory, source, exchanges ? interpreter_get(interpreter, 0) : 0));
     if (exchanges)
-        set(interpreter, 0, memory);
+        interpreter_set(interpreter, 0, memory);
     else if (i.immediate & ATOMIC_FETCH)
-        set(interpreter, instruction_source(i), memory);
+        interpreter_set(interpreter, instruction_source(i), memory);
 }
 
 static void do_store(struct interpreter *interpreter, struct instruction i)
 {
     uint64_t address = base_address(interpreter, instruction_destination(i), i);
     uint64_t value = instruction_class(i) == CLASS_ST ? (uint64_t)i.immediate :
-                                                        get(interpreter, instruction_source(i));
+                                                        interpreter_get(interpreter, instruction_source(i));
 
     store(interpreter, address, instruction_access_size(i), value);
 }
@@ -250,33 +278,33 @@ static void do_load_64(struct interpreter *interpreter, struct instruction low, 
         value = index | (uint64_t)(uint32_t)high.immediate << 32;
         break;
     case WIDE_MAP:
-        value = address_of(PLACE_MAP, index);
+        value = interpreter_address(PLACE_MAP, index);
         break;
     case WIDE_MAP_VALUE:
-        value = address_of(PLACE_MEMORY, index) + (uint32_t)high.immediate;
+        value = interpreter_address(PLACE_MEMORY, index) + (uint32_t)high.immediate;
         break;
     case WIDE_FUNCTION:
-        value = address_of(PLACE_FUNCTION, index);
+        value = interpreter_address(PLACE_FUNCTION, index);
         break;
     }
-    set(interpreter, instruction_destination(low), value);
+    interpreter_set(interpreter, instruction_destination(low), value);
 }
 
 /* ---- calls ---- */
 
-/* Begin a function; its frame holds nothing but R10. */
-static void enter(struct interpreter *interpreter, uint32_t function)
+void interpreter_enter(struct interpreter *interpreter, uint32_t function)
 {
     struct interpreter_frame *frame;
 
     if (interpreter->depth == INTERPRETER_DEPTH_MAX)
-        return fault(interpreter, "depth", "more than %d functions would be on the stack", INTERPRETER_DEPTH_MAX);
+        return interpreter_fault(interpreter, "depth", "more than %d functions would be on the stack",
+                                 INTERPRETER_DEPTH_MAX);
     frame = &interpreter->frame[interpreter->depth++];
     memset(frame->initialised, 0, sizeof(frame->initialised));
     frame->at = interpreter->bytecode->function[function].first;
     frame->known = 0;
     frame->loop.count = 0;
-    set(interpreter, INSTRUCTION_REGISTERS - 1, address_of(PLACE_STACK, interpreter->depth - 1) +
+    interpreter_set(interpreter, INSTRUCTION_REGISTERS - 1, interpreter_address(PLACE_STACK, interpreter->depth - 1) +
                                                     INSTRUCTION_STACK_SIZE);
 }
 
@@ -288,106 +316,51 @@ static void clobber(struct interpreter_frame *frame)
 
 static void call_local(struct interpreter *interpreter, uint32_t function)
 {
-    struct interpreter_frame *caller = top(interpreter), *callee;
+    struct interpreter_frame *caller = interpreter_top(interpreter), *callee;
 
-    enter(interpreter, function);
+    interpreter_enter(interpreter, function);
     if (interpreter->result < 0)
         return;
-    callee = top(interpreter);
+    callee = interpreter_top(interpreter);
     memcpy(callee->value + 1, caller->value + 1, 5 * sizeof(callee->value[0]));
     callee->known |= caller->known & 0x3e;
     clobber(caller);
     caller->at++;
 }
 
-static void loop_next(struct interpreter *interpreter)
+void interpreter_return(struct interpreter *interpreter, uint64_t value)
 {
-    struct interpreter_loop *loop = &top(interpreter)->loop;
-    uint64_t context = loop->context, index = loop->index++;
-
-    enter(interpreter, loop->function);
-    if (interpreter->result < 0)
-        return;
-    set(interpreter, 1, index);
-    set(interpreter, 2, context);
-}
-
-/* The caller goes on behind the helper. */
-static void helper_return(struct interpreter *interpreter, uint64_t value)
-{
-    clobber(top(interpreter));
-    set(interpreter, 0, value);
-    top(interpreter)->loop.count = 0;
-    top(interpreter)->at++;
-}
-
-static void helper_loop(struct interpreter *interpreter)
-{
-    uint32_t count = (uint32_t)get(interpreter, 1);
-    struct interpreter_place callback = interpreter_find(interpreter, get(interpreter, 2));
-    uint64_t context = get(interpreter, 3), flags = get(interpreter, 4);
-
-    if (callback.kind != PLACE_FUNCTION || callback.offset != 0)
-        return fault(interpreter, "helper", "R2 is no function");
-    if (flags || count > INTERPRETER_LOOPS_MAX)
-        return helper_return(interpreter, (uint64_t)(flags ? -EINVAL : -E2BIG));
-    if (count == 0)
-        return helper_return(interpreter, 0);
-    top(interpreter)->loop = (struct interpreter_loop){ callback.index, 0, count, context };
-    loop_next(interpreter);
-}
-
-/* A callback has returned to the frame with the loop; not 0 ends it. */
-static void loop_step(struct interpreter *interpreter, uint64_t result)
-{
-    struct interpreter_loop *loop = &top(interpreter)->loop;
-
-    if (result || loop->index == loop->count)
-        helper_return(interpreter, loop->index);
-    else
-        loop_next(interpreter);
-}
-
-static void helper_map_lookup(struct interpreter *interpreter)
-{
-    struct interpreter_place map = interpreter_find(interpreter, get(interpreter, 1));
-    const struct bytecode_region *region = &interpreter->bytecode->region[map.index];
-    uint64_t key = get(interpreter, 2);
-
-    if (map.kind != PLACE_MAP || map.offset != 0)
-        return fault(interpreter, "helper", "R1 is no map");
-    if (region->map_type != BPF_MAP_TYPE_ARRAY || region->key_size != 4)
-        return fault(interpreter, "helper", "%s is no array with a key of 4 bytes", region->name);
-    key = load(interpreter, key, 4);
-    helper_return(interpreter,
-                  key < region->max_entries ? address_of_value(map.index, (uint32_t)key) : 0);
+    clobber(interpreter_top(interpreter));
+    interpreter_set(interpreter, 0, value);
+    interpreter_top(interpreter)->loop.count = 0;
+    interpreter_top(interpreter)->at++;
 }
 
 static void do_call(struct interpreter *interpreter, struct instruction i)
 {
-    if (instruction_source(i) == CALL_LOCAL)
-        call_local(interpreter, (uint32_t)i.immediate);
-    else if (i.immediate == HELPER_LOOP)
-        helper_loop(interpreter);
-    else if (i.immediate == HELPER_MAP_LOOKUP)
-        helper_map_lookup(interpreter);
-    else
-        fault(interpreter, "helper", "the interpreter has no helper %d", i.immediate);
+    switch ((enum instruction_call)instruction_source(i)) {
+    case CALL_HELPER:
+        return interpreter_call_helper(interpreter, i.immediate);
+    case CALL_LOCAL:
+        return call_local(interpreter, (uint32_t)i.immediate);
+    case CALL_NATIVE:
+        return interpreter_call_native(interpreter, (uint32_t)i.immediate);
+    }
 }
 
 /* A function that is called may return nothing; then its caller's R0 holds nothing. */
 static void do_exit(struct interpreter *interpreter)
 {
-    const struct interpreter_frame *callee = top(interpreter);
+    const struct interpreter_frame *callee = interpreter_top(interpreter);
     bool nothing = interpreter->depth > 1 && callee[-1].loop.count == 0 && !(callee->known & 1);
-    uint64_t result = nothing ? 0 : get(interpreter, 0);
+    uint64_t result = nothing ? 0 : interpreter_get(interpreter, 0);
 
     if (interpreter->result < 0 || --interpreter->depth == 0)
         return;
-    if (top(interpreter)->loop.count)
-        loop_step(interpreter, result);
+    if (interpreter_top(interpreter)->loop.count)
+        interpreter_call_again(interpreter, result);
     else if (!nothing)
-        set(interpreter, 0, result);
+        interpreter_set(interpreter, 0, result);
 }
 
 /* ---- all instructions ---- */
@@ -395,27 +368,27 @@ static void do_exit(struct interpreter *interpreter)
 static void do_arithmetic(struct interpreter *interpreter, struct instruction i)
 {
     unsigned operation = instruction_operation(i);
-    uint64_t a = operation == ALU_MOV ? 0 : get(interpreter, instruction_destination(i));
+    uint64_t a = operation == ALU_MOV ? 0 : interpreter_get(interpreter, instruction_destination(i));
     bool source = operation != ALU_END && instruction_uses_source(i);
-    uint64_t b = source ? get(interpreter, instruction_source(i)) : 0;
+    uint64_t b = source ? interpreter_get(interpreter, instruction_source(i)) : 0;
 
-    set(interpreter, instruction_destination(i), semantics_arithmetic(i, a, b));
+    interpreter_set(interpreter, instruction_destination(i), semantics_arithmetic(i, a, b));
 }
 
 static void do_jump(struct interpreter *interpreter, struct instruction i)
 {
     bool always = instruction_operation(i) == JUMP_ALWAYS;
-    uint64_t a = always ? 0 : get(interpreter, instruction_destination(i));
-    uint64_t b = !always && instruction_uses_source(i) ? get(interpreter, instruction_source(i)) : 0;
+    uint64_t a = always ? 0 : interpreter_get(interpreter, instruction_destination(i));
+    uint64_t b = !always && instruction_uses_source(i) ? interpreter_get(interpreter, instruction_source(i)) : 0;
 
     if (semantics_condition(i, a, b))
-        top(interpreter)->at += (uint32_t)instruction_jump_distance(i);
-    top(interpreter)->at++;
+        interpreter_top(interpreter)->at += (uint32_t)instruction_jump_distance(i);
+    interpreter_top(interpreter)->at++;
 }
 
 static void step(struct interpreter *interpreter)
 {
-    struct interpreter_frame *frame = top(interpreter);
+    struct interpreter_frame *frame = interpreter_top(interpreter);
     const struct instruction *at = &interpreter->bytecode->instruction[frame->at];
 
     switch (instruction_class(*at)) {
@@ -456,12 +429,15 @@ int interpreter_run(struct interpreter *interpreter, uint64_t r1, uint64_t r2, u
     interpreter->error = error;
     interpreter->depth = 0;
     interpreter->steps = 0;
-    enter(interpreter, 0);
-    set(interpreter, 1, r1);
-    set(interpreter, 2, r2);
+    test_arena_copy_trace(&interpreter->arena, &trace_map);
+    memset(interpreter->record, 0, sizeof(interpreter->record));
+    interpreter_enter(interpreter, 0);
+    interpreter_set(interpreter, 1, r1);
+    interpreter_set(interpreter, 2, r2);
     while (interpreter->depth > 0 && interpreter->result == 0) {
         if (interpreter->steps == interpreter->steps_max) {
-            fault(interpreter, "steps", "more than %llu instructions", (unsigned long long)interpreter->steps_max);
+            interpreter_fault(interpreter, "steps", "more than %llu instructions",
+                              (unsigned long long)interpreter->steps_max);
             break;
         }
         interpreter->steps++;
@@ -476,14 +452,16 @@ int interpreter_run(struct interpreter *interpreter, uint64_t r1, uint64_t r2, u
 
 /* ---- memory that is given ---- */
 
-static bool add_region(struct interpreter *interpreter, const struct bytecode_region *region)
+static bool add_region(struct interpreter *interpreter, uint32_t index)
 {
-    bool writable = region->kind != REGION_CONSTANT && !(region->map_flags & BPF_F_RDONLY_PROG);
-    uint8_t *bytes = calloc(region->size + 1ul, 1);
+    const struct bytecode_region *region = &interpreter->bytecode->region[index];
+    bool constant = region->kind == REGION_CONSTANT;
+    bool writable = !constant && !(region->map_flags & BPF_F_RDONLY_PROG);
+    uint8_t *bytes = constant ? calloc(region->size + 1ul, 1) : test_arena_bytes(&interpreter->arena, index);
 
-    if (!bytes)
+    if (constant && !bytes)
         return false;
-    if (region->contents)
+    if (constant && region->contents)
         memcpy(bytes, region->contents, region->size);
     interpreter_add(interpreter, region->name, bytes, region->size, writable);
     return true;
@@ -493,7 +471,7 @@ uint64_t interpreter_add(struct interpreter *interpreter, const char *name, void
 {
     interpreter->memory[interpreter->memories] =
         (struct interpreter_memory){ .name = name, .bytes = bytes, .size = size, .writable = writable };
-    return address_of(PLACE_MEMORY, interpreter->memories++);
+    return interpreter_address(PLACE_MEMORY, interpreter->memories++);
 }
 
 struct interpreter *interpreter_new(const struct bytecode *bytecode, uint64_t steps_max)
@@ -504,8 +482,10 @@ struct interpreter *interpreter_new(const struct bytecode *bytecode, uint64_t st
         return NULL;
     interpreter->bytecode = bytecode;
     interpreter->steps_max = steps_max;
+    if (test_arena_new(bytecode, 0, &interpreter->arena, NULL) < 0)
+        return interpreter_free(interpreter);
     for (uint32_t i = 0; i < bytecode->regions; i++)
-        if (!add_region(interpreter, &bytecode->region[i]))
+        if (!add_region(interpreter, i))
             return interpreter_free(interpreter);
     return interpreter;
 }
@@ -515,7 +495,9 @@ struct interpreter *interpreter_free(struct interpreter *interpreter)
     if (!interpreter)
         return NULL;
     for (uint32_t i = 0; i < interpreter->memories && i < interpreter->bytecode->regions; i++)
-        free(interpreter->memory[i].bytes);
+        if (interpreter->bytecode->region[i].kind == REGION_CONSTANT)
+            free(interpreter->memory[i].bytes);
+    test_arena_clear(&interpreter->arena);
     free(interpreter);
     return NULL;
 }

@@ -4,7 +4,8 @@
  * each pointer leads to one memory only.  The oracle of the tests, by another way than the compiler's; workers never run it.
  *
  * Addresses are made up, the same in every run: kind, index and offset of the place are in separate bits, so that a
- * pointer that leaves its memory by any 32-bit distance leads to no other one.
+ * pointer that leaves its memory by any 32-bit distance leads to no other one.  Helpers are the same C functions that
+ * programs call in an image, on real memory; each pointer that they get or give is translated, and checked.
  */
 #ifndef JITCORE_INTERPRETER_H
 #define JITCORE_INTERPRETER_H
@@ -15,10 +16,12 @@
 #include "bytecode.h"
 #include "error.h"
 #include "instruction.h"
+#include "test_arena.h"
 
 #define INTERPRETER_DEPTH_MAX 8         /* functions on the stack at once */
 #define INTERPRETER_MEMORIES_MAX 4      /* besides the regions: context, packet, ... */
 #define INTERPRETER_LOOPS_MAX (1u << 23)
+#define INTERPRETER_RECORDS_MAX 16      /* that are reserved at once */
 
 struct interpreter;
 
@@ -27,9 +30,11 @@ enum interpreter_kind {
     PLACE_NONE,                 /* nothing: a number */
     PLACE_STACK,                /* index: the frame, 0 the program's; offset from the lower end of its stack */
     PLACE_MEMORY,               /* index: into memory[] */
-    PLACE_VALUE,                /* index: into memory[], a map; offset: in the value `element` */
-    PLACE_MAP,                  /* index: the region; the map itself, for helpers */
+    PLACE_VALUE,                /* index: into arena.map[]; offset: in the value `element`: of an array its index, else where
+                                   it begins in the map's memory, in eights of bytes */
+    PLACE_MAP,                  /* index: into arena.map[]; the map itself, for helpers */
     PLACE_FUNCTION,             /* index: the function; a callback */
+    PLACE_KEY,                  /* index: the frame whose helper gave it to a callback; offset in the key */
 };
 
 struct interpreter_place {
@@ -50,15 +55,26 @@ struct interpreter_memory {
 /* A helper that calls a function again and again: what it does when that returns. */
 struct interpreter_loop {
     uint32_t function;          /* the callback */
-    uint32_t index, count;      /* calls done, calls in all; count 0: none under way */
+    uint32_t index, count;      /* calls done, calls at most; count 0: none under way */
     uint64_t context;
+    /* Of one that calls it for each element of a map: */
+    bool elements;
+    uint32_t map;               /* index into arena.map[] */
+    struct map_cursor cursor;
+    const void *key;            /* of the element at hand */
+};
+
+/* A record of a ring that was reserved, and not yet submitted or discarded. */
+struct interpreter_record {
+    uint32_t map, element;      /* as in its address; */
+    uint32_t size;              /* bytes; 0: free */
 };
 
 struct interpreter_frame {
     uint32_t at;                /* the instruction that it is at, in the program */
     uint64_t value[INSTRUCTION_REGISTERS];
     uint16_t known;             /* bit n: Rn holds a value */
-    uint8_t stack[INSTRUCTION_STACK_SIZE];
+    _Alignas(8) uint8_t stack[INSTRUCTION_STACK_SIZE];
     uint8_t initialised[INSTRUCTION_STACK_SIZE];
     struct interpreter_loop loop;
 };
@@ -67,6 +83,8 @@ struct interpreter {
     const struct bytecode *bytecode;            /* borrowed */
     struct interpreter_memory memory[BYTECODE_REGIONS_MAX + INTERPRETER_MEMORIES_MAX];
     uint32_t memories;                          /* the regions come first */
+    struct test_arena arena;                    /* what the regions and maps lie in */
+    struct interpreter_record record[INTERPRETER_RECORDS_MAX];
     struct interpreter_frame frame[INTERPRETER_DEPTH_MAX];
     uint32_t depth;                             /* frames in use; the last one is running */
     uint64_t steps;                             /* instructions done */
@@ -80,7 +98,7 @@ struct interpreter {
 
 /*
  * For one program, with its regions filled with their contents; `steps_max` instructions at most, `observe` NULL.
- * NULL: no memory.
+ * NULL: no memory, or no such maps.
  */
 struct interpreter *interpreter_new(const struct bytecode *bytecode, uint64_t steps_max);
 

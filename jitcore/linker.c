@@ -11,11 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "map_definition.h"
+
 struct linker {
     const struct object *object;
     struct bytecode *bytecode;
     uint32_t *origin;                           /* per function of the bytecode */
-    uint32_t section[BYTECODE_REGIONS_MAX];     /* per region of the bytecode */
+    struct origin {
+        uint32_t section;                       /* 0: none, it belongs to the map of maps before it */
+        uint64_t at;                            /* bytes; of data 0: the whole section is one region */
+    } region[BYTECODE_REGIONS_MAX];             /* per region of the bytecode */
     struct jit_error *error;
 };
 
@@ -101,6 +106,12 @@ static const char *variable_name(const struct object_file *file, uint32_t sectio
     return file->section[section].name;
 }
 
+static int regions_error(struct linker *linker)
+{
+    return jit_error_set(linker->error, -EINVAL, "limit", "the program refers to more than %d sections of data and maps",
+                         BYTECODE_REGIONS_MAX);
+}
+
 static int check_region(struct linker *linker, uint32_t index)
 {
     const struct object_file *file = linker->object->file;
@@ -116,10 +127,17 @@ static int check_region(struct linker *linker, uint32_t index)
                              "supported; keep the data itself there, or choose it with a switch",
                              variable_name(file, index, section->relocation[0].offset), section->name,
                              symbol_name(file, section->relocation[0].symbol));
-    if (linker->bytecode->regions == BYTECODE_REGIONS_MAX)
-        return jit_error_set(linker->error, -EINVAL, "limit", "the program refers to more than %d sections of data",
-                             BYTECODE_REGIONS_MAX);
-    return 0;
+    return linker->bytecode->regions == BYTECODE_REGIONS_MAX ? regions_error(linker) : 0;
+}
+
+static bool find_region(const struct linker *linker, uint32_t section, uint64_t at, uint32_t *ret)
+{
+    for (uint32_t i = 0; i < linker->bytecode->regions; i++)
+        if (linker->region[i].section == section && linker->region[i].at == at) {
+            *ret = i;
+            return true;
+        }
+    return false;
 }
 
 /* Take a section of data in, unless that has been done. */
@@ -130,11 +148,8 @@ static int link_region(struct linker *linker, uint32_t index, enum bytecode_regi
     struct bytecode_region *region = &bytecode->region[bytecode->regions];
     int r;
 
-    for (uint32_t i = 0; i < bytecode->regions; i++)
-        if (linker->section[i] == index) {
-            *ret = i;
-            return 0;
-        }
+    if (find_region(linker, index, 0, ret))
+        return 0;
     r = check_region(linker, index);
     if (r < 0)
         return r;
@@ -147,8 +162,29 @@ static int link_region(struct linker *linker, uint32_t index, enum bytecode_regi
     object_name(region->name, section->name);
     region->kind = kind;
     region->size = (uint32_t)section->size;
-    linker->section[bytecode->regions] = index;
+    linker->region[bytecode->regions] = (struct origin){ index, 0 };
     *ret = bytecode->regions++;
+    return 0;
+}
+
+/* Take the map that begins at this byte in, unless that has been done; of a map of maps, what its maps are like, too. */
+static int link_map(struct linker *linker, uint32_t section, uint64_t at, uint32_t *ret)
+{
+    struct bytecode *bytecode = linker->bytecode;
+    struct bytecode_region *region = &bytecode->region[bytecode->regions];
+    int r;
+
+    if (find_region(linker, section, at, ret))
+        return 0;
+    if (bytecode->regions > BYTECODE_REGIONS_MAX - 2)
+        return regions_error(linker);
+    r = map_definition_read(linker->object, section, at, &region[0], &region[1], linker->error);
+    if (r < 0)
+        return r;
+    linker->region[bytecode->regions] = (struct origin){ section, at };
+    *ret = bytecode->regions++;
+    if (region[1].kind == REGION_INNER)
+        region->inner = bytecode->regions++;
     return 0;
 }
 
@@ -174,19 +210,17 @@ static int missing_error(struct linker *linker, const struct site *site)
 
     if (site->instruction->opcode == OPCODE_CALL)
         return SITE_ERROR(linker, site, "relocation",
-                          "calls %s, which is no function of this object; there are no kernel functions here", name);
+                          "calls %s, which is no function of this object; a function of the workers' is declared as "
+                          "extern ... __ksym, and compiled with -g",
+                          name);
     if (symbol->section == 0)
         return SITE_ERROR(linker, site, "relocation",
                           "refers to \"%s\", which is defined nowhere in this object; there are no variables and no "
                           "configuration of a kernel here",
                           name);
-    if (strcmp(section, ".maps") == 0 || strcmp(section, "maps") == 0)
-        return SITE_ERROR(linker, site, "relocation",
-                          "refers to the map \"%s\": maps are not supported yet; keep the data in a global variable",
-                          name);
     return SITE_ERROR(linker, site, "relocation",
                       "refers to \"%s\" in section \"%s\", which is no section of data; variables are in .rodata, "
-                      ".data and .bss",
+                      ".data and .bss, maps in .maps",
                       name, section);
 }
 
@@ -210,6 +244,53 @@ static int link_target(struct linker *linker, const struct site *site, uint32_t 
     return r;
 }
 
+/* Take a function of the workers' in, unless that has been done.  -ENOENT: it is not declared as one. */
+static int link_native(struct linker *linker, const struct site *site, const char *name, uint32_t *ret)
+{
+    struct bytecode *bytecode = linker->bytecode;
+    struct bytecode_native native = { .name = "" };
+    struct native_signature ignored;
+    struct jit_error why = { .rule = "native" };
+    int r;
+
+    for (uint32_t i = 0; i < bytecode->natives; i++)
+        if (strcmp(bytecode->native[i].name, name) == 0) {
+            *ret = i;
+            return 0;
+        }
+    if (bytecode->natives == BYTECODE_NATIVES_MAX)
+        return SITE_ERROR(linker, site, "limit", "calls %s: more than %d functions of the workers'", name,
+                          BYTECODE_NATIVES_MAX);
+    r = linker->object->btf ? native_from_btf(linker->object->btf, name, native.prototype, &why) : -ENOENT;
+    if (r == 0)
+        r = native_parse(native.prototype, bytecode->context, &ignored, &why);
+    if (r == -ENOENT)
+        return r;
+    if (r < 0 || !context_name_valid(name, sizeof(native.name)))
+        return SITE_ERROR(linker, site, "native", "calls %s of the workers: %s", name,
+                          r < 0 ? why.text : "no function that they offer has such a name");
+    object_name(native.name, name);
+    bytecode->native[bytecode->natives] = native;
+    *ret = bytecode->natives++;
+    return 0;
+}
+
+/* A function that is not in this object. */
+static int link_elsewhere(struct linker *linker, const struct site *site)
+{
+    const struct object_file *file = linker->object->file;
+    uint32_t index = 0;
+    int r = link_native(linker, site, file->symbol[site->relocation->symbol].name, &index);
+
+    if (r == -ENOENT)
+        return missing_error(linker, site);
+    if (r < 0)
+        return r;
+    site->instruction->registers = (uint8_t)(CALL_NATIVE << 4);
+    site->instruction->immediate = (int32_t)index;
+    return 0;
+}
+
 /* By its relocation, or else relative to the instruction (RFC 9669 section 4.3.2). */
 static int link_call(struct linker *linker, const struct site *site)
 {
@@ -221,6 +302,8 @@ static int link_call(struct linker *linker, const struct site *site)
         return link_target(linker, site, site->source->section,
                            ((int64_t)site->source->first + site->index) * 8 + addend);
     symbol = &file->symbol[site->relocation->symbol];
+    if (symbol->section == 0)
+        return link_elsewhere(linker, site);
     if (!(file->section[symbol->section].flags & SHF_EXECINSTR))
         return missing_error(linker, site);
     return link_target(linker, site, symbol->section, (int64_t)symbol->value + addend);
@@ -253,6 +336,20 @@ static int link_data(struct linker *linker, const struct site *site, enum byteco
     return 0;
 }
 
+static int link_map_address(struct linker *linker, const struct site *site)
+{
+    const struct object_symbol *symbol = &linker->object->file->symbol[site->relocation->symbol];
+    uint32_t index = 0;
+    int r = link_map(linker, symbol->section, symbol->value + (uint64_t)(int64_t)site->instruction->immediate, &index);
+
+    if (r < 0)
+        return r;
+    set_source(&site->instruction[0], WIDE_MAP);
+    site->instruction[0].immediate = (int32_t)index;
+    site->instruction[1].immediate = 0;
+    return 0;
+}
+
 static int link_address(struct linker *linker, const struct site *site)
 {
     const struct object_file *file = linker->object->file;
@@ -265,6 +362,8 @@ static int link_address(struct linker *linker, const struct site *site)
         return SITE_ERROR(linker, site, "instruction", "lddw: its second half is missing");
     if (linker_region_kind(section, &kind))
         return link_data(linker, site, kind);
+    if (map_definition_section(section))
+        return link_map_address(linker, site);
     if (!(section->flags & SHF_EXECINSTR))
         return missing_error(linker, site);
     r = link_target(linker, site, symbol->section, (int64_t)symbol->value + site->instruction->immediate);
@@ -323,7 +422,8 @@ static int allocate(struct linker *linker)
     bytecode->instruction = calloc(instructions, sizeof(*bytecode->instruction));
     bytecode->function = calloc(BYTECODE_FUNCTIONS_MAX, sizeof(*bytecode->function));
     bytecode->region = calloc(BYTECODE_REGIONS_MAX, sizeof(*bytecode->region));
-    return bytecode->instruction && bytecode->function && bytecode->region ? 0 : -ENOMEM;
+    bytecode->native = calloc(BYTECODE_NATIVES_MAX, sizeof(*bytecode->native));
+    return bytecode->instruction && bytecode->function && bytecode->region && bytecode->native ? 0 : -ENOMEM;
 }
 
 int linker_run(const struct object *object, uint32_t program, struct bytecode *bytecode,

@@ -28,7 +28,8 @@ int linker_compare_functions(const void *a, const void *b);
 bool linker_region_kind(const struct object_section *section, enum bytecode_region_kind *ret);
 
 /*
- * Fill the functions, instructions and regions of `bytecode`, whose function 0 is function `program` of the object.
+ * Fill the functions, instructions, regions and natives of `bytecode`, which says its context; its function 0 is
+ * function `program` of the object.
  * `origin`: per function of the bytecode, its index in object->function.
  * Errors as object_bytecode(); then `bytecode` may be filled in part.
  */

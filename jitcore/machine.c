@@ -8,72 +8,118 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "counters.h"
+#include "linkage.h"
+#include "runtime.h"
+
 #define PAGE ((size_t)getpagesize())
 
-static size_t pages(size_t size)
+/* ---- where what lies: bytes from the code's first one, which stands first ---- */
+
+struct layout {
+    size_t linkage, native, runtime;    /* all natives have one stub */
+    size_t size;                /* bytes of all, whole pages */
+};
+
+static size_t round_up(size_t size, size_t unit)
 {
-    return (size + PAGE - 1) / PAGE * PAGE;
+    return (size + unit - 1) / unit * unit;
 }
 
-/*
- * Where each region lies, counted from the code: 8-byte aligned, and at most 7 bytes behind it a page begins that
- * nobody may touch.  Returns the size of all.
- */
-static size_t place_regions(const struct bytecode *bytecode, size_t at, uint64_t *position)
+static struct layout lay_out(const struct code *code)
 {
+    struct layout layout = { .linkage = round_up(code->size, RUNTIME_ALIGNMENT) };
+
+    layout.native = layout.linkage + LINKAGE_STUBS;
+    layout.runtime = round_up(layout.native + LINKAGE_STUB_SIZE, RUNTIME_ALIGNMENT);
+    layout.size = round_up(layout.runtime + runtime_size(), PAGE);
+    return layout;
+}
+
+static uint64_t distance(const struct machine *machine, const void *place)
+{
+    return place ? (uint64_t)((const uint8_t *)place - machine->arena.base) : 0;
+}
+
+/* ---- filling ---- */
+
+/* mov r11, number */
+static uint8_t *write_number(uint8_t *to, uint64_t number)
+{
+    *to++ = 0x49;
+    *to++ = 0xbb;
+    memcpy(to, &number, sizeof(number));
+    return to + sizeof(number);
+}
+
+/* jmp there */
+static void write_jump(uint8_t *to, uintptr_t there)
+{
+    memcpy(write_number(to, there), (const uint8_t[]){ 0x41, 0xff, 0xe3 }, 3);
+}
+
+/* What stubs do, for one thread, and without words of data. */
+static void write_linkage(const struct machine *machine, uint8_t *linkage)
+{
+    uint8_t *counters = write_number(linkage + LINKAGE_COUNTERS, (uintptr_t)machine->arena.counters);
+
+    *counters = 0xc3;           /* ret */
+    for (size_t i = 0; i < SERVICES; i++)
+        write_jump(linkage + LINKAGE_SERVICES + i * LINKAGE_SERVICE_SIZE, (uintptr_t)test_arena_service[i]);
+    write_jump(linkage + LINKAGE_STUBS, (uintptr_t)test_arena_native);
+}
+
+static void write_runtime(const struct machine *machine, uint8_t *runtime)
+{
+    memcpy(runtime, runtime_bytes(), runtime_size());
+    test_arena_copy_trace(&machine->arena, (struct map *)(void *)(runtime + runtime_trace_map()));
+}
+
+static int relocate(const struct machine *machine, const struct bytecode *bytecode, const struct code *code,
+                    const struct layout *layout)
+{
+    uint64_t region[BYTECODE_REGIONS_MAX], map[BYTECODE_REGIONS_MAX], native[BYTECODE_NATIVES_MAX];
+    const struct code_positions positions = {
+        .region = region, .map = map, .native = native, .linkage = layout->linkage, .runtime = layout->runtime,
+    };
+
+    for (uint32_t i = 0; i < BYTECODE_NATIVES_MAX; i++)
+        native[i] = layout->native;
     for (uint32_t i = 0; i < bytecode->regions; i++) {
-        at += PAGE;
-        if (bytecode->region[i].kind != REGION_CONSTANT)
-            at += pages(bytecode->region[i].size);
-        position[i] = at - (bytecode->region[i].size + 7ul) / 8 * 8;
+        region[i] = distance(machine, test_arena_bytes(&machine->arena, i));
+        map[i] = distance(machine, machine->arena.map[i]);
     }
-    return at + PAGE;
+    return code_relocate(code, machine->arena.base, 0, &positions);
 }
 
 /* Written first, executable then: never both at once. */
-static int fill_code(const struct machine *machine, const struct code *code, const uint64_t *position)
+static int fill_room(const struct machine *machine, const struct bytecode *bytecode, const struct code *code,
+                     const struct layout *layout)
 {
+    uint8_t *room = machine->arena.base;
     int r;
 
-    if (mprotect(machine->base, pages(code->size), PROT_READ | PROT_WRITE) < 0)
+    if (mprotect(room, layout->size, PROT_READ | PROT_WRITE) < 0)
         return -errno;
-    memcpy(machine->base, code->bytes, code->size);
-    r = code_relocate(code, machine->base, 0, position);
-    if (r == 0 && mprotect(machine->base, pages(code->size), PROT_READ | PROT_EXEC) < 0)
+    memcpy(room, code->bytes, code->size);
+    write_linkage(machine, room + layout->linkage);
+    write_runtime(machine, room + layout->runtime);
+    r = relocate(machine, bytecode, code, layout);
+    if (r == 0 && mprotect(room, layout->size, PROT_READ | PROT_EXEC) < 0)
         r = -errno;
     return r;
 }
 
-static int fill_regions(struct machine *machine, const struct bytecode *bytecode, const uint64_t *position)
+int machine_load(const struct bytecode *bytecode, const struct code *code, struct machine *ret, struct jit_error *error)
 {
-    for (uint32_t i = 0; i < bytecode->regions; i++) {
-        const struct bytecode_region *region = &bytecode->region[i];
-        uint64_t first = position[i] / PAGE * PAGE;
+    const struct layout layout = lay_out(code);
+    struct machine machine = { .run = NULL };
+    int r = test_arena_new(bytecode, layout.size, &machine.arena, error);
 
-        if (region->kind == REGION_CONSTANT || !region->size)
-            continue;
-        machine->memory[i] = machine->base + position[i];
-        if (mprotect(machine->base + first, pages(region->size), PROT_READ | PROT_WRITE) < 0)
-            return -errno;
-        if (region->contents)
-            memcpy(machine->memory[i], region->contents, region->size);
-    }
-    return 0;
-}
-
-int machine_load(const struct bytecode *bytecode, const struct code *code, struct machine *ret)
-{
-    uint64_t position[BYTECODE_REGIONS_MAX];
-    struct machine machine = { .size = place_regions(bytecode, pages(code->size), position) };
-    int r;
-
-    machine.base = mmap(NULL, machine.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (machine.base == MAP_FAILED)
-        return -errno;
-    machine.run = (uint64_t(*)(void *, uint64_t))(uintptr_t)machine.base;
-    r = fill_code(&machine, code, position);
-    if (r == 0)
-        r = fill_regions(&machine, bytecode, position);
+    if (r < 0)
+        return r;
+    machine.run = (uint64_t(*)(void *, uint64_t))(uintptr_t)machine.arena.base;
+    r = fill_room(&machine, bytecode, code, &layout);
     if (r < 0)
         machine_clear(&machine);
     else
@@ -83,7 +129,6 @@ int machine_load(const struct bytecode *bytecode, const struct code *code, struc
 
 void machine_clear(struct machine *machine)
 {
-    if (machine->base)
-        munmap(machine->base, machine->size);
-    *machine = (struct machine){ .base = NULL };
+    test_arena_clear(&machine->arena);
+    machine->run = NULL;
 }

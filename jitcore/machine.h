@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Machine code that runs in this process, with its regions beside it; for tests.  No page is ever writable and
+ * Machine code that runs in this process, with its regions and maps beside it; for tests.  No page is ever writable and
  * executable at once: the code is written first, and made executable then.
  */
 #ifndef JITCORE_MACHINE_H
@@ -11,19 +11,19 @@
 
 #include "bytecode.h"
 #include "compiler.h"
+#include "test_arena.h"
 
 struct machine {
     uint64_t (*run)(void *context, uint64_t key);       /* all of R0 */
-    uint8_t *memory[BYTECODE_REGIONS_MAX];              /* per region: its bytes; NULL: they are part of the code */
-    uint8_t *base;                                      /* of the whole, */
-    size_t size;                                        /* bytes */
+    struct test_arena arena;                            /* what it runs on; the code, the runtime and a linkage are in
+                                                           its room */
 };
 
 /*
- * Place the code of `bytecode` and its regions, filled with their contents.  Undo with machine_clear().
- * -ENOMEM or what mmap() and mprotect() say; -ERANGE from code_relocate().
+ * Place the code of `bytecode`, and make its regions.  Undo with machine_clear().  -ENOMEM or what mmap() and mprotect()
+ * say; -ERANGE from code_relocate(); of test_arena_new() with `error`.
  */
-int machine_load(const struct bytecode *bytecode, const struct code *code, struct machine *ret);
+int machine_load(const struct bytecode *bytecode, const struct code *code, struct machine *ret, struct jit_error *error);
 
 /* What is zeroed is fine. */
 void machine_clear(struct machine *machine);

@@ -261,9 +261,10 @@ static int make_bytecode(const struct object *object, const struct object_progra
                          struct jit_error *error)
 {
     uint32_t origin[BYTECODE_FUNCTIONS_MAX];
-    int r = linker_run(object, program->function, bytecode, origin, error);
+    int r;
 
     strcpy(bytecode->context, program->context);
+    r = linker_run(object, program->function, bytecode, origin, error);
     if (r == 0 && object->btf && strncmp(program->context, CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)) != 0)
         r = types_read_context(object->btf, object->function[program->function].name, program->context,
                                &bytecode->field, &bytecode->fields, error);

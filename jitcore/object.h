@@ -67,9 +67,10 @@ int object_set(struct object *object, const char *name, const char *value, struc
 /*
  * Program `program` of the object in canonical form.  The result is the caller's (bytecode_free()).  Its regions are
  * the sections of data that it refers to, by name.
- * -EINVAL with `error`, rule: "relocation" (it refers to what is not there or not supported: maps, kernel functions, by
- * name), "instruction" (a call that leads to no function), "context" (BTF: it takes another struct than its section
- * says), "btf" (damaged), "limit"; and what bytecode_check() returns.  -ENOMEM.
+ * -EINVAL, -EOPNOTSUPP, -E2BIG with `error`, rule: "relocation" (it refers to what is not there, by name), "map" (of a
+ * map's definition), "native" (of a function of the workers'), "instruction" (a call that leads to no function),
+ * "context" (BTF: it takes another struct than its section says), "btf" (damaged), "limit"; and what bytecode_check()
+ * returns.  -ENOMEM.
  */
 int object_bytecode(const struct object *object, uint32_t program, struct bytecode **ret, struct jit_error *error);
 

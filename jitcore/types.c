@@ -36,6 +36,30 @@ const char *types_string(const struct btf *btf, uint32_t offset)
     return string ? string : "";
 }
 
+const struct btf_type *types_find_declared(const struct btf *btf, const char *section, const char *name)
+{
+    for (uint32_t id = 1; id < btf__type_cnt(btf); id++) {
+        const struct btf_type *type = btf__type_by_id(btf, id);
+
+        if (!btf_is_datasec(type) || strcmp(types_string(btf, type->name_off), section) != 0)
+            continue;
+        for (uint32_t i = 0; i < btf_vlen(type); i++) {
+            const struct btf_type *declared = btf__type_by_id(btf, btf_var_secinfos(type)[i].type);
+
+            if (declared && strcmp(types_string(btf, declared->name_off), name) == 0)
+                return declared;
+        }
+    }
+    return NULL;
+}
+
+const struct btf_type *types_find_variable(const struct btf *btf, const char *section, const char *name)
+{
+    const struct btf_type *declared = types_find_declared(btf, section, name);
+
+    return declared && btf_is_var(declared) ? declared : NULL;
+}
+
 static void add_field(struct reader *reader, const char *name, uint32_t offset, uint32_t size)
 {
     struct types_field *field = &reader->field[reader->fields++];

@@ -36,6 +36,12 @@ const struct btf_type *types_resolve(const struct btf *btf, uint32_t id);
 /* A string of the BTF, hostile bytes; "" if there is none at this offset. */
 const char *types_string(const struct btf *btf, uint32_t offset);
 
+/* What is declared by this name in a section of this name, a variable or a function; NULL if there is none. */
+const struct btf_type *types_find_declared(const struct btf *btf, const char *section, const char *name);
+
+/* The variable (BTF_KIND_VAR) of this name that is in a section of this name; NULL if there is none. */
+const struct btf_type *types_find_variable(const struct btf *btf, const char *section, const char *name);
+
 /*
  * The members of the struct that `function`'s first parameter points to.  No function of that name
  * or no pointer to a struct: 0 and no fields.  *ret is the caller's (free()).

@@ -26,24 +26,6 @@ struct finder {
 
 #define FIND_ERROR(finder, ...) jit_error_set((finder)->error, -EINVAL, RULE, __VA_ARGS__)
 
-/* The type of a variable that is in a section of this name; NULL if there is none. */
-static const struct btf_type *find_type(const struct btf *btf, const char *section, const char *name)
-{
-    for (uint32_t id = 1; id < btf__type_cnt(btf); id++) {
-        const struct btf_type *type = btf__type_by_id(btf, id);
-
-        if (!btf_is_datasec(type) || strcmp(types_string(btf, type->name_off), section) != 0)
-            continue;
-        for (uint32_t i = 0; i < btf_vlen(type); i++) {
-            const struct btf_type *variable = btf__type_by_id(btf, btf_var_secinfos(type)[i].type);
-
-            if (variable && btf_is_var(variable) && strcmp(types_string(btf, variable->name_off), name) == 0)
-                return variable;
-        }
-    }
-    return NULL;
-}
-
 /* Without it, the compiler has already put the value into the code. */
 static bool is_volatile(const struct btf *btf, uint32_t id)
 {
@@ -107,7 +89,7 @@ static int find_variable(struct finder *finder, const char *name, struct variabl
                           "\"%s\" is in section \"%s\", which the program may change while it runs; declare it const "
                           "volatile to set it",
                           name, section->name);
-    type = find_type(finder->object->btf, section->name, name);
+    type = types_find_variable(finder->object->btf, section->name, name);
     if (!type)
         return FIND_ERROR(finder, "the object's types (BTF) do not have \"%s\"; compile it with -g", name);
     if (!is_volatile(finder->object->btf, type->type))

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <json-c/json.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
@@ -157,6 +158,24 @@ void call_reply_continues(struct call *call, struct json_object *parameters)
     assert(!call->answered && call->envelope.more);
     call_send(call, &(struct envelope_reply){.parameters = parameters, .continues = true}, NULL, 0);
     json_object_put(parameters);
+}
+
+size_t call_queued(const struct call *call)
+{
+    return is_connected(call) ? stream_queued(call->connection->stream) : 0;
+}
+
+bool call_is_deserted(const struct call *call)
+{
+    struct pollfd peer = { .fd = connection_descriptor(call->connection) };
+
+    return !is_connected(call) || (poll(&peer, 1, 0) > 0 && peer.revents & (POLLHUP | POLLERR));
+}
+
+void call_close(struct call *call)
+{
+    if (is_connected(call))
+        connection_close(call->connection, NULL);
 }
 
 void call_error(struct call *call, const char *error, struct json_object *parameters)

@@ -53,6 +53,17 @@ void call_reply(struct call *call, struct json_object *parameters);
 void call_reply_descriptors(struct call *call, struct json_object *parameters, const int *descriptors, size_t n);
 void call_reply_continues(struct call *call, struct json_object *parameters);
 
+/*
+ * For those who answer more than once: bytes of answers that the peer has not taken yet (0: the connection is closed); and
+ * has it closed its end, so that nobody waits for more?  While a call is not answered its connection is not read,
+ * so nothing else tells.
+ */
+size_t call_queued(const struct call *call);
+bool call_is_deserted(const struct call *call);
+
+/* Close the call's connection without a log line: the peer has gone, or all ends.  Fine where it is closed. */
+void call_close(struct call *call);
+
 /* Answer with an error: fully qualified, declared in its interface ("io.dispatchd.Control.UnknownTable"). */
 void call_error(struct call *call, const char *error, struct json_object *parameters);
 

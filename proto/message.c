@@ -102,10 +102,10 @@ int message_take_descriptor(struct message *message, size_t index)
 /* ---- text ---------------------------------------------------------------------------------------------- */
 
 /*
- * Length of the UTF-8 sequence at `text`, 0 if there is none.  RFC 3629 section 4: the second byte of a sequence has a
- * narrower range after E0, ED, F0 and F4, which is what keeps overlong forms and surrogates out.
+ * RFC 3629 section 4: the second byte of a sequence has a narrower range after E0, ED, F0 and F4, which is what keeps
+ * overlong forms and surrogates out.
  */
-static size_t utf8_sequence(const unsigned char *text, size_t length)
+size_t message_utf8_sequence(const unsigned char *text, size_t length)
 {
     const unsigned char first = text[0];
     const size_t size = first < 0x80   ? 1
@@ -133,7 +133,7 @@ static int scan_string(const unsigned char *text, size_t length, size_t *positio
     size_t i = *position + 1;
 
     while (i < length && text[i] != '"') {
-        const size_t size = utf8_sequence(text + i, length - i);
+        const size_t size = message_utf8_sequence(text + i, length - i);
 
         if (size == 0)
             return -EILSEQ;
@@ -173,7 +173,7 @@ static int scan(const unsigned char *text, size_t length, const struct message_l
                 return r;
             continue;
         }
-        if (c >= 0x80 && utf8_sequence(text + i, length - i) == 0)
+        if (c >= 0x80 && message_utf8_sequence(text + i, length - i) == 0)
             return -EILSEQ;
         if (c == '\0' || !strchr(" \t\n\r{}[]:,+-.0123456789eEtrufalsn", c))
             return -EBADMSG;

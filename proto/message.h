@@ -94,4 +94,7 @@ int message_parse(const char *text, size_t length, const struct message_limits *
  */
 int message_format(struct json_object *object, char **ret_text, size_t *ret_length);
 
+/* Length of the UTF-8 sequence at `text`, of which `length` bytes, more than 0, are there; 0: it is none. */
+size_t message_utf8_sequence(const unsigned char *text, size_t length);
+
 #endif

@@ -4,7 +4,7 @@
  *
  *      uint32_t checksum_plain(const void *data, size_t size);
  *      DD_CALL(checksum, uint32_t(const void *, size_t), checksum_plain)
- *      DD_NATIVE(checksum_avx2, uint32_t(const void *, size_t))
+ *      DD_NATIVE(checksum_avx2, uint32_t(const void *, size_t))        programs may call it with DD_HELPER in its place
  *
  *      sum = DD_INVOKE(checksum, data, size);              $ dispatchctl set-call checksum native:checksum_avx2
  *
@@ -49,6 +49,7 @@ extern "C" {
 
 enum dd_native_flags {
     DD_MAY_BLOCK = 1,           /* it may sleep: the hook's guard is left before it runs, where no other is around it */
+    DD_FOR_PROGRAMS = 2,        /* programs may call it, too; not with DD_MAY_BLOCK */
 };
 
 /* A function that an operator may choose as the target of hooks with its prototype. */
@@ -72,7 +73,15 @@ DD_PUBLIC void dd_native_unregister(struct dd_native *native);
 /*
  * DD_NATIVE(function, prototype): offer a function under its name.  For tables with context `struct request` the
  * prototype is uint32_t(struct request *, uint32_t): context, key.  DD_NATIVE_BLOCKING: one that may sleep.
+ *
+ * DD_HELPER(function, prototype): one that programs may call by its name, too, which they declare as
+ *      extern __u32 checksum(const void *data, __u32 size) __ksym;
+ * They can pass integers, a pointer with an integer behind it, and a const pointer to their context.  The integer is the
+ * size in bytes of what the pointer leads to, which may be read and, without const, written; it may be map memory, which
+ * other processes change meanwhile: read once what counts.  The function runs inside the guard, and in signal handlers
+ * whose hooks lead to it.  Where a process does not offer it, the program gets -ENOSYS.
  */
+#define DD_HELPER(function, prototype) DD_NATIVE_(function, prototype, DD_FOR_PROGRAMS)
 #define DD_NATIVE(function, prototype) DD_NATIVE_(function, prototype, 0)
 #define DD_NATIVE_BLOCKING(function, prototype) DD_NATIVE_(function, prototype, DD_MAY_BLOCK)
 #define DD_NATIVE_(function, prototype, flags)                                                          \

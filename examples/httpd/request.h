@@ -33,7 +33,7 @@ struct request {
     __u32 method;       /* enum request_method */
     __u32 status;       /* in: what the server would answer; out: what it answers (200 to 599) */
     __u32 variant;      /* in: 0; out: which variant of the page to send */
-    __u32 reserved;
+    __u32 client;       /* its IPv4 address, in network byte order; 0: it has none */
 };
 
 #endif

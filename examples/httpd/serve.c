@@ -5,6 +5,7 @@
  */
 #include "serve.h"
 
+#include <arpa/inet.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
@@ -22,9 +23,9 @@
 
 #include "request.h"
 
-/* Programs may read the request and its method, and change the answer's status and variant. */
-DD_TABLE(on_request, struct request, REQUEST_PASS, DD_PACKET(data, data_end), DD_READ(method), DD_WRITE(status),
-         DD_WRITE(variant))
+/* Programs may read the request, its method and whose it is, and change the answer's status and variant. */
+DD_TABLE(on_request, struct request, REQUEST_PASS, DD_PACKET(data, data_end), DD_READ(method), DD_READ(client),
+         DD_WRITE(status), DD_WRITE(variant))
 
 /* Time for answers that are on their way when the server stops. */
 static const struct timeval drain_time = { .tv_usec = 100 * 1000 };
@@ -83,6 +84,21 @@ static const struct method *method_find(enum evhttp_cmd_type command)
     return method;
 }
 
+/* Who asks: an IPv4 address in network byte order. */
+static uint32_t client_address(struct evhttp_request *http)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(http);
+    struct in_addr address = { 0 };
+    char *text = NULL;
+    uint16_t port;
+
+    if (connection)
+        evhttp_connection_get_peer(connection, &text, &port);
+    if (!text || inet_pton(AF_INET, text, &address) != 1)
+        return 0;
+    return address.s_addr;
+}
+
 /* Write the request's head as text.  Returns its length, 0 if there is no room for it. */
 static size_t head_write(struct evhttp_request *http, const char *method, char *text, size_t size)
 {
@@ -130,6 +146,7 @@ static void answer(struct evhttp_request *http, void *argument)
         .data_end = head + length,
         .method = method->number,
         .status = route->status,
+        .client = client_address(http),
     };
 
     if (length == 0) {

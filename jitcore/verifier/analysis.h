@@ -13,7 +13,8 @@
  *      memory.c        instructions: loads, stores, atomics; what may be accessed
  *      stack.c         the bytes of the stack
  *      branch.c        instructions: conditional jumps, and what they tell
- *      call.c          instructions: calls, callbacks, exits
+ *      call.c          instructions: calls of functions and helpers, callbacks, exits
+ *      native.c        instructions: calls of functions of the workers'
  *      facts.c         what the compiler may rely on
  *      message.c       refusals and the log
  */

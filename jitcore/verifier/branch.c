@@ -156,11 +156,11 @@ static void note_null(void *userdata, struct value *value, uint32_t frame, int r
         return;
     if (check->is_null) {
         *value = value_number(scalar_constant(0));
-    } else if (value->type == VALUE_MAP_VALUE_OR_NULL) {
-        value->type = VALUE_MAP_VALUE;
-        value->id = 0;
+    } else if (value->type == VALUE_MEMORY_OR_NULL) {
+        value->type = VALUE_MEMORY;     /* its id says what is to be given back */
     } else {
-        value->type = VALUE_MEMORY;
+        value->type = value->type == VALUE_MAP_OR_NULL ? VALUE_MAP : VALUE_MAP_VALUE;
+        value->id = 0;
     }
 }
 

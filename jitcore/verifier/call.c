@@ -5,12 +5,13 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <string.h>
 
 #include "../helper.h"
 #include "memory.h"
+#include "native.h"
 
 #define ARGUMENTS 5
-#define MEMORY_MAX (1u << 29)   /* bytes of one argument */
 
 /* A helper's call, as its arguments are looked at, one by one. */
 struct call {
@@ -41,6 +42,15 @@ static int argument_scalar(struct call *call)
     return value_is_number(call->value) ? 0 : refuse_argument(call, "a number");
 }
 
+/* Does it copy values out of the map? */
+static bool takes_values(const struct helper *helper)
+{
+    for (unsigned i = 0; i < ARGUMENTS; i++)
+        if (helper->argument[i] == ARGUMENT_MAP_VALUE_WRITE)
+            return true;
+    return false;
+}
+
 /* The helper exists for this kind of map, and does nothing that programs may not do with this one. */
 static int check_map(const struct call *call)
 {
@@ -51,6 +61,9 @@ static int check_map(const struct call *call)
         return message_refuse(call->analysis, "read-only", "make the map without the flag BPF_F_RDONLY_PROG",
                               "%s changes %s, a map that programs may only read", call->helper->name,
                               call->map->name);
+    if (takes_values(call->helper) && call->map->map_flags & BPF_F_WRONLY_PROG)
+        return message_refuse(call->analysis, "write-only", "make the map without the flag BPF_F_WRONLY_PROG",
+                              "%s reads from %s, which programs may only write", call->helper->name, call->map->name);
     return 0;
 }
 
@@ -72,6 +85,12 @@ static int argument_map_key(struct call *call)
 static int argument_map_value(struct call *call)
 {
     return memory_check_bytes(call->analysis, call->reg, call->map->value_size, MEMORY_READ);
+}
+
+/* The helper writes all of it, also where it fails. */
+static int argument_map_value_write(struct call *call)
+{
+    return memory_check_bytes(call->analysis, call->reg, call->map->value_size, MEMORY_WRITE);
 }
 
 /* The next argument is the size; the memory is checked with it. */
@@ -99,10 +118,10 @@ static int argument_size(struct call *call)
     if (!value_is_number(call->value))
         return refuse_argument(call, "a number of bytes");
     analysis_demand(call->analysis, DEMAND_ACCESS, call->reg);
-    if (size->full.umax > MEMORY_MAX || (!zero && size->full.umin == 0))
+    if (size->full.umax > CALL_MEMORY_MAX || (!zero && size->full.umin == 0))
         return message_refuse(call->analysis, "argument", "compare it with constants first",
                               "R%u of %s is a number of bytes and must be %s, and not more than %u; it is %s",
-                              call->reg, call->helper->name, zero ? "0 or more" : "1 or more", MEMORY_MAX,
+                              call->reg, call->helper->name, zero ? "0 or more" : "1 or more", CALL_MEMORY_MAX,
                               scalar_format(size, text));
     if (memory_before(call, scalar_is_constant(size), &use))
         return memory_check_bytes(call->analysis, call->reg - 1, (uint32_t)size->full.umax, use);
@@ -131,10 +150,66 @@ static int argument_callback_context(struct call *call)
 static int argument_allocated(struct call *call)
 {
     if (call->value->type != VALUE_MEMORY || !call->value->id || call->value->offset ||
-        !scalar_is_constant(&call->value->number))
+        !scalar_is_constant(&call->value->number) || call->value->number.tnum.value != 0)
         return refuse_argument(call, "the memory that a helper gave, from its first byte on");
     call->reference = call->value->id;
+    facts_note_map(call->analysis, call->value->region);
     return 0;
+}
+
+/* The constant bytes from a pointer's on, and how many there are, up to the end of their region; NULL: not constant. */
+static const uint8_t *constant_bytes(const struct call *call, const struct value *pointer, uint32_t *ret_size)
+{
+    const struct bytecode_region *region = &call->analysis->bytecode->region[pointer->region];
+    int64_t offset = value_lowest(pointer);
+
+    if (pointer->type != VALUE_MAP_VALUE || region->kind != REGION_CONSTANT || !region->contents ||
+        !scalar_is_constant(&pointer->number) || offset < 0 || offset > region->size)
+        return NULL;
+    *ret_size = region->size - (uint32_t)offset;
+    return region->contents + offset;
+}
+
+static int argument_text(struct call *call)
+{
+    uint32_t size = 0;
+    const uint8_t *text = constant_bytes(call, call->value, &size);
+
+    if (!text || !memchr(text, '\0', size))
+        return refuse_argument(call, "constant text that ends with a NUL, like a literal");
+    return 0;
+}
+
+/* The numbers that a format asks for; all that there can be, if it is not known. */
+static unsigned count_conversions(const struct call *call, unsigned max)
+{
+    unsigned count = 0;
+    uint32_t size = 0;
+    const uint8_t *format = constant_bytes(call, analysis_register(call->analysis, 1), &size);
+
+    if (!format)
+        return max;
+    for (uint32_t i = 0; i < size && format[i]; i++) {
+        bool is_percent = format[i] == '%' && i + 1 < size && format[i + 1] == '%';
+
+        count += format[i] == '%' && !is_percent;
+        i += is_percent;
+    }
+    return count;
+}
+
+/* What a format does not ask for need not be there: nobody reads it. */
+static int argument_optional(struct call *call)
+{
+    unsigned before = 0;
+    int r;
+
+    for (unsigned reg = 1; reg < call->reg; reg++)
+        before += call->helper->argument[reg - 1] == ARGUMENT_OPTIONAL;
+    if (before >= count_conversions(call, ARGUMENTS))
+        return 0;
+    r = analysis_read(call->analysis, call->reg);
+    return r < 0 ? r : argument_scalar(call);
 }
 
 static int (*const argument_checks[])(struct call *) = {
@@ -142,6 +217,7 @@ static int (*const argument_checks[])(struct call *) = {
     [ARGUMENT_MAP] = argument_map,
     [ARGUMENT_MAP_KEY] = argument_map_key,
     [ARGUMENT_MAP_VALUE] = argument_map_value,
+    [ARGUMENT_MAP_VALUE_WRITE] = argument_map_value_write,
     [ARGUMENT_MEMORY] = argument_memory,
     [ARGUMENT_MEMORY_WRITE] = argument_memory,
     [ARGUMENT_SIZE] = argument_size,
@@ -149,6 +225,8 @@ static int (*const argument_checks[])(struct call *) = {
     [ARGUMENT_CALLBACK] = argument_callback,
     [ARGUMENT_CALLBACK_CONTEXT] = argument_callback_context,
     [ARGUMENT_ALLOCATED] = argument_allocated,
+    [ARGUMENT_TEXT] = argument_text,
+    [ARGUMENT_OPTIONAL] = argument_optional,
 };
 
 static int check_arguments(struct call *call)
@@ -157,7 +235,7 @@ static int check_arguments(struct call *call)
         int r;
 
         call->reg = i + 1;
-        r = analysis_read(call->analysis, call->reg);
+        r = call->helper->argument[i] == ARGUMENT_OPTIONAL ? 0 : analysis_read(call->analysis, call->reg);
         if (r < 0)
             return r;
         call->value = analysis_register(call->analysis, call->reg);
@@ -201,19 +279,29 @@ static int make_memory(struct call *call, struct value *ret)
                              STATE_REFERENCES_MAX, call->helper->name);
     *ret = value_pointer(VALUE_MEMORY_OR_NULL);
     ret->id = ++call->analysis->ids;
+    ret->region = call->region;
     ret->size = call->size;
     state->reference[state->references++] = ret->id;
     return 0;
+}
+
+/* Of a map of maps: one of those in it. */
+static struct value make_map_value(struct call *call)
+{
+    bool is_map = bytecode_map_of_maps(call->map);
+    struct value value = value_pointer(is_map ? VALUE_MAP_OR_NULL : VALUE_MAP_VALUE_OR_NULL);
+
+    value.id = ++call->analysis->ids;
+    value.region = is_map ? call->map->inner : call->region;
+    value.size = is_map ? 0 : call->map->value_size;
+    return value;
 }
 
 static int make_result(struct call *call, struct value *ret)
 {
     switch ((enum helper_result)call->helper->result) {
     case RESULT_MAP_VALUE_OR_NULL:
-        *ret = value_pointer(VALUE_MAP_VALUE_OR_NULL);
-        ret->id = ++call->analysis->ids;
-        ret->region = call->region;
-        ret->size = call->map->value_size;
+        *ret = make_map_value(call);
         return 0;
     case RESULT_MEMORY_OR_NULL:
         return make_memory(call, ret);
@@ -224,7 +312,7 @@ static int make_result(struct call *call, struct value *ret)
     return 0;
 }
 
-static void clear_arguments(struct frame *frame)
+void call_clear_arguments(struct frame *frame)
 {
     for (unsigned reg = 0; reg <= ARGUMENTS; reg++)
         frame->reg[reg] = (struct value){ 0 };
@@ -244,6 +332,7 @@ static void pass_to_map_element(const struct call *call, const struct frame *cal
     callback->reg[2] = value_pointer(VALUE_MEMORY);
     callback->reg[2].size = call->map->key_size;
     callback->reg[2].read_only = true;
+    callback->reg[2].frame = (uint8_t)analysis_frame(call->analysis);   /* the helper's own copy, perhaps */
     callback->reg[3] = value_pointer(VALUE_MAP_VALUE);
     callback->reg[3].region = call->region;
     callback->reg[3].size = call->map->value_size;
@@ -279,7 +368,7 @@ static int process_callback(struct call *call)
 
     if (r < 0)
         return r;
-    clear_arguments(state_top(done->state));
+    call_clear_arguments(state_top(done->state));
     state_top(done->state)->reg[0] = value_unknown();
     state_top(done->state)->loop = (struct loop){ 0 };
     r = enter(analysis, call->callback, true);
@@ -316,11 +405,13 @@ static int process_helper(struct analysis *analysis, int32_t number)
         r = make_result(&call, &result);
     if (r < 0)
         return r;
-    clear_arguments(state_top(&analysis->state));
+    call_clear_arguments(state_top(&analysis->state));
     *analysis_register(analysis, 0) = result;
     analysis->at++;
     return ANALYSIS_GOES_ON;
 }
+
+/* ---- functions of the program ---- */
 
 static int process_local(struct analysis *analysis, uint32_t function)
 {
@@ -331,7 +422,7 @@ static int process_local(struct analysis *analysis, uint32_t function)
         return r;
     for (unsigned reg = 1; reg <= ARGUMENTS; reg++)
         state_top(&analysis->state)->reg[reg] = caller->reg[reg];
-    clear_arguments(caller);
+    call_clear_arguments(caller);
     return r;
 }
 
@@ -339,9 +430,14 @@ int call_process(struct analysis *analysis)
 {
     struct instruction i = analysis_instruction(analysis);
 
-    if (instruction_source(i) == CALL_LOCAL)
+    switch (instruction_source(i)) {
+    case CALL_LOCAL:
         return process_local(analysis, (uint32_t)i.immediate);
-    return process_helper(analysis, i.immediate);
+    case CALL_NATIVE:
+        return native_process(analysis, (uint32_t)i.immediate);
+    default:
+        return process_helper(analysis, i.immediate);
+    }
 }
 
 /* ---- exits ---- */

@@ -7,7 +7,12 @@
 
 #include "analysis.h"
 
+#define CALL_MEMORY_MAX (1u << 29)      /* bytes of one argument */
+
 int call_process(struct analysis *analysis);
 int call_process_exit(struct analysis *analysis);
+
+/* What a call leaves of R0 to R5: nothing. */
+void call_clear_arguments(struct frame *frame);
 
 #endif

@@ -203,6 +203,10 @@ static int check_stored(struct analysis *analysis, const struct value *pointer, 
         return message_refuse(analysis, "stack-caller", "keep the object in the calling function",
                               "stores a pointer to this function's stack in that of a calling function, which will "
                               "outlive it");
+    if (value->type == VALUE_MEMORY && value->frame > pointer->frame)
+        return message_refuse(analysis, "stack-caller", "keep a copy of the key",
+                              "stores a pointer to the key that the callback got on the stack of a calling function, "
+                              "which will outlive it");
     return 0;
 }
 

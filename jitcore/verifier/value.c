@@ -34,6 +34,7 @@ static const struct {
     [VALUE_CTX] = { "a pointer to the context", "context" },
     [VALUE_STACK] = { "a pointer to the stack", "stack" },
     [VALUE_MAP] = { "a map", "map" },
+    [VALUE_MAP_OR_NULL] = { "a map or NULL", "NULL or map" },
     [VALUE_MAP_VALUE] = { "a pointer to a map's or a variable's bytes", "bytes of" },
     [VALUE_MAP_VALUE_OR_NULL] = { "a pointer to a map's value or NULL", "NULL or bytes of" },
     [VALUE_MEMORY] = { "a pointer to memory", "memory" },
@@ -57,6 +58,7 @@ static int format_object(const struct value *value, const struct bytecode *bytec
     case VALUE_STACK:
         return snprintf(buffer, size, value->frame ? "%s of frame %u" : "%s", word, value->frame);
     case VALUE_MAP:
+    case VALUE_MAP_OR_NULL:
     case VALUE_MAP_VALUE:
     case VALUE_MAP_VALUE_OR_NULL:
         return snprintf(buffer, size, "%s %s", word, bytecode->region[value->region].name);

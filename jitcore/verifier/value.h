@@ -22,7 +22,8 @@ enum value_type {
     VALUE_SCALAR,               /* a number: `number` */
     VALUE_CTX,                  /* the hook's context */
     VALUE_STACK,                /* the stack of frame `frame`; the object starts at that frame's R10 */
-    VALUE_MAP,                  /* a map itself, for helpers: `region` */
+    VALUE_MAP,                  /* a map itself, for helpers: `region`, or one that is like it (REGION_INNER) */
+    VALUE_MAP_OR_NULL,          /* the same, or NULL: from a map of maps */
     VALUE_MAP_VALUE,            /* `size` bytes of region `region`: an element, or all of it */
     VALUE_MAP_VALUE_OR_NULL,    /* the same, or NULL */
     VALUE_MEMORY,               /* `size` bytes of other memory; with an `id`, to be given back */
@@ -34,11 +35,12 @@ enum value_type {
 
 struct value {
     uint8_t type;               /* enum value_type */
-    uint8_t frame;
+    uint8_t frame;              /* VALUE_STACK; of VALUE_MEMORY the one that it is for, 0: it outlives all frames */
     bool read_only;             /* VALUE_MEMORY */
     /*
      * Values with one id were copied from one.  Numbers: they differ by their `delta` alone, modulo 2^64.
-     * MAP_VALUE_OR_NULL, MEMORY_OR_NULL: if one is NULL, all are.  PACKET: the variable parts are the same.  0: none.
+     * MAP_OR_NULL, MAP_VALUE_OR_NULL, MEMORY_OR_NULL: if one is NULL, all are.  PACKET: the variable parts are the same.
+     * 0: none.
      */
     uint32_t id;
     int32_t delta;
@@ -67,7 +69,8 @@ static inline bool value_is_pointer(const struct value *value)
 
 static inline bool value_is_or_null(const struct value *value)
 {
-    return value->type == VALUE_MAP_VALUE_OR_NULL || value->type == VALUE_MEMORY_OR_NULL;
+    return value->type == VALUE_MAP_OR_NULL || value->type == VALUE_MAP_VALUE_OR_NULL ||
+           value->type == VALUE_MEMORY_OR_NULL;
 }
 
 /* Is this the number 0, alone? */

@@ -12,7 +12,7 @@
  *      "register-read"         a register that nothing was written to
  *      "stack-read"            a byte of the stack that nothing was written to
  *      "stack-bounds"          outside the function's stack
- *      "stack-caller"          a pointer to a stack that ends before the pointer does
+ *      "stack-caller"          a pointer to a stack, or to a callback's key, that ends before the pointer does
  *      "bounds"                outside a variable, a map's value, memory
  *      "packet-bounds"         outside of what comparisons with data_end have shown to be there
  *      "packet-store"          the packet is read-only
@@ -24,7 +24,8 @@
  *      "pointer-comparison"    other than with NULL, with data_end, and within one object
  *      "pointer-leak"          an address would be seen: stored outside the stack, returned, taken for a number
  *      "atomic", "alignment"   atomics: on the stack, variables and maps only; at multiples of their size
- *      "helper", "argument"    a helper that does not exist; an argument that is not what it takes, or not that map
+ *      "helper", "argument"    a helper that does not exist; an argument that is not what it, or a function of the workers',
+ *                              takes, or not that map
  *      "reference"             memory from a helper that is not given back, or twice
  *      "infinite-loop"         the program comes to the same place in the same state
  *      "limit"                 too much to analyse

@@ -295,10 +295,11 @@ void x86_lea_relative(struct emitter *emitter, enum x86_register to, uint64_t po
     emit_relative_32(emitter, position);
 }
 
-void x86_lea_region(struct emitter *emitter, enum x86_register to, uint32_t region, int32_t addend)
+void x86_lea_relocation(struct emitter *emitter, enum x86_register to, enum relocation_kind kind, uint32_t index,
+                        int32_t addend)
 {
     lea_relative(emitter, to);
-    emit_relocation_32(emitter, region, addend);
+    emit_relocation_32(emitter, kind, index, addend);
 }
 
 /* sub to, memory */
@@ -441,6 +442,12 @@ void x86_call(struct emitter *emitter, uint64_t to)
 {
     emit_8(emitter, 0xe8);
     emit_relative_32(emitter, to);
+}
+
+void x86_call_relocation(struct emitter *emitter, enum relocation_kind kind, uint32_t index)
+{
+    emit_8(emitter, 0xe8);
+    emit_relocation_32(emitter, kind, index, 0);
 }
 
 /* ret */

@@ -88,7 +88,8 @@ void x86_rotate_right(struct emitter *emitter, enum x86_width width, enum x86_re
 /* ---- memory; `size` is 1, 2, 4 or 8 bytes ---- */
 void x86_lea(struct emitter *emitter, enum x86_width width, enum x86_register to, struct x86_memory from);
 void x86_lea_relative(struct emitter *emitter, enum x86_register to, uint64_t position);
-void x86_lea_region(struct emitter *emitter, enum x86_register to, uint32_t region, int32_t addend);
+void x86_lea_relocation(struct emitter *emitter, enum x86_register to, enum relocation_kind kind, uint32_t index,
+                        int32_t addend);
 void x86_op_memory(struct emitter *emitter, enum x86_width width, enum x86_operation op, enum x86_register to,
                    struct x86_memory from);
 void x86_load(struct emitter *emitter, unsigned size, enum x86_register to, struct x86_memory from);
@@ -118,6 +119,7 @@ static inline size_t x86_branch_near_size(enum x86_condition condition)
 void x86_branch_short(struct emitter *emitter, enum x86_condition condition, uint64_t to);
 void x86_branch_near(struct emitter *emitter, enum x86_condition condition, uint64_t to);
 void x86_call(struct emitter *emitter, uint64_t to);
+void x86_call_relocation(struct emitter *emitter, enum relocation_kind kind, uint32_t index);
 void x86_ret(struct emitter *emitter);
 void x86_undefined(struct emitter *emitter);            /* ud2, which traps */
 

@@ -133,6 +133,10 @@ void x86_64_emit_linkage(struct emitter *emitter, const struct linkage *linkage)
     emit_far_jump(emitter, linkage, linkage->resolve);
     pad(emitter, LEAVE);
     emit_far_jump(emitter, linkage, linkage->leave);
+    for (size_t i = 0; i < SERVICES; i++) {
+        pad(emitter, LINKAGE_SERVICES + i * LINKAGE_SERVICE_SIZE);
+        emit_far_jump(emitter, linkage, linkage->service + 8 * i);
+    }
     for (size_t i = 0; i < linkage->stubs; i++)
         emit_stub(emitter, linkage, i);
     pad(emitter, linkage_size(linkage->stubs));

@@ -87,14 +87,14 @@ void x86_64_emit_load_64(struct translation *t, struct instruction low, struct i
     case WIDE_NUMBER:
         x86_mov_number(t->emitter, to, (uint32_t)low.immediate | (uint64_t)(uint32_t)high.immediate << 32);
         break;
-    case WIDE_MAP:              /* only helpers take a map, and they know which; any number but 0 stands for it */
-        x86_mov_number(t->emitter, to, index + 1);
+    case WIDE_MAP:
+        x86_lea_relocation(t->emitter, to, RELOCATION_MAP, index, 0);
         break;
     case WIDE_MAP_VALUE:
         if (t->bytecode->region[index].kind == REGION_CONSTANT)
             x86_lea_relative(t->emitter, to, t->region[index] + (uint64_t)(int64_t)high.immediate);
         else
-            x86_lea_region(t->emitter, to, index, high.immediate);
+            x86_lea_relocation(t->emitter, to, RELOCATION_REGION, index, high.immediate);
         break;
     case WIDE_FUNCTION:
         x86_lea_relative(t->emitter, to, t->entry[index]);

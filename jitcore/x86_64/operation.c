@@ -101,6 +101,12 @@ struct operation operation_of(struct instruction i)
     return (struct operation){ .kind = OPERATION_INSTRUCTION, .instruction = i };
 }
 
+struct operation operation_array_lookup(struct instruction call)
+{
+    return (struct operation){ .kind = OPERATION_ARRAY_LOOKUP, .width = WIDTH_64, .to = 0, .a = 2, .b = NO_REGISTER,
+                               .size = 4, .instruction = call };
+}
+
 /* ---- registers ---- */
 
 uint16_t operation_reads(const struct operation *o)
@@ -121,6 +127,8 @@ uint16_t operation_writes(const struct operation *o)
 {
     switch ((enum operation_kind)o->kind) {
     case OPERATION_INSTRUCTION:
+    case OPERATION_ARRAY_LOOKUP:
+    case OPERATION_ARRAY_LOOKUP_INDEX:
         return liveness_writes(o->instruction);
     case OPERATION_NOTHING:
     case OPERATION_STORE:
@@ -141,7 +149,7 @@ bool operation_is_pure(const struct operation *o)
 bool operation_has_address(const struct operation *o)
 {
     return o->kind == OPERATION_LOAD || o->kind == OPERATION_LOAD_SIGNED || o->kind == OPERATION_LOAD_SWAPPED ||
-           o->kind == OPERATION_STORE || o->kind == OPERATION_STORE_NUMBER;
+           o->kind == OPERATION_STORE || o->kind == OPERATION_STORE_NUMBER || o->kind == OPERATION_ARRAY_LOOKUP;
 }
 
 /* ---- code ---- */
@@ -292,5 +300,13 @@ void operation_emit(struct translation *t, const struct operation *o)
         return x86_store(t->emitter, o->size, address_of(o), x86_64_register(o->to));
     case OPERATION_STORE_NUMBER:
         return x86_store_number(t->emitter, o->size, address_of(o), o->instruction.immediate);
+    case OPERATION_ARRAY_LOOKUP:
+        x86_load(t->emitter, 4, R11, address_of(o));
+        return x86_64_emit_array_lookup(t);
+    case OPERATION_ARRAY_LOOKUP_INDEX:
+        if (o->a == NO_REGISTER)
+            return x86_64_emit_array_value(t, (uint32_t)o->number);
+        x86_mov(t->emitter, WIDTH_32, R11, x86_64_register(o->a));
+        return x86_64_emit_array_lookup(t);
     }
 }

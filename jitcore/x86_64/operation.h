@@ -27,6 +27,9 @@ enum operation_kind {
     OPERATION_LOAD_SWAPPED,     /* likewise, their order reversed; 2, 4 or 8 bytes */
     OPERATION_STORE,            /* `size` bytes of `to` to memory at a + (b << scale) + number; `to` is only read */
     OPERATION_STORE_NUMBER,     /* likewise, of the instruction's immediate */
+    OPERATION_ARRAY_LOOKUP,     /* R0 = address of the array's value whose index is at a + (b << scale) + number; R1 to R5 are
+                                   lost, as after any call */
+    OPERATION_ARRAY_LOOKUP_INDEX,       /* likewise; the index is the lower half of a, or without a (NO_REGISTER) `number` */
 };
 
 struct operation {
@@ -42,6 +45,9 @@ struct operation {
 
 /* What `instruction` does, in the most specific form.  Calls, jumps, atomics, divisions, ... stay instructions. */
 struct operation operation_of(struct instruction instruction);
+
+/* Of a call that x86_64_is_array_lookup() is true of. */
+struct operation operation_array_lookup(struct instruction call);
 
 /* Masks of the registers that it reads and writes. */
 uint16_t operation_reads(const struct operation *operation);

@@ -27,9 +27,11 @@
 
 /* ---- frames ---- */
 
+/* Code in place that counts in R12. */
 static bool is_loop(struct instruction i)
 {
-    return i.opcode == OPCODE_CALL && instruction_source(i) == CALL_HELPER && i.immediate == HELPER_LOOP;
+    return i.opcode == OPCODE_CALL && instruction_source(i) == CALL_HELPER &&
+           (i.immediate == HELPER_LOOP || i.immediate == HELPER_FOR_EACH);
 }
 
 /* x86-64 registers that an operation changes or reads, as a mask. */

@@ -320,6 +320,58 @@ static void address(struct plan *plan, uint32_t at)
     drop(sum);
 }
 
+static bool is_store(const struct operation *o)
+{
+    return o->kind == OPERATION_STORE || o->kind == OPERATION_STORE_NUMBER;
+}
+
+/* May `o` write to the index of a lookup, whose base does not change in between? */
+static bool may_write_index(const struct operation *o, const struct operation *lookup)
+{
+    if (!is_store(o))
+        return o->kind == OPERATION_INSTRUCTION &&
+               (o->instruction.opcode == OPCODE_CALL || instruction_class(o->instruction) == CLASS_STX);
+    return o->a != lookup->a || o->b != NO_REGISTER ||
+           (o->number < lookup->number + lookup->size && lookup->number < o->number + o->size);
+}
+
+/* Where the index of the lookup at `at` was stored, all of it by one instruction; nothing else was written there since. */
+static uint32_t find_index(const struct plan *plan, uint32_t at)
+{
+    const struct operation *lookup = &plan->operation[at];
+
+    for (uint32_t place = at; place-- > plan->first && at - place <= RULES_WINDOW;) {
+        const struct operation *o = &plan->operation[place];
+
+        if (is_store(o) && o->a == lookup->a && o->b == NO_REGISTER && o->number == lookup->number &&
+            o->size >= lookup->size)
+            return plan_written_between(plan, place, at, register_bit(o->a)) ? NO_PLACE : place;
+        if (may_write_index(o, lookup))
+            return NO_PLACE;
+    }
+    return NO_PLACE;
+}
+
+/* The index of a lookup in an array goes through memory, as keys do: take it from where it came. */
+static void known_index(struct plan *plan, uint32_t at)
+{
+    struct operation *o = &plan->operation[at];
+    const struct operation *store;
+    uint32_t place;
+
+    if (o->kind != OPERATION_ARRAY_LOOKUP || o->b != NO_REGISTER)
+        return;
+    place = find_index(plan, at);
+    if (place == NO_PLACE)
+        return;
+    store = &plan->operation[place];
+    if (store->kind == OPERATION_STORE && plan_written_between(plan, place, at, register_bit(store->to)))
+        return;
+    o->kind = OPERATION_ARRAY_LOOKUP_INDEX;
+    o->a = store->kind == OPERATION_STORE ? store->to : NO_REGISTER;
+    o->number = store->kind == OPERATION_STORE ? 0 : store->instruction.immediate;
+}
+
 /* ---- the table ---- */
 
 /* From the block's end: leave out what writes only what nobody reads. */
@@ -355,6 +407,7 @@ static const struct rule {
     { "scaled-addition", NULL, scaled_addition },       /* 1.0, v1 1.6 */
     { "sum-of-sum", NULL, sum_of_sum },                 /* 0.5 */
     { "address", NULL, address },                       /* 0.7 */
+    { "known-index", NULL, known_index },               /* of bench/maps: array_lookup */
     { "sweep", sweep, NULL },
 };
 
@@ -417,7 +470,9 @@ static void choose_operations(const struct plan *plan)
 
     for (uint32_t at = 0; at < bytecode->instructions; at += instruction_length(bytecode->instruction[at])) {
         drop(&plan->operation[at + instruction_length(bytecode->instruction[at]) - 1]);
-        if (plan->verified->mark[at] & VERIFIED_REACHED)
+        if (plan->verified->mark[at] & VERIFIED_REACHED && x86_64_is_array_lookup(plan->verified, at))
+            plan->operation[at] = operation_array_lookup(bytecode->instruction[at]);
+        else if (plan->verified->mark[at] & VERIFIED_REACHED)
             plan->operation[at] = operation_of(bytecode->instruction[at]);
         else
             drop(&plan->operation[at]);

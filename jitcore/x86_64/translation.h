@@ -60,4 +60,12 @@ void x86_64_emit_load_64(struct translation *t, struct instruction low, struct i
 void x86_64_emit_call(struct translation *t, struct instruction instruction);
 void x86_64_emit_callbacks(struct translation *t);
 
+/*
+ * Of an array that the program names itself: its size is known, and where it is when the code is placed, so that a lookup
+ * is an operation of its own (operation.h).  The index is in R11 of x86-64, or a number; the result goes to R0.
+ */
+bool x86_64_is_array_lookup(const struct verified *verified, uint32_t at);
+void x86_64_emit_array_lookup(struct translation *t);
+void x86_64_emit_array_value(struct translation *t, uint32_t index);
+
 #endif

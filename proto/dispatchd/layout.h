@@ -9,10 +9,11 @@
  *      0x0010_0000  linkage  shared memfd, sealed, read+execute        stubs that lead out of the image
  *      0x001c_0000  data     private, this process only, read+write    struct dd_linkage_data: where the stubs lead
  *      0x0020_0000  text     shared memfd, sealed, read+execute        entries, programs
- *      text + size  arena    shared memfd, read+write, never execute   data of programs
+ *      text + size  arena    shared memfd, read+write, never execute   maps, data of programs
  *
  * Every reference inside the text is relative, so the distances above are the same in all workers; the
- * base is not.  The reader lines, one memfd a process, are mapped elsewhere: they outlive generations.
+ * base is not.  The reader lines, one memfd a process, are mapped elsewhere: they outlive generations.  So does the arena,
+ * which is mapped in each window.
  *
  * Who may write what, and who must not trust it:
  *      head     written by the worker's own client library before the window becomes the current one
@@ -38,7 +39,7 @@ extern "C" {
 #define DD_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-#define DD_LAYOUT_VERSION 3u
+#define DD_LAYOUT_VERSION 4u
 
 #define DD_WINDOW_HEAD 0x00000000u
 #define DD_WINDOW_CONTROL 0x00001000u
@@ -50,7 +51,7 @@ extern "C" {
 #define DD_CONTROL_SIZE 0x00021000u     /* bytes of the control memfd */
 #define DD_LINKAGE_SIZE 0x00081000u     /* bytes of a linkage memfd */
 #define DD_TEXT_SIZE_MAX 0x40000000u    /* bytes; with the arena far below the 2 GiB that a relative reference reaches */
-#define DD_ARENA_SIZE 0x04000000u       /* bytes of the arena memfd; memory is taken as it is used */
+#define DD_ARENA_SIZE 0x20000000u       /* bytes of the arena memfd; memory is taken as it is used */
 
 #define DD_CACHE_LINE 64u
 
@@ -94,7 +95,8 @@ DD_STATIC_ASSERT(sizeof(struct dd_control) == 2 * DD_CACHE_LINE, "shared layout"
 
 /*
  * The linkage: how code of the image reaches what each worker has at an address of its own.  A hook's target that
- * is a native (a function of the worker's) has an index; so has a static call's own default.  The image jumps to
+ * is a native (a function of the worker's) has an index; so has a static call's own default, and a native that programs
+ * call.  The image jumps to
  * the index's stub, which jumps to what the process has in `target`.  0 there: the stub asks the client library,
  * which looks the index up in the directory, in the control memfd, and finds the native of that digest or, where
  * this process has none, the default of the hook.  The daemon writes a directory entry before it pokes a slot to
@@ -104,11 +106,16 @@ DD_STATIC_ASSERT(sizeof(struct dd_control) == 2 * DD_CACHE_LINE, "shared layout"
  * There are two linkages of one layout: with indirect jumps, and with return thunks for processes that forbid these.
  */
 #define DD_LINKAGE_MAX 8192u            /* indices of one generation */
+#define DD_SERVICES 3                   /* functions without arguments: uint64_t monotonic clock (ns), uint64_t boot clock
+                                           (ns), uint32_t number of the processor */
 
 struct dd_directory_entry {
-    uint64_t hook;              /* dd_digest() of its name and prototype */
+    uint64_t hook;              /* dd_digest() of its name and prototype; DD_DIRECTORY_HELPER: none, programs call it */
     uint64_t native;            /* prototype_native_digest() of it; 0: the hook's default */
 };
+
+/* No hook has it.  A process without the native answers -ENOSYS to the program. */
+#define DD_DIRECTORY_HELPER 0
 
 DD_STATIC_ASSERT(DD_CONTROL_DIRECTORY + DD_LINKAGE_MAX * sizeof(struct dd_directory_entry) == DD_CONTROL_SIZE,
                  "shared layout");
@@ -117,7 +124,8 @@ struct dd_linkage_data {
     uint64_t counters;          /* where a thread has its counters' address: bytes from its thread pointer */
     uint64_t resolve;           /* what a stub jumps to with index and word of a target that is 0; */
     uint64_t leave;             /* the same for a native that may block: leaves the guard first */
-    uint64_t padding[5];
+    uint64_t service[DD_SERVICES];      /* functions that programs' helpers call: see DD_SERVICES */
+    uint64_t padding[2];
     uint64_t target[DD_LINKAGE_MAX];
 };
 
@@ -202,12 +210,34 @@ struct dd_lines {
  * written.
  */
 #define DD_LINE_COUNTERS_SIZE 0x100000u                                 /* bytes a line */
+#define DD_LINE_THREAD 4160u                                            /* offset in them of a struct dd_line_thread */
 #define DD_LINE_COUNTERS(index) (DD_LINES_SIZE + (uint64_t)(index) * DD_LINE_COUNTERS_SIZE)    /* offset in the memfd */
 #define DD_LINES_FILE_SIZE DD_LINE_COUNTERS(DD_LINES_MAX)               /* bytes of the memfd */
 
 DD_STATIC_ASSERT(offsetof(struct dd_lines, line) == DD_CACHE_LINE, "shared layout");
 DD_STATIC_ASSERT(DD_LINES_SIZE == 0x100000, "whole pages");
 DD_STATIC_ASSERT(DD_LINES_FILE_SIZE == UINT64_C(0x400000000), "shared layout");
+
+/*
+ * Among the counters: what the image's code needs to know of the line's thread, where it changes maps.  Written by the client
+ * library when a thread takes the line; the rest is the image's own (jitcore/runtime/seat.h: struct thread).
+ *
+ * line: names the line among all that ever were on this host, so that what its thread left half done can be told from what
+ * others do, also by a daemon that comes later.  0: no daemon can see the line.
+ */
+struct dd_line_thread {
+    uint64_t line;              /* DD_LINE_NAME() */
+    uint32_t seat;
+    uint32_t process, id;       /* of process and thread, as the worker's pid namespace has them */
+    uint32_t padding;
+    uint64_t spare[3];
+};
+
+DD_STATIC_ASSERT(sizeof(struct dd_line_thread) == 48, "shared layout");
+
+/* inode: of the lines' memfd, which is unique while the memfd is there. */
+#define DD_LINE_NAME(inode, index) ((uint64_t)(inode) << 14 | (uint64_t)(index))
+#define DD_LINE_NAME_INDEX(name) ((uint32_t)((name) & 0x3fff))
 
 /* What a hook may do with one field of its context. */
 enum dd_rights {

@@ -17,7 +17,9 @@
  *      nested                  the same sum inside a guard: says whether the guard was kept
  *      fork                    a child calls `sum` of 1 to 6: its result
  *
- * Natives: sum_times (result * 100), sum_blocking, event_native (key + 1000), event_blocking, and text_upper.
+ * Natives: sum_times (result * 100), sum_blocking, event_native (key + 1000), event_blocking, and text_upper; for
+ * programs to call, bytes_sum, bytes_fill, event_times and stack_aligned; and program_blocking and not_for_programs,
+ * which they cannot.
  */
 #include <ctype.h>
 #include <pthread.h>
@@ -119,12 +121,53 @@ static uint32_t event_blocking(struct event *event, uint32_t key)
     return dd_thread_self.line->word == 0 ? 2000 + key : 0;
 }
 
+static uint32_t bytes_sum(const void *data, uint32_t size)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t i = 0; i < size; i++)
+        sum += ((const uint8_t *)data)[i];
+    return sum;
+}
+
+static void bytes_fill(void *data, unsigned long size, uint8_t with)
+{
+    memset(data, with, size);
+}
+
+static int16_t event_times(const struct event *event, int16_t factor)
+{
+    return (int16_t)((int16_t)event->number * factor);
+}
+
+/* As the calling convention has it: compilers put vectors there. */
+static bool stack_aligned(void)
+{
+    return (uintptr_t)__builtin_frame_address(0) % 16 == 0;
+}
+
+static uint32_t program_blocking(uint32_t number)
+{
+    return number;
+}
+
+static uint32_t not_for_programs(uint32_t number)
+{
+    return number;
+}
+
 /* Spelled otherwise than the call is: the prototype is the same. */
 DD_NATIVE(sum_times, uint64_t(unsigned long a, unsigned b, int64_t c, const void *d, unsigned char e, int32_t f))
 DD_NATIVE_BLOCKING(sum_blocking, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int))
 DD_NATIVE(text_upper, const char *(const char *))
 DD_NATIVE(event_native, uint32_t(struct event *, uint32_t))
 DD_NATIVE_BLOCKING(event_blocking, uint32_t(struct event *, uint32_t))
+DD_HELPER(bytes_sum, uint32_t(const void *, uint32_t))
+DD_HELPER(bytes_fill, void(void *, unsigned long, uint8_t))
+DD_HELPER(event_times, int16_t(const struct event *, int16_t))
+DD_HELPER(stack_aligned, bool(void))
+DD_NATIVE_BLOCKING(program_blocking, uint32_t(uint32_t))
+DD_NATIVE(not_for_programs, uint32_t(uint32_t))
 #endif
 
 /* ---- threads ------------------------------------------------------------------------------------------- */

@@ -189,10 +189,11 @@ def programs_that_are_refused():
     cases = {
         "context-write": ("t->method = 1; return 0;", "ProgramRejected", "method"),
         "context-field": ("return *(__u32 *)((char *)t + 24);", "ProgramRejected", ""),
-        "helper": ("return bpf_ktime_get_ns();", "ProgramRejected", "ktime_get_ns"),
+        "helper": ("return bpf_get_current_task();", "ProgramRejected", "get_current_task"),
         "stack": ("__u32 x; asm volatile(\"%0 = *(u8 *)(r10 - 600)\" : \"=r\"(x)); return x;", "ProgramRejected", ""),
         "leak": ("return (__u32)(unsigned long)t;", "ProgramRejected", ""),
-        "kernel-function": ("extern int kernel_f(void) __ksym; return kernel_f();", "ObjectInvalid", "kernel_f"),
+        "kernel-function": ("extern int kernel_f(void); return kernel_f();", "ObjectInvalid", "kernel_f"),
+        "unsized": ("extern int unsized(const void *p) __ksym; return unsized(t);", "ObjectInvalid", "a pointer without a size"),
     }
     for name, (body, errors, word) in cases.items():
         path = compile_program(CONTEXT + f'SEC("table/test") __u32 f(struct test *t) {{ {body} }}', name)

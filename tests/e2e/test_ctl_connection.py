@@ -179,9 +179,10 @@ def every_error_of_the_interface_has_a_sentence():
     for error, fields in errors:
         parameters = {}
         for number, (name, kind) in enumerate(re.findall(r"(\w+): (\[?\]?\w+)", fields)):
-            parameters[name] = {"string": f"text{number}", "int": 7000 + number, "[]int": [7000 + number, 8000]}[kind]
+            parameters[name] = {"string": f"text{number}", "int": 7000 + number, "[]int": [7000 + number, 8000],
+                                "[]string": [f"one{number}", f"two{number}"]}[kind]
         replies.append(reply(error=f"io.dispatchd.Control.{error}", parameters=parameters))
-        values.append([",".join(map(str, v)) if isinstance(v, list) else str(v) for v in parameters.values()])
+        values.append([str(one) for v in parameters.values() for one in (v if isinstance(v, list) else [v])])
     answering("errors", *replies)
     for (error, _), shown in zip(errors, values):
         result, _ = ctl(path_of("errors"), "unload", "p")

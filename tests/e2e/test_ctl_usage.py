@@ -7,7 +7,10 @@ import subprocess
 from tap import BUILD_DIR, SOURCE_DIR, case, equal, run
 
 CTL = os.path.join(BUILD_DIR, "ctl/dispatchctl")
-VERBS = ["load", "unload", "attach", "detach", "list programs", "list tables", "list links", "list workers", "info"]
+MAP_VERBS = ["map " + verb for verb in
+             "list show create remove get set delete dump clear push pop read".split()]
+VERBS = ["load", "unload", "attach", "detach", *MAP_VERBS, "trace", "list programs", "list tables", "list links", "list workers",
+         "info"]
 NOWHERE = ["--socket", "/nonexistent/control"]
 
 
@@ -40,6 +43,7 @@ def every_verb_has_help():
         equal(result.returncode, 0)
         assert re.search(rf"^Usage: dispatchctl \[OPTION...\] {verb}\b", result.stdout, re.M), result.stdout
     equal(ctl("list", "--help").stdout.count("Usage:"), 5, "usages of list")
+    equal(ctl("map", "--help").stdout.count("Usage:"), len(MAP_VERBS), "usages of map")
 
 
 @case
@@ -76,6 +80,7 @@ def unknown_verb_is_named():
     assert "'frobnicate'" in refused("frobnicate", "--help")
     assert "programs" in refused("list")
     assert "programs" in refused("list", "everything")
+    assert "dump" in refused("map") and "dump" in refused("map", "everything")
 
 
 @case
@@ -85,7 +90,7 @@ def unknown_option_is_named():
 
 @case
 def wrong_number_of_arguments_shows_usage():
-    for arguments in (["attach", "table", "1"], ["attach", "table", "1", "program", "more"], ["detach"], ["list", "links", "7"]):
+    for arguments in (["attach", "table", "1"], ["attach", "table", "1", "program", "more"], ["detach"], ["list", "links", "7"], ["map", "list", "7"], ["map", "get"], ["map", "create", "m", "hash"], ["trace", "7"]):
         complaint = refused(*arguments)
         assert "arguments" in complaint and "dispatchctl " + arguments[0] in complaint, complaint
 
@@ -95,6 +100,12 @@ def key_out_of_range_is_refused():
     for key in ("4294967296", "0x100000000", "99999999999999999999", "", "x", "0x", "0xg", "1.5", " 1", "+1", "1e3"):
         complaint = refused("attach", "table", key, "program")
         assert "KEY" in complaint and "4294967295" in complaint and f"'{key}'" in complaint, complaint
+
+
+@case
+def a_map_has_at_least_one_entry_and_not_too_many():
+    for entries in ("0", "-1", "x", "4294967296", ""):
+        assert "ENTRIES" in refused("map", "create", "--", "m", "hash", entries), entries
 
 
 @case
@@ -123,6 +134,18 @@ def options_of_other_verbs_are_refused():
     assert "--program" in refused("detach", "7", "--program", "f")
     assert "--set" in refused("unload", "p", "--set", "a=1")
     assert "--verbose" in refused("load", "p", "f", "-v")
+    assert "--hex" in refused("map", "list", "--hex")
+    assert "--follow" in refused("map", "dump", "m", "--follow")
+    assert "--new" in refused("map", "delete", "m", "1", "--new")
+    assert "--drop-oldest" in refused("map", "pop", "m", "--drop-oldest")
+    for option in (["--key", "u32"], ["--value", "u32"], ["--inner", "m"], ["--read-only"], ["--write-only"]):
+        assert option[0] in refused("map", "show", "m", *option)
+
+
+@case
+def options_that_exclude_each_other_are_refused():
+    assert "--new and --existing" in refused("map", "set", "m", "1", "2", "--new", "--existing")
+    assert "--read-only and --write-only" in refused("map", "create", "m", "hash", "1", "--read-only", "--write-only")
 
 
 @case

@@ -126,6 +126,31 @@ def set_status_retires_an_interface():
 
 
 @case
+def rate_limit_limits_each_client():
+    """All processes count in one map; another client has an account of its own."""
+    def statuses(server, client, count):
+        found = []
+        for _ in range(count):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60, source_address=(client, 0))
+            connection.request("GET", "/api/items")
+            found.append(connection.getresponse().status)
+            connection.close()
+        return found
+
+    with Daemon() as daemon, Server(daemon.worker_path) as server:
+        daemon.load("rate_limit", example("rate_limit"), settings={"burst": "5", "interval_ms": "3600000"})
+        link = daemon.attach("on_request", 2, "rate_limit")
+        equal(statuses(server, "127.0.0.1", 20), [200] * 5 + [429] * 15)
+        equal(statuses(server, "127.0.0.2", 6), [200] * 5 + [429])
+        equal(statuses(server, "127.0.0.1", 1), [429])
+        for last, refused in (1, 16), (2, 1):
+            account = daemon.call("LookupElement", map="clients", key={"address": [127, 0, 0, last]})["element"]["value"]
+            equal((account["passed"], account["refused"]), (5, refused), f"account of 127.0.0.{last}")
+        daemon.call("Detach", link=link)
+        equal(statuses(server, "127.0.0.1", 20), [200] * 20)
+
+
+@case
 def joins_a_daemon_that_comes_later():
     with Daemon(start=False) as daemon, Server(daemon.worker_path) as server:
         equal(server.status("/api/v1"), 200)

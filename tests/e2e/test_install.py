@@ -20,7 +20,7 @@ INSTALLED = {
     "tmpfilesdir": ["dispatchd.conf"],
     "man1dir": ["dispatchctl.1"],
     "man8dir": ["dispatchd.8"],
-    "docdir": ["README.md", "HACKING.md", "architecture.md", "shapes.md", "shapes.svg", "verifier.md"],
+    "docdir": ["README.md", "HACKING.md", "architecture.md", "maps.md", "shapes.md", "shapes.svg", "verifier.md"],
 }
 HEADERS = INSTALLED["includedir"]
 

@@ -324,16 +324,17 @@ def a_transaction_with_a_refused_program_leaves_nothing():
 
 @case
 def no_room_for_the_data():
-    with Daemon(arguments=PATIENT) as daemon:
+    with Daemon(arguments=[*PATIENT, "--arena-quota", "16"]) as daemon:
         daemon.worker()
         large = compile_program(CONTEXT + """
             static volatile __u8 bytes[1 << 20];
             SEC("table/test") __u32 f(struct test *t) { return bytes[t->method & 0xfffff]; }""", "large-data")
-        room = daemon.call("Info")["arena_bytes"] >> 20
-        for number in range(room):
+        used = daemon.call("Info")["arena_bytes_used"]
+        for number in range(15):
             daemon.load(f"p{number}", large)
         before = everything(daemon)
-        equal(refused(lambda: daemon.load("bad", large), "ArenaFull"), {"needed": 1 << 20, "available": 0})
+        equal(refused(lambda: daemon.load("bad", large), "QuotaExceeded"),
+              {"uid": os.getuid(), "needed": 1 << 20, "used": used + (15 << 20), "maximum": 16 << 20})
         equal(everything(daemon), before, "state")
         daemon.call("Unload", program="p7", wait="quiescent")
         daemon.load("p7", large)

@@ -7,8 +7,9 @@
  * `make check` replays the corpus; to fuzz, from the source tree, with B a build tree:
  *
  *      clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Ijitcore tests/fuzz/fuzz_verifier.c \
- *          jitcore/verifier/[a-z]*.c jitcore/{raw,bytecode,context,error,helper,instruction,liveness,verified}.c \
- *          -o $B/fuzz
+ *          jitcore/verifier/[a-z]*.c jitcore/{bytecode,context,error,helper,instruction,liveness,map,map_layout}.c \
+ *          jitcore/{native,raw,stream,typed,types,verified,worklist}.c \
+ *          jitcore/runtime/trie.c $(find jitcore/runtime -name '[^mt]*.c') -lbpf -o $B/fuzz
  *      mkdir $B/found; $B/fuzz -max_len=2048 $B/found tests/fuzz/corpus/verifier
  */
 #include <errno.h>
@@ -42,6 +43,11 @@ static const struct bytecode_region regions[] = {
     { .name = "settings", .kind = REGION_MAP, .size = 8, .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4,
       .value_size = 8, .max_entries = 1, .map_flags = BPF_F_RDONLY_PROG },
     { .name = "ring", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_RINGBUF, .max_entries = 4096 },
+    { .name = "queue", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_QUEUE, .value_size = 16, .max_entries = 4 },
+    { .name = "maps", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS, .key_size = 4, .value_size = 8,
+      .max_entries = 2, .inner = 7 },
+    { .name = "inner", .kind = REGION_INNER, .map_type = BPF_MAP_TYPE_HASH, .key_size = 4, .value_size = 16,
+      .max_entries = 8 },
 };
 
 static const struct context_field fields[] = {

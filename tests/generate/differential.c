@@ -43,13 +43,17 @@ struct subject {
     struct generate_features features;
 };
 
-/* Seeds take turns: with a packet or without, with map lookups (which only the verifier makes possible) or without. */
+/*
+ * Seeds take turns: with a packet or without, with map lookups and changes (which only the verifier makes possible) or
+ * without.
+ */
 static void subject_new(uint64_t seed, struct subject *ret)
 {
     struct random random = { seed };
     const struct generate_options options = {
         .packet = seed % 4 == 1,
         .lookups = seed % 4 >= 2,
+        .hash = seed % 4 == 3,
         .statements = 2 + random_below(&random, STATEMENTS_MAX - 1),
     };
 
@@ -160,7 +164,7 @@ struct job {
     uint32_t step;              /* from one seed to the next */
     bool verify;
     uint64_t done, accepted, unverified, instructions;
-    uint64_t variable_offset, loop, spill, call, callback, atomic, lookup, packet, branch;
+    uint64_t variable_offset, loop, spill, call, callback, atomic, lookup, change, packet, branch;
 };
 
 static void count_features(struct job *job, const struct generate_features *features)
@@ -172,6 +176,7 @@ static void count_features(struct job *job, const struct generate_features *feat
     job->callback += features->callback;
     job->atomic += features->atomic;
     job->lookup += features->lookup;
+    job->change += features->change;
     job->packet += features->packet;
     job->branch += features->branch;
 }
@@ -277,6 +282,7 @@ static const struct {
     { "with callbacks", offsetof(struct job, callback) },
     { "with atomics", offsetof(struct job, atomic) },
     { "with map lookups", offsetof(struct job, lookup) },
+    { "with changes of a hash table", offsetof(struct job, change) },
     { "with packets", offsetof(struct job, packet) },
 };
 

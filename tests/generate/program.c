@@ -220,7 +220,8 @@ static void build_callback_loop(struct builder *b)
     b->features.callback = true;
 }
 
-static void build_lookup_call(struct builder *b)
+/* R1 and R2: a map, and a key of it that lies on the stack. */
+static void build_map_and_key(struct builder *b, int32_t region)
 {
     int32_t key = -8 * random_between(&b->random, 1, b->array_size / 8);
 
@@ -228,9 +229,14 @@ static void build_lookup_call(struct builder *b)
         build(b, 0x62, STACK_POINTER, 0, key, random_between(&b->random, 0, ARRAY_ENTRIES));
     else
         build(b, 0x63, STACK_POINTER, builder_number(b), key, 0);
-    build_wide(b, 1, WIDE_MAP, REGION_OF_ARRAY, 0);
+    build_wide(b, 1, WIDE_MAP, region, 0);
     build_move(b, 2, STACK_POINTER);
     build(b, 0x07, 2, 0, 0, key);
+}
+
+static void build_lookup_call(struct builder *b)
+{
+    build_map_and_key(b, b->options->hash && random_percent(&b->random, 60) ? REGION_OF_HASH : REGION_OF_ARRAY);
     build(b, OPCODE_CALL, 0, CALL_HELPER, 0, HELPER_MAP_LOOKUP);
     clobber(b);
     b->now.reg[0].kind = HOLDS_NOTHING;
@@ -262,6 +268,21 @@ static void build_lookup(struct builder *b)
     build_land(b, jump);
     builder_join(b, &before);
     b->features.lookup = true;
+}
+
+/* An update with a value from the stack's array, or a deletion: errors are results. */
+static void build_change(struct builder *b)
+{
+    bool update = random_percent(&b->random, 70);
+
+    build_map_and_key(b, REGION_OF_HASH);
+    if (update) {
+        build_stack_pointer(b, 3, ARRAY_VALUE_SIZE);
+        build(b, 0xb7, 4, 0, 0, random_percent(&b->random, 60) ? BPF_ANY : random_between(&b->random, BPF_ANY, 4));
+    }
+    build(b, OPCODE_CALL, 0, CALL_HELPER, 0, update ? BPF_FUNC_map_update_elem : BPF_FUNC_map_delete_elem);
+    clobber(b);
+    b->features.change = true;
 }
 
 /* ---- packets ---- */
@@ -332,7 +353,7 @@ static void build_packet(struct builder *b)
 
 static void build_construct(struct builder *b, uint32_t statements, unsigned depth)
 {
-    const uint8_t weights[] = { 3, 2, 1, 2, 1, b->options->lookups, b->options->packet ? 5 : 0 };
+    const uint8_t weights[] = { 3, 2, 1, 2, 1, b->options->lookups, b->options->packet ? 5 : 0, b->options->hash ? 3 : 0 };
 
     switch (builder_choose(b, weights, b->construct_taste, sizeof(weights))) {
     case 0:
@@ -347,8 +368,10 @@ static void build_construct(struct builder *b, uint32_t statements, unsigned dep
         return build_callback_loop(b);
     case 5:
         return build_lookup(b);
-    default:
+    case 6:
         return build_packet(b);
+    default:
+        return build_change(b);
     }
 }
 
@@ -454,6 +477,14 @@ static bool fill_regions(struct bytecode *bytecode, struct random *random)
     array->key_size = 4;
     array->value_size = ARRAY_VALUE_SIZE;
     array->max_entries = ARRAY_ENTRIES;
+    if (bytecode->regions > REGION_OF_HASH) {
+        struct bytecode_region *hash = &bytecode->region[REGION_OF_HASH];
+
+        *hash = *array;
+        hash->kind = REGION_MAP;
+        hash->map_type = BPF_MAP_TYPE_HASH;
+        snprintf(hash->name, sizeof(hash->name), "hash");
+    }
     return fill_region(&bytecode->region[REGION_OF_DATA], ".data", REGION_DATA, DATA_SIZE, random) &&
            fill_region(&bytecode->region[REGION_OF_CONSTANTS], ".rodata", REGION_CONSTANT, CONSTANTS_SIZE, random) &&
            fill_region(array, "array", REGION_MAP, (uint32_t)bytecode_map_stride(array) * ARRAY_ENTRIES, random);
@@ -461,7 +492,8 @@ static bool fill_regions(struct bytecode *bytecode, struct random *random)
 
 static struct bytecode *make_bytecode(struct builder *b)
 {
-    const struct bytecode counts = { .instructions = b->count, .functions = b->functions, .regions = REGIONS };
+    const struct bytecode counts = { .instructions = b->count, .functions = b->functions,
+                                     .regions = REGIONS - !b->options->hash };
     struct bytecode *bytecode = bytecode_new(&counts);
 
     if (!bytecode)

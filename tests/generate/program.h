@@ -22,6 +22,7 @@ struct generate_options {
      */
     bool packet;
     bool lookups;               /* bpf_map_lookup_elem(): they need the verifier, to know the map */
+    bool hash;                  /* there is a hash table, too, and calls that change it; they need a runtime beside the code */
     /*
      * Each program has its own taste: it prefers some kinds of statements, and has none of others.  More differ than if
      * all had a little of everything (A. Groce and others, "Swarm Testing", ISSTA 2012).
@@ -33,7 +34,7 @@ struct generate_options {
 
 /* What a program uses; for histograms. */
 struct generate_features {
-    bool variable_offset, loop, spill, call, callback, atomic, lookup, packet, branch, bold;
+    bool variable_offset, loop, spill, call, callback, atomic, lookup, change, packet, branch, bold;
 };
 
 /* A program.  The result is the caller's (bytecode_free()); NULL: no memory.  `features` may be NULL. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Refused: a function that is not in the object. */
+/* Refused: a function that is not in the object, and not declared as one of the workers'. */
 #include "packet.h"
 
-extern __u32 elsewhere(__u32 key) __attribute__((section(".ksyms")));
+extern __u32 elsewhere(__u32 key);
 
 PROGRAM(outside)(struct packet *packet, __u32 key)
 {

@@ -132,7 +132,7 @@ static int begin_jit(struct instance *instance, const struct test_case *first)
     if (r == 0)
         r = compile(instance->bytecode, instance->context, architecture_native(), NULL, &code, &error);
     if (r == 0)
-        r = machine_load(instance->bytecode, &code, &instance->machine);
+        r = machine_load(instance->bytecode, &code, &instance->machine, &error);
     if (r < 0)
         print_error(&error);
     code_clear(&code);

@@ -278,6 +278,7 @@ enum candidate_result candidate_new(uint64_t seed, struct candidate *ret)
     const struct generate_options options = {
         .packet = random_percent(&attempt.random, 40),
         .lookups = true,
+        .hash = random_percent(&attempt.random, 25),
         .taste = true,
         .statements = 5 + random_below(&attempt.random, 13),
         .bold = random_below(&attempt.random, 70),

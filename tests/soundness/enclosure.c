@@ -118,6 +118,7 @@ int enclosure_load(struct enclosure *enclosure, const struct bytecode *bytecode,
                    bool at_start)
 {
     uint64_t position[BYTECODE_REGIONS_MAX], at = ENCLOSURE_CODE_SIZE - (code->size + 15) / 16 * 16;
+    const struct code_positions positions = { .region = position, .map = position };
     int r;
 
     if (code->size > ENCLOSURE_CODE_SIZE || bytecode->regions > ENCLOSURE_ROOMS)
@@ -125,7 +126,7 @@ int enclosure_load(struct enclosure *enclosure, const struct bytecode *bytecode,
     for (uint32_t i = 0; i < bytecode->regions; i++)
         position[i] = (uint64_t)(enclosure_room(enclosure, i, bytecode->region[i].size, at_start) - enclosure->base);
     memcpy(enclosure->code + at, code->bytes, code->size);
-    r = code_relocate(code, enclosure->code + at, at, position);
+    r = code_relocate(code, enclosure->code + at, at, &positions);
     enclosure->run = (uint64_t(*)(void *, uint64_t))(uintptr_t)(enclosure->base + at);
     return r;
 }

@@ -145,6 +145,17 @@ struct work {
     struct progress *progress;
 };
 
+/* A hash table needs a runtime beside the code, which the enclosure does not have. */
+static unsigned methods_for(const struct work *work, const struct bytecode *bytecode)
+{
+    unsigned methods = work->methods;
+
+    for (uint32_t i = 0; i < bytecode->regions; i++)
+        if (bytecode->region[i].kind == REGION_MAP && bytecode->region[i].size == 0)
+            methods &= ~(unsigned)TRIAL_GUARDS;
+    return methods;
+}
+
 static void try_seed(const struct work *work, uint64_t seed, struct enclosure *enclosure, struct totals *totals)
 {
     struct candidate candidate;
@@ -155,7 +166,7 @@ static void try_seed(const struct work *work, uint64_t seed, struct enclosure *e
         totals->refused++;
         return;
     }
-    struct trial trial = { candidate.context, seed, work->methods, enclosure };
+    struct trial trial = { candidate.context, seed, methods_for(work, candidate.bytecode), enclosure };
 
     totals->accepted++;
     add_features(totals, &candidate.features);

@@ -7,8 +7,9 @@ import signal
 import stat
 import time
 
-from service import (KEY, PROGRAM, SAVED_LINKS, TABLE, Load, active, all_moved, every_process_answers_robots, journal,
-                     listing, main_pid, must, run as run_command, start_httpd, wait_until, workers)
+from service import (KEPT_MAP, KEPT_VALUE, KEY, PROGRAM, SAVED_LINKS, TABLE, Load, active, all_moved,
+                     every_process_answers_robots, journal, kept_value, listing, main_pid, must, run as run_command,
+                     start_httpd, wait_until, workers)
 from tap import case, equal, run
 
 NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup"]
@@ -127,6 +128,23 @@ def a_control_client_activates_the_service():
     assert not active()
     equal(listing("links"), json.loads(SAVED_LINKS.read_text()), "links")
     assert active()
+
+
+@case
+def maps_outlive_a_crash_with_no_worker_left():
+    must("dispatchctl", "map", "create", KEPT_MAP, "hash", "8", "--key", "u32", "--value", "u64")
+    must("dispatchctl", "map", "set", KEPT_MAP, "1", KEPT_VALUE)
+    for _ in range(2):
+        before = main_pid()
+        must("systemctl", "kill", "--signal=KILL", "dispatchd")
+        wait_until(lambda: main_pid() not in (0, before) and active(), "the daemon comes back")
+        equal(kept_value(), (KEPT_VALUE, "store"), "value, and where from")
+
+
+@case
+def maps_outlive_a_stop():
+    must("systemctl", "stop", "dispatchd")
+    equal(kept_value(), (KEPT_VALUE, "snapshot"), "value, and where from")
 
 
 @case

@@ -2,7 +2,8 @@
 """After a reboot: what first_boot.py enabled is running, what it attached is attached."""
 import json
 
-from service import SAVED_LINKS, active, every_process_answers_robots, journal, listing, start_httpd
+from service import (KEPT_VALUE, SAVED_LINKS, active, every_process_answers_robots, journal, kept_value, listing,
+                     start_httpd)
 from tap import case, equal, run
 
 
@@ -14,6 +15,11 @@ def the_enabled_service_runs():
 @case
 def the_links_are_the_same():
     equal(listing("links"), json.loads(SAVED_LINKS.read_text()), "links")
+
+
+@case
+def maps_have_what_they_had():
+    equal(kept_value(), (KEPT_VALUE, "snapshot"), "value, and where from")
 
 
 @case

@@ -10,6 +10,7 @@ import time
 
 PORT, PATH, PROCESSES = 8080, "/static/page", 4
 TABLE, KEY, PROGRAM = "on_request", "3", "block_bots"   # key 3 is the route /static
+KEPT_MAP, KEPT_VALUE = "kept", "77"
 SAVED_LINKS = pathlib.Path("/var/lib/links-of-first-boot")
 
 
@@ -49,6 +50,12 @@ def journal():
 
 def listing(what):
     return json.loads(must("dispatchctl", "--json", "list", what))[what]
+
+
+def kept_value():
+    """Of the map that first_boot.py makes, and where the arena came from that has it."""
+    value = must("dispatchctl", "map", "get", KEPT_MAP, "1").split()
+    return value[-1], json.loads(must("dispatchctl", "--json", "info"))["arena_origin"]
 
 
 def workers():

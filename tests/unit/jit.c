@@ -113,7 +113,7 @@ jit_function *jit_install_unverified(const struct bytecode *bytecode)
         code_clear(&code);
         return function;
     }
-    assert_int_equal(machine_load(bytecode, &code, &machine), 0);
+    assert_int_equal(machine_load(bytecode, &code, &machine, NULL), 0);
     code_clear(&code);
     return machine.run;
 }

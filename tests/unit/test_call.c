@@ -179,9 +179,9 @@ static void test_lookup(void **state)
     assert_int_equal(verified_assume(bytecode, &verified), 0);
     verified.region[5] = 0;
     assert_int_equal(compile_verified(&verified, architecture_native(), &code, NULL), 0);
-    assert_int_equal(machine_load(bytecode, &code, &machine), 0);
+    assert_int_equal(machine_load(bytecode, &code, &machine, NULL), 0);
     for (uint32_t key = 0; key < ENTRIES; key++)
-        assert_ptr_equal(jit_call(machine.run, NULL, key), machine.memory[0] + key * STRIDE);
+        assert_ptr_equal(jit_call(machine.run, NULL, key), machine.arena.memory[0] + key * STRIDE);
     for (size_t i = 0; i < COUNT(beyond); i++)
         assert_int_equal(jit_call(machine.run, NULL, beyond[i]), 0);
     machine_clear(&machine);
@@ -209,12 +209,23 @@ static void check_refused(struct bytecode *bytecode, uint32_t call, uint32_t reg
     bytecode_free(bytecode);
 }
 
+/* A record of a ring that was found in a map of maps: code cannot name the ring that it is given back to. */
+static struct bytecode *submit_program(void)
+{
+    struct bytecode *bytecode = lookup_program(BPF_MAP_TYPE_RINGBUF);
+
+    bytecode->instruction[5].immediate = BPF_FUNC_ringbuf_submit;
+    bytecode->region[0].kind = REGION_INNER;
+    return bytecode;
+}
+
 static void test_refused(void **state)
 {
     const struct instruction unknown[] = { HELPER(99999), EXIT() }, known[] = { MOV64_IMM(1, 0), HELPER(12), EXIT() };
 
-    check_refused(lookup_program(BPF_MAP_TYPE_HASH), 5, 0, "helper 1 (map_lookup_elem): only for one array");
-    check_refused(lookup_program(BPF_MAP_TYPE_ARRAY), 5, VERIFIED_NO_REGION, "the same on all paths");
+    check_refused(lookup_program(BPF_MAP_TYPE_ARRAY), 5, VERIFIED_NO_REGION, "helper 1 (map_lookup_elem): its map");
+    check_refused(lookup_program(BPF_MAP_TYPE_QUEUE), 5, 0, "helper 1 (map_lookup_elem): its map");
+    check_refused(submit_program(), 5, 0, "helper 132 (ringbuf_submit): its map");
     check_refused(jit_bytecode(unknown, COUNT(unknown), NULL), 0, VERIFIED_NO_REGION, "helper 99999 (no helper");
     check_refused(jit_bytecode(known, COUNT(known), NULL), 1, VERIFIED_NO_REGION, "helper 12 (");
 }

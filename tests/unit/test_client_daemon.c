@@ -530,13 +530,34 @@ static void test_bad_tables(void **state)
 
 /* ---- lost descriptors ---------------------------------------------------------------------------------- */
 
+static ino_t inode_of(int descriptor)
+{
+    struct stat status;
+
+    assert_int_equal(fstat(descriptor, &status), 0);
+    return status.st_ino;
+}
+
+/* Where the Join says that the arena is that it hands back; how many descriptors there are if it does not. */
+static size_t arena_index(const struct peer *peer)
+{
+    struct json_object *arena = json_object_object_get(peer->call.parameters, "arena");
+
+    return arena ? (size_t)json_object_get_int64(arena) : peer->message.n_descriptors;
+}
+
 static ino_t lines_inode(const struct peer *peer)
 {
-    struct stat lines;
+    assert_int_equal(arena_index(peer), 1);
+    return inode_of(peer->message.descriptors[0]);
+}
 
+/* A Join without lines. */
+static void assert_no_lines(const struct peer *peer, const struct image *image)
+{
+    assert_int_equal(arena_index(peer), 0);
     assert_int_equal(peer->message.n_descriptors, 1);
-    assert_int_equal(fstat(peer->message.descriptors[0], &lines), 0);
-    return lines.st_ino;
+    assert_true(inode_of(peer->message.descriptors[0]) == inode_of(image->arena));
 }
 
 /* What the application does that closes all that it does not know, but for the peer's, which lie above. */
@@ -579,7 +600,7 @@ static void test_lost_lines(void **state)
     peer_hang_up(&peer);
     peer_accept(&peer);
     expect(&peer, INTERFACE "Join");
-    assert_int_equal(peer.message.n_descriptors, 0);
+    assert_no_lines(&peer, &first);
     reply_join(&peer, &first, ON_TEST_AT_64);                   /* the same daemon: nothing else changes */
     expect(&peer, INTERFACE "Moved");
     reply(&peer, "{}");
@@ -587,7 +608,7 @@ static void test_lost_lines(void **state)
     peer_hang_up(&peer);
     peer_accept(&peer);
     expect(&peer, INTERFACE "Join");
-    assert_int_equal(peer.message.n_descriptors, 0);
+    assert_no_lines(&peer, &first);
     reply_error(&peer, INTERFACE "UnknownProcess", "{}");
     peer_accept(&peer);
     expect(&peer, INTERFACE "Join");

@@ -141,6 +141,61 @@ static void test_each_line_has_counters(void **state)
     release(second);
 }
 
+static const struct dd_line_thread *thread_of(const struct dd_line *line)
+{
+    return (const struct dd_line_thread *)(const void *)((char *)lines_counters(line) + DD_LINE_THREAD);
+}
+
+/* Does the line say whose it is? */
+static bool is_introduced(const struct dd_line *line)
+{
+    const struct dd_line_thread *thread = thread_of(line);
+    const struct lines *lines = lines_current();
+    struct stat status;
+
+    if (fstat(lines->memfd.number, &status) < 0)
+        return false;
+    return thread->line == DD_LINE_NAME(status.st_ino, line - lines->map->line) && thread->process == (uint32_t)getpid() &&
+           thread->id == (uint32_t)gettid();
+}
+
+static void *claim_and_introduce(void *unused)
+{
+    struct dd_line *line = claim();
+    bool introduced = is_introduced(line);
+
+    release(line);
+    return introduced ? line : NULL;
+}
+
+static void test_each_line_names_its_thread(void **state)
+{
+    struct dd_line *first, *second;
+    struct dd_line_thread *thread;
+    pthread_t other;
+    void *taken;
+
+    fresh_lines();
+    first = claim();
+    second = claim();
+    assert_true(is_introduced(first));
+    assert_true(is_introduced(second));
+    assert_true(thread_of(first)->line != thread_of(second)->line);
+    thread = (struct dd_line_thread *)(void *)((char *)lines_counters(first) + DD_LINE_THREAD);
+    thread->seat = 5;
+    release(first);
+    assert_int_equal(pthread_create(&other, NULL, claim_and_introduce, NULL), 0);
+    assert_int_equal(pthread_join(other, &taken), 0);
+    assert_ptr_equal(taken, first);
+    assert_int_equal(thread->seat, 5);          /* it is the line's */
+    release(second);
+    fresh_lines();
+    first = claim();
+    assert_true(is_introduced(first));          /* by another name: another memfd */
+    assert_true(thread_of(first)->line != thread->line);
+    release(first);
+}
+
 /* Then nobody reads what a new thread counts, but it counts. */
 static void test_counters_without_the_memfd(void **state)
 {
@@ -448,6 +503,8 @@ static int check_child(const struct dd_guard *guard, struct dd_line *line, uint6
     if (*(uint64_t *)lines_counters(line) != 0)     /* where the parent has its own: the thread may be counting there */
         return 6;
     *(uint64_t *)lines_counters(line) = 2;
+    if (!is_introduced(line))
+        return 9;
     return getppid() == parent ? 0 : 7;
 }
 
@@ -538,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_dead_owner),
         cmocka_unit_test(test_memfd_is_sealed),
         cmocka_unit_test(test_each_line_has_counters),
+        cmocka_unit_test(test_each_line_names_its_thread),
         cmocka_unit_test(test_counters_without_the_memfd),
         cmocka_unit_test(test_file_size_limit),
         cmocka_unit_test(test_past),

@@ -45,7 +45,7 @@ static struct machine install_one(const char *name, const char *variant, const c
     struct code code = compile_program(bytecode);
     struct machine machine;
 
-    assert_int_equal(machine_load(bytecode, &code, &machine), 0);
+    assert_int_equal(machine_load(bytecode, &code, &machine, NULL), 0);
     code_clear(&code);
     bytecode_free(bytecode);
     return machine;
@@ -131,21 +131,22 @@ static void test_largest(void **state)
 /* What is out of reach is refused, and nothing written. */
 static void test_relocate(void **state)
 {
-    struct code_relocation relocations[2] = { { 4, 0, 0 }, { 12, 1, 8 } };
+    struct code_relocation relocations[2] = { { 4, RELOCATION_REGION, 0, 0 }, { 12, RELOCATION_MAP, 1, 8 } };
     const struct code code = { NULL, 16, relocations, COUNT(relocations) };
     uint64_t position[2] = { 1 << 20, 1 << 21 };
+    const struct code_positions positions = { .region = position, .map = position };
     int32_t written[4] = { 0 };
 
-    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, position), 0);
+    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, &positions), 0);
     assert_int_equal(written[1], (1 << 20) - (4096 + 4 + 4));
     assert_int_equal(written[3], (1 << 21) + 8 - (4096 + 12 + 4));
     memset(written, 0, sizeof(written));
     position[1] = 4096 + 12 + 4 - 8 + (uint64_t)INT32_MAX;
-    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, position), 0);
+    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, &positions), 0);
     assert_int_equal(written[3], INT32_MAX);
     memset(written, 0, sizeof(written));
     position[1]++;
-    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, position), -ERANGE);
+    assert_int_equal(code_relocate(&code, (uint8_t *)written, 4096, &positions), -ERANGE);
     assert_int_equal(written[1], 0);
 }
 

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <json-c/json.h>
+#include <linux/bpf.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -23,6 +24,7 @@
 #include "daemon.h"
 #include "translation.h"
 #include "translator.h"
+#include "typed.h"
 #include "util.h"
 #include "wire.h"
 
@@ -115,23 +117,60 @@ static _Noreturn void translator(const char *stage)
 
 #define REGION_SIZE 8
 
-/* A good answer of the compiler: a relocation to region 0. */
-static void put_compiled(struct wire_writer *writer)
+/* An array of 4 values of 8 bytes, of which the program reaches `size` bytes by their distance. */
+static void put_map(struct wire_writer *writer, const char *name, uint64_t size)
+{
+    static const uint64_t definition[] = { BPF_MAP_TYPE_ARRAY, 4, 8, 4, 0 }, inner[5];
+    void *type;
+    size_t type_size;
+    struct typed *value = typed_integer(8, false);
+
+    wire_put_number(writer, TRANSLATOR_REGION_MAP);
+    wire_put_number(writer, size);
+    wire_put_text(writer, name);
+    for (size_t i = 0; i < ARRAY_LENGTH(definition); i++)
+        wire_put_number(writer, definition[i]);
+    for (size_t i = 0; i < ARRAY_LENGTH(inner); i++)
+        wire_put_number(writer, inner[i]);
+    wire_put_bytes(writer, NULL, 0);
+    assert_int_equal(typed_encode(value, &type, &type_size), 0);
+    wire_put_bytes(writer, type, type_size);
+    free(type);
+    typed_free(value);
+}
+
+/* All natives: one. */
+static void put_native(struct wire_writer *writer, const char *name, const char *prototype)
+{
+    wire_put_number(writer, 1);
+    wire_put_text(writer, name);
+    wire_put_text(writer, prototype);
+}
+
+/* An answer of the compiler with one relocation: its place, kind, index and addend. */
+static void put_relocated(struct wire_writer *writer, const uint64_t relocation[4])
 {
     wire_put_number(writer, 0);
     wire_put_number(writer, 1234);
-    wire_put_number(writer, 2);
+    wire_put_number(writer, 3);
+    wire_put_number(writer, TRANSLATOR_REGION_DATA);
     wire_put_number(writer, REGION_SIZE);
     wire_put_bytes(writer, "contents", REGION_SIZE);
-    wire_put_number(writer, 0);
-    wire_put_bytes(writer, NULL, 0);
+    wire_put_number(writer, TRANSLATOR_REGION_NONE);
+    put_map(writer, "counts", 32);
+    put_native(writer, "checksum", "u32(const void*,u32)");
     wire_put_bytes(writer, "12345678", 8);
     wire_put_number(writer, 1);
-    wire_put_number(writer, 4);
-    wire_put_number(writer, 0);
-    wire_put_number(writer, 4);
+    for (size_t i = 0; i < 4; i++)
+        wire_put_number(writer, relocation[i]);
     wire_put_number(writer, 1);
     wire_put_bytes(writer, "the log\n", 8);
+}
+
+/* A good one. */
+static void put_compiled(struct wire_writer *writer)
+{
+    put_relocated(writer, (const uint64_t[]){ 4, RELOCATION_REGION, 0, 4 });
 }
 
 /* A good answer of the reader, which makes the compiler answer `compiled`. */
@@ -224,6 +263,14 @@ static const char *parameter(const struct translation *translation, const char *
     return json_object_get_string(json_object_object_get(translation->refusal.parameters, name));
 }
 
+static void assert_succeeds(const void *object, size_t size)
+{
+    struct translation *translation = translate(object, size);
+
+    assert_int_equal(translation->result, 0);
+    translation_free(translation);
+}
+
 static void assert_fails(const void *object, size_t size, const char *error, const char *reason)
 {
     struct translation *translation = translate(object, size);
@@ -251,10 +298,16 @@ static void test_good_answers(void **state)
     assert_string_equal(translation->licence, "licence");
     assert_int_equal(translation->instructions, 77);
     assert_int_equal(translation->processed, 1234);
-    assert_int_equal(translation->regions, 2);
+    assert_int_equal(translation->regions, 3);
+    assert_string_equal(translation->region[2].name, "counts");
+    assert_int_equal(translation->region[2].definition.max_entries, 4);
+    assert_int_equal(translation->region[2].value->type[0].kind, TYPED_UNSIGNED);
     assert_int_equal(translation->region[0].size, REGION_SIZE);
     assert_memory_equal(translation->region[0].contents, "contents", REGION_SIZE);
     assert_null(translation->region[1].contents);
+    assert_int_equal(translation->natives, 1);
+    assert_string_equal(translation->native[0].name, "checksum");
+    assert_string_equal(translation->native[0].prototype, "u32(const void*,u32)");
     assert_int_equal(translation->code.size, 8);
     assert_memory_equal(translation->code.bytes, "12345678", 8);
     assert_int_equal(translation->code.relocations, 1);
@@ -348,8 +401,10 @@ static void assert_sane(const struct translation *translation)
     assert_true(code->size > 0 && translation->regions <= BYTECODE_REGIONS_MAX);
     for (size_t i = 0; i < code->relocations; i++) {
         assert_true(code->relocation[i].at + sizeof(int32_t) <= code->size);
-        assert_true(code->relocation[i].region < translation->regions);
-        assert_true(translation->region[code->relocation[i].region].size > 0);
+        if (code->relocation[i].kind == RELOCATION_REGION) {
+            assert_true(code->relocation[i].index < translation->regions);
+            assert_true(translation->region[code->relocation[i].index].size > 0);
+        }
     }
 }
 
@@ -386,20 +441,93 @@ static void test_damaged_answers(void **state)
 
 static void test_relocations_are_checked(void **state)
 {
-    static const uint64_t bad[][3] = {
-        { 5, 0, 0 }, { UINT64_MAX, 0, 0 }, { 4, 1, 0 }, { 4, 2, 0 }, { 4, 63, 0 }, { 4, 64, 0 },
-        { 4, 0, (uint64_t)1 << 31 }, { 4, 0, (uint64_t)1 << 40 },
+    static const uint64_t bad[][4] = {
+        { 5, RELOCATION_REGION, 0, 0 },
+        { UINT64_MAX, RELOCATION_REGION, 0, 0 },
+        { 4, RELOCATION_REGION, 1, 0 },
+        { 4, RELOCATION_REGION, 3, 0 },
+        { 4, RELOCATION_REGION, 63, 0 },
+        { 4, RELOCATION_REGION, 64, 0 },
+        { 4, RELOCATION_REGION, 0, (uint64_t)1 << 31 },
+        { 4, RELOCATION_REGION, 0, (uint64_t)1 << 40 },
+        { 4, RELOCATION_REGION, 2, 33 },
+        { 4, RELOCATION_MAP, 64, 0 },
+        { 4, RELOCATION_MAP, 0, 0 },
+        { 4, RELOCATION_MAP, 2, 8 },
+        { 4, RELOCATION_RUNTIME, 1 << 30, 0 },
+        { 4, RELOCATION_LINKAGE, 1 << 30, 0 },
+        { 4, RELOCATION_NATIVE, 1, 0 },
+        { 4, RELOCATION_NATIVE, 64, 0 },
+        { 4, RELOCATION_NATIVE, 0, 8 },
+        { 4, RELOCATION_KINDS, 0, 0 },
+    };
+
+    static const uint64_t good[][4] = {
+        { 0, RELOCATION_REGION, 0, REGION_SIZE }, { 4, RELOCATION_REGION, 2, 32 }, { 4, RELOCATION_MAP, 2, 0 },
+        { 4, RELOCATION_RUNTIME, 0, 0 }, { 4, RELOCATION_LINKAGE, 0, 0 },
+        { 4, RELOCATION_NATIVE, 0, 0 },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        struct wire_writer compiled = { 0 }, read = { 0 };
+
+        put_relocated(&compiled, bad[i]);
+        put_read(&read, compiled.bytes, compiled.size);
+        assert_fails(read.bytes, read.size, "TranslationFailed", "makes no sense");
+        free(compiled.bytes);
+        free(read.bytes);
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
+        struct wire_writer compiled = { 0 }, read = { 0 };
+
+        put_relocated(&compiled, good[i]);
+        put_read(&read, compiled.bytes, compiled.size);
+        assert_succeeds(read.bytes, read.size);
+        free(compiled.bytes);
+        free(read.bytes);
+    }
+}
+
+/* A program's code reaches the elements of arrays by their distance, so more of them than there are would be others' memory. */
+static void test_maps_are_checked(void **state)
+{
+    static const struct { const char *name; uint64_t size; } bad[] = {
+        { "", 32 }, { "a name", 32 }, { "counts", 1 << 20 }, { "counts", UINT64_MAX },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
         struct wire_writer compiled = { 0 }, read = { 0 };
 
         wire_put_number(&compiled, 0);
+        wire_put_number(&compiled, 1234);
+        wire_put_number(&compiled, 1);
+        put_map(&compiled, bad[i].name, bad[i].size);
         wire_put_number(&compiled, 0);
         wire_put_bytes(&compiled, "12345678", 8);
-        wire_put_number(&compiled, 1);
-        for (size_t k = 0; k < 3; k++)
-            wire_put_number(&compiled, bad[i][k]);
+        wire_put_number(&compiled, 0);
+        put_read(&read, compiled.bytes, compiled.size);
+        assert_fails(read.bytes, read.size, "TranslationFailed", "makes no sense");
+        free(compiled.bytes);
+        free(read.bytes);
+    }
+}
+
+static void test_natives_are_checked(void **state)
+{
+    static const struct { const char *name, *prototype; } bad[] = {
+        { "", "u32(u32)" }, { "a name", "u32(u32)" }, { "f", "" }, { "f", "u32" }, { "f", "u32 (u32)" },
+        { "f", "uint32_t(u32)" }, { "f", "u32(double)" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+        struct wire_writer compiled = { 0 }, read = { 0 };
+
+        wire_put_number(&compiled, 0);
+        wire_put_number(&compiled, 1234);
+        wire_put_number(&compiled, 0);
+        put_native(&compiled, bad[i].name, bad[i].prototype);
+        wire_put_bytes(&compiled, "12345678", 8);
+        wire_put_number(&compiled, 0);
         put_read(&read, compiled.bytes, compiled.size);
         assert_fails(read.bytes, read.size, "TranslationFailed", "makes no sense");
         free(compiled.bytes);
@@ -488,7 +616,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(test_good_answers), TEST(test_processes_that_fail), TEST(test_refusals),
         TEST(test_failures_of_the_process_itself), TEST(test_damaged_answers), TEST(test_relocations_are_checked),
-        TEST(test_another_context), TEST(test_freed_on_the_way), TEST(test_too_much_at_once), TEST(test_end),
+        TEST(test_maps_are_checked), TEST(test_natives_are_checked), TEST(test_another_context),
+        TEST(test_freed_on_the_way), TEST(test_too_much_at_once), TEST(test_end),
     };
 
     if (argc == 4 && !strcmp(argv[1], TRANSLATOR_OPTION))

@@ -36,7 +36,7 @@ static void test_refusals(void **state)
         { INSN(0x8d, 2, 0, 0, 0), -EOPNOTSUPP, "unsupported", "callx: calls through a register" },
         { INSN(0x30, 0, 0, 0, 0), -EOPNOTSUPP, "unsupported", "ldabsb: loads of the legacy packet group" },
         { INSN(0x50, 0, 1, 0, 0), -EOPNOTSUPP, "unsupported", "ldindb: loads of the legacy packet group" },
-        { INSN(0x85, 0, 2, 0, 1234), -EOPNOTSUPP, "helper", "kernel function" },
+        { INSN(0x85, 0, 3, 0, 1234), -EINVAL, "instruction", "source" },
     };
     struct jit_error error;
 

@@ -143,7 +143,7 @@ static void test_nested_fields(void **state)
 static void test_refused_programs(void **state)
 {
     static const struct { const char *name, *rule, *text; } cases[] = {
-        { "map", "relocation", "refers to the map \"counters\"" },
+        { "map_refused", "map", "map \"no_kind_map\": maps of kind 0 are not supported" },
         { "kfunc", "relocation", "calls elsewhere, which is no function of this object" },
         { "kernel_variable", "relocation", "refers to \"LINUX_KERNEL_VERSION\", which is defined nowhere" },
         { "pointers", "relocation", "\"names\" in section \".data\" holds the address of \".rodata\"" },

@@ -130,7 +130,7 @@ static void load(const struct program *program)
     assert_int_equal(verified_assume(bytecode, &verified), 0);
     assert_int_equal(compile_verified(&verified, architecture_native(), &code, NULL), 0);
     verified_clear(&verified);
-    assert_int_equal(machine_load(bytecode, &code, &machine), 0);
+    assert_int_equal(machine_load(bytecode, &code, &machine, NULL), 0);
     interpreter = interpreter_new(bytecode, 1000);
     assert_non_null(interpreter);
     interpreted_r1 = interpreter_add(interpreter, "the ground", &interpreted, sizeof(interpreted), true);

@@ -26,7 +26,7 @@ static int set_up(void **state)
     struct shared_context *shared;
     struct context *context;
 
-    registry_init(&registry, NULL, NULL);
+    registry_init(&registry, NULL, 0, NULL);
     assert_int_equal(context_new_bytes(8, &context, NULL), 0);
     assert_int_equal(shared_context_new(context, &shared), 0);
     assert_int_equal(table_new("table", TABLE_KEYS, shared, 77, &table), 0);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -255,6 +256,32 @@ static void test_more_streams(void **state)
     end(fixture);
 }
 
+/* Who answers more than once learns how much is not taken yet, and when nobody listens any more. */
+static void test_a_stream_knows_its_listener(void **state)
+{
+    struct fixture *fixture = begin((struct listener_options){0});
+    struct stream *peer = connect_peer(fixture);
+
+    say(peer, "{\"method\":\"org.example.Test.Later\",\"parameters\":{\"id\":1},\"more\":true}");
+    turn(fixture);
+    assert_non_null(fixture->later);
+    assert_int_equal(call_queued(fixture->later), 0);
+    for (int n = 0; n < 1000000 && call_queued(fixture->later) == 0; n++)
+        call_reply_continues(fixture->later, one("id", json_object_new_int(n)));
+    assert_true(call_queued(fixture->later) > 0);
+    shutdown(stream_descriptor(peer), SHUT_WR);         /* it says nothing more, and listens */
+    assert_false(call_is_deserted(fixture->later));
+    stream_free(peer);
+    assert_true(call_is_deserted(fixture->later));
+    call_close(fixture->later);
+    call_close(fixture->later);
+    assert_true(call_is_deserted(fixture->later));
+    assert_int_equal(call_queued(fixture->later), 0);
+    fixture->later = call_put(fixture->later);
+    assert_string_equal(fixture->log, "");
+    end(fixture);
+}
+
 static void test_descriptors_both_ways(void **state)
 {
     struct fixture *fixture = begin((struct listener_options){0});
@@ -313,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_many_pipelined_calls),
         cmocka_unit_test(test_oneway_has_no_answer),
         cmocka_unit_test(test_more_streams),
+        cmocka_unit_test(test_a_stream_knows_its_listener),
         cmocka_unit_test(test_descriptors_both_ways),
         cmocka_unit_test(test_a_call_left_without_answer_closes),
     };

@@ -558,10 +558,10 @@ static void test_regions(void **state)
     assert_int_equal(verified_assume(bytecode, &verified), 0);
     assert_int_equal(compile_verified(&verified, architecture_native(), &result, NULL), 0);
     assert_int_equal(result.relocations, 1);
-    assert_int_equal(result.relocation[0].region, 1);
-    assert_int_equal(machine_load(bytecode, &result, &machine), 0);
+    assert_int_equal(result.relocation[0].index, 1);
+    assert_int_equal(machine_load(bytecode, &result, &machine, NULL), 0);
     assert_int_equal(jit_call(machine.run, NULL, 0), 'd' << 16 | 'j' << 8 | 'q');
-    assert_string_equal((char *)machine.memory[1], "hxjklmn");
+    assert_string_equal((char *)machine.arena.memory[1], "hxjklmn");
     machine_clear(&machine);
     code_clear(&result);
     verified_clear(&verified);

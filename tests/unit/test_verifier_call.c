@@ -7,6 +7,15 @@
 /* map_lookup_elem(hash, &key) */
 #define LOOKUP() ST(4, 10, -4, 1), MAP(1, HASH), MOV64_REG(2, 10), ADD64_IMM(2, -4), \
     CALL_HELPER(BPF_FUNC_map_lookup_elem)
+/* map_lookup_elem(outer, &key) */
+#define LOOKUP_MAP() ST(4, 10, -4, 1), MAP(1, OUTER), MOV64_REG(2, 10), ADD64_IMM(2, -4), \
+    CALL_HELPER(BPF_FUNC_map_lookup_elem)
+/* map_lookup_elem(R1, &key) of the map that R0 is, with a key of 8 bytes; 5 instructions */
+#define LOOKUP_IN(map) ST(8, 10, -16, 1), MOV64_REG(1, map), MOV64_REG(2, 10), ADD64_IMM(2, -16), \
+    CALL_HELPER(BPF_FUNC_map_lookup_elem)
+/* helper(queue, R10 - 16) */
+#define WITH_VALUE(queue, helper) MAP(1, queue), MOV64_REG(2, 10), ADD64_IMM(2, -16), MOV64_IMM(3, 0), \
+    CALL_HELPER(helper)
 /* loop(4, function, R10 + context, 0) */
 #define LOOP(function, context) MOV64_IMM(1, 4), FUNCTION(2, function), MOV64_REG(3, 10), ADD64_IMM(3, context), \
     MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_loop)
@@ -100,7 +109,7 @@ static void test_helpers(void **state)
         { "of a map that is only read", { ST(4, 10, -4, 0), MAP(1, READ_ONLY), MOV64_REG(2, 10), ADD64_IMM(2, -4),
           REGION(3, DATA, 0), MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_map_update_elem), RETURN() }, { 0 }, "read-only",
           "settings" },
-        { "nothing is deleted there", { ST(4, 10, -4, 0), MAP(1, READ_ONLY), MOV64_REG(2, 10), ADD64_IMM(2, -4),
+        { "nothing is deleted there", { ST(4, 10, -4, 0), MAP(1, SEALED), MOV64_REG(2, 10), ADD64_IMM(2, -4),
           CALL_HELPER(BPF_FUNC_map_delete_elem), RETURN() }, { 0 }, "read-only", "map_delete_elem" },
         { "but it is looked up", { ST(4, 10, -4, 0), MAP(1, READ_ONLY), MOV64_REG(2, 10), ADD64_IMM(2, -4),
           CALL_HELPER(BPF_FUNC_map_lookup_elem), JUMP_IMM(JUMP_EQ, 0, 0, 1), LDX(8, 0, 0, 0), RETURN() }, { 0 }, NULL,
@@ -136,6 +145,201 @@ static void test_helpers(void **state)
           MOV64_IMM(2, 0), CALL_HELPER(BPF_FUNC_ringbuf_submit), RETURN() }, { 0 }, "argument", NULL },
         { "memory of another kind", { REGION(1, DATA, 0), MOV64_IMM(2, 0), CALL_HELPER(BPF_FUNC_ringbuf_submit),
           RETURN() }, { 0 }, "argument", NULL },
+    };
+
+    verifier_check(programs, COUNT(programs));
+}
+
+static void test_maps_of_maps(void **state)
+{
+    static const struct program programs[] = {
+        { "its map is looked up in", { LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 7), LOOKUP_IN(0), JUMP_IMM(JUMP_EQ, 0, 0,
+          1),
+          LDX(8, 0, 0, 16), MOV64_IMM(0, 0), EXIT() }, { 0 }, NULL, NULL },
+        { "beyond its values", { LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 7), LOOKUP_IN(0), JUMP_IMM(JUMP_EQ, 0, 0, 1),
+          LDX(8, 0, 0, 17), MOV64_IMM(0, 0), EXIT() }, { 0 }, "bounds", "maps.inner" },
+        { "with a key that is too short", { LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 4), MOV64_REG(1, 0),
+          MOV64_REG(2, 10), ADD64_IMM(2, -4), CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() }, { 0 }, "stack-bounds",
+          NULL },
+        { "not checked for NULL", { LOOKUP_MAP(), LOOKUP_IN(0), RETURN() }, { 0 }, "argument",
+          "check the pointer for NULL first" },
+        { "on the wrong path", { LOOKUP_MAP(), JUMP_IMM(JUMP_NE, 0, 0, 5), LOOKUP_IN(0), RETURN() }, { 0 }, "argument",
+          "a number" },
+        { "another lookup's check", { LOOKUP_MAP(), MOV64_REG(6, 0), LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 5),
+          LOOKUP_IN(6), RETURN() }, { 0 }, "argument", "check the pointer for NULL first" },
+        { "a copy on the stack", { LOOKUP_MAP(), STX(8, 10, 0, -24), JUMP_IMM(JUMP_EQ, 0, 0, 6), LDX(8, 6, 10, -24),
+          LOOKUP_IN(6), RETURN() }, { 0 }, NULL, NULL },
+        { "a map is no memory", { LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 1), LDX(8, 0, 0, 0), RETURN() },
+          { 0 }, "pointer",
+          "a map" },
+        { "before it is checked neither", { LOOKUP_MAP(), LDX(8, 0, 0, 0), RETURN() }, { 0 }, "null", "a map or NULL" },
+        { "no offsets", { LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 1), ADD64_IMM(0, 8), RETURN() }, { 0 },
+          "pointer-arithmetic", NULL },
+        { "it is returned", { LOOKUP_MAP(), EXIT() }, { 0 }, "pointer-leak", NULL },
+        { "and stored in a value", { LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 7), LOOKUP_IN(0), JUMP_IMM(JUMP_EQ, 0, 0, 1),
+          STX(8, 0, 0, 0), MOV64_IMM(0, 0), EXIT() }, { 0 }, "pointer-leak", NULL },
+        { "a key of it", { LOOKUP_MAP(), STX(8, 10, 0, -16), MAP(1, HASH), MOV64_REG(2, 10), ADD64_IMM(2, -16),
+          CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() }, { 0 }, "pointer-leak", NULL },
+        { "programs do not update it", { ST(4, 10, -4, 1), ST(8, 10, -16, 1), MAP(1, OUTER), MOV64_REG(2, 10),
+          ADD64_IMM(2, -4), MOV64_REG(3, 10), ADD64_IMM(3, -16), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_map_update_elem), RETURN() }, { 0 }, "argument", "of kind array_of_maps" },
+        { "its maps are updated", { LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 10), ST(8, 10, -40, 1), ST(8, 10, -32, 1),
+          ST(8, 10, -24, 1), MOV64_REG(1, 0), MOV64_REG(2, 10), ADD64_IMM(2, -24), MOV64_REG(3, 10), ADD64_IMM(3, -40),
+          MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_map_update_elem), RETURN() }, { 0 }, NULL, NULL },
+        { "two maps are compared", { LOOKUP_MAP(), MOV64_REG(6, 0), LOOKUP_MAP(), JUMP_REG(JUMP_EQ, 0, 6, 0),
+          RETURN() },
+          { 0 }, "pointer-comparison", NULL },
+        { "the elements of its map", { LOOKUP_MAP(), JUMP_IMM(JUMP_EQ, 0, 0, 6), MOV64_REG(1, 0), FUNCTION(2, 1),
+          MOV64_IMM(3, 0), MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_for_each_map_elem), RETURN(),
+          LDX(8, 0, 2, 0), STX(8, 3, 0, 16), RETURN() }, { 15, 4 }, NULL, NULL },
+        { "a value of NULL's map", { LOOKUP_MAP(), MOV64_REG(6, 0), JUMP_IMM(JUMP_EQ, 6, 0, 0), LOOKUP_IN(6),
+          RETURN() },
+          { 0 }, "argument", "a number" },
+    };
+
+    verifier_check(programs, COUNT(programs));
+}
+
+static void test_queues(void **state)
+{
+    static const struct program programs[] = {
+        { "a value is written", { WITH_VALUE(QUEUE, BPF_FUNC_map_pop_elem), LDX(8, 0, 10, -8), LDX(8, 0, 10, -16),
+          EXIT() }, { 0 }, NULL, NULL },
+        { "and not more", { WITH_VALUE(QUEUE, BPF_FUNC_map_pop_elem), LDX(8, 0, 10, -24), EXIT() }, { 0 }, "stack-read",
+          NULL },
+        { "what was there is gone", { STX(8, 10, 1, -8), WITH_VALUE(QUEUE, BPF_FUNC_map_peek_elem), LDX(8, 1, 10, -8),
+          LDX(4, 0, 1, AT(size)), EXIT() }, { 0 }, "pointer", NULL },
+        { "room for a half", { MAP(1, QUEUE), MOV64_REG(2, 10), ADD64_IMM(2, -8), CALL_HELPER(BPF_FUNC_map_pop_elem),
+          RETURN() }, { 0 }, "stack-bounds", NULL },
+        { "what is pushed is written before", { WITH_VALUE(QUEUE, BPF_FUNC_map_push_elem), RETURN() }, { 0 },
+          "stack-read", NULL },
+        { "a push", { ST(8, 10, -16, 1), ST(8, 10, -8, 1), WITH_VALUE(QUEUE, BPF_FUNC_map_push_elem), RETURN() }, { 0 },
+          NULL, NULL },
+        { "no addresses are pushed", { ST(8, 10, -16, 1), STX(8, 10, 1, -8), WITH_VALUE(QUEUE, BPF_FUNC_map_push_elem),
+          RETURN() }, { 0 }, "pointer-leak", NULL },
+        { "into a constant", { MAP(1, QUEUE), REGION(2, RODATA, 0), CALL_HELPER(BPF_FUNC_map_pop_elem), RETURN() },
+          { 0 },
+          "read-only", NULL },
+        { "no lookups", { ST(4, 10, -4, 1), MAP(1, QUEUE), MOV64_REG(2, 10), ADD64_IMM(2, -4),
+          CALL_HELPER(BPF_FUNC_map_lookup_elem), RETURN() }, { 0 }, "argument", "of kind queue" },
+        { "a hash has no end to pop from", { WITH_VALUE(HASH, BPF_FUNC_map_pop_elem), RETURN() }, { 0 }, "argument",
+          "of kind hash" },
+        { "one that is only written", { ST(8, 10, -16, 1), ST(8, 10, -8, 1),
+          WITH_VALUE(WRITE_ONLY, BPF_FUNC_map_push_elem), RETURN() }, { 0 }, NULL, NULL },
+        { "is not popped", { WITH_VALUE(WRITE_ONLY, BPF_FUNC_map_pop_elem), RETURN() },
+          { 0 }, "write-only", "secrets" },
+        { "nor peeked", { WITH_VALUE(WRITE_ONLY, BPF_FUNC_map_peek_elem), RETURN() }, { 0 }, "write-only", "secrets" },
+    };
+
+    verifier_check(programs, COUNT(programs));
+}
+
+/* strncmp(R10 - 8, 8, text + at) */
+#define COMPARE(region, at) ST(8, 10, -8, 0), MOV64_REG(1, 10), ADD64_IMM(1, -8), MOV64_IMM(2, 8), \
+    REGION(3, region, at), \
+    CALL_HELPER(BPF_FUNC_strncmp)
+/* trace_printk(text + at, size, ...) */
+#define PRINT(at, size) REGION(1, TEXT, at), MOV64_IMM(2, size), CALL_HELPER(BPF_FUNC_trace_printk)
+
+static void test_texts(void **state)
+{
+    static const struct program programs[] = {
+        { "a constant", { COMPARE(TEXT, 9), RETURN() }, { 0 }, NULL, NULL },
+        { "its end", { COMPARE(TEXT, 8), RETURN() }, { 0 }, NULL, NULL },
+        { "without an end", { COMPARE(TEXT, 12), RETURN() }, { 0 }, "argument", "ends with a NUL" },
+        { "behind the last byte", { COMPARE(TEXT, 16), RETURN() }, { 0 }, "argument", "ends with a NUL" },
+        { "what may change", { COMPARE(DATA, 0), RETURN() }, { 0 }, "argument", "constant text" },
+        { "the stack", { ST(8, 10, -8, 0), MOV64_REG(1, 10), ADD64_IMM(1, -8), MOV64_IMM(2, 8), MOV64_REG(3, 1),
+          CALL_HELPER(BPF_FUNC_strncmp), RETURN() }, { 0 }, "argument", "constant text" },
+        { "somewhere", { UP_TO_7(4), ST(8, 10, -8, 0), MOV64_REG(1, 10), ADD64_IMM(1, -8), MOV64_IMM(2, 8),
+          REGION(3, TEXT, 0), ADD64_REG(3, 4), CALL_HELPER(BPF_FUNC_strncmp), RETURN() }, { 0 }, "argument",
+          "constant text" },
+        { "two numbers", { MOV64_IMM(3, 1), MOV64_IMM(4, 2), PRINT(0, 8), RETURN() }, { 0 }, NULL, NULL },
+        { "one of two", { MOV64_IMM(3, 1), PRINT(0, 8), RETURN() }, { 0 }, "register-read", "R4" },
+        { "an address for a number", { MOV64_IMM(3, 1), MOV64_REG(4, 10), PRINT(0, 8), RETURN() }, { 0 }, "argument",
+          "a number" },
+        { "no numbers are asked for", { PRINT(9, 3), RETURN() }, { 0 }, NULL, NULL },
+        { "a sign at the end counts", { PRINT(12, 4), RETURN() }, { 0 }, "register-read", "R3" },
+        { "a format that is not known", { ST(8, 10, -8, 0), MOV64_REG(1, 10), ADD64_IMM(1, -8), MOV64_IMM(2, 8),
+          MOV64_IMM(3, 1), MOV64_IMM(4, 2), CALL_HELPER(BPF_FUNC_trace_printk), RETURN() }, { 0 }, "register-read",
+          "R5" },
+        { "with all numbers", { ST(8, 10, -8, 0), MOV64_REG(1, 10), ADD64_IMM(1, -8), MOV64_IMM(2, 8),
+          MOV64_IMM(3, 1), MOV64_IMM(4, 2), MOV64_IMM(5, 3), CALL_HELPER(BPF_FUNC_trace_printk), RETURN() },
+          { 0 }, NULL,
+          NULL },
+    };
+
+    verifier_check(programs, COUNT(programs));
+}
+
+/* checksum(R10 - 16, size) */
+#define SUM(size) MOV64_REG(1, 10), ADD64_IMM(1, -16), MOV64_IMM(2, size), CALL_OF(CHECKSUM)
+
+static void test_natives(void **state)
+{
+    static const struct program programs[] = {
+        { "bytes of the stack", { ST(8, 10, -16, 1), ST(8, 10, -8, 1), SUM(16), EXIT() }, { 0 }, NULL, NULL },
+        { "none of them", { SUM(0), EXIT() }, { 0 }, NULL, NULL },
+        { "that are not written", { ST(8, 10, -16, 1), SUM(16), EXIT() }, { 0 }, "stack-read", NULL },
+        { "beyond R10", { ST(8, 10, -16, 1), ST(8, 10, -8, 1), SUM(17), EXIT() }, { 0 }, "stack-bounds", NULL },
+        { "an address among them", { ST(8, 10, -16, 1), STX(8, 10, 1, -8), SUM(16), EXIT() },
+          { 0 }, "pointer-leak", NULL },
+        { "a variable", { REGION(1, DATA, 0), MOV64_IMM(2, 64), CALL_OF(CHECKSUM), EXIT() }, { 0 }, NULL, NULL },
+        { "beyond its end", { REGION(1, DATA, 0), MOV64_IMM(2, 65), CALL_OF(CHECKSUM), EXIT() },
+          { 0 }, "bounds", NULL },
+        { "a constant", { REGION(1, RODATA, 0), MOV64_IMM(2, 16), CALL_OF(CHECKSUM), EXIT() }, { 0 }, NULL, NULL },
+        { "a size 0 to 7", { UP_TO_7(2), REGION(1, DATA, 57), CALL_OF(CHECKSUM), EXIT() }, { 0 }, NULL, NULL },
+        { "a byte less", { UP_TO_7(2), REGION(1, DATA, 58), CALL_OF(CHECKSUM), EXIT() }, { 0 }, "bounds", NULL },
+        { "any size", { UNKNOWN(2), REGION(1, DATA, 0), CALL_OF(CHECKSUM), EXIT() }, { 0 }, "argument", "bounded" },
+        { "a negative one", { MOV64_IMM(2, -1), REGION(1, DATA, 0), CALL_OF(CHECKSUM), EXIT() }, { 0 }, "argument",
+          "bounded" },
+        { "of which the low half is small", { LDDW(2, 4, 1), REGION(1, DATA, 0), CALL_OF(CHECKSUM), EXIT() }, { 0 },
+          "argument", "bounded" },
+        { "a number for a pointer", { MOV64_IMM(1, 0), MOV64_IMM(2, 0), CALL_OF(CHECKSUM), EXIT() }, { 0 }, "argument",
+          "a pointer to memory" },
+        { "a pointer for a number", { MOV64_REG(2, 10), REGION(1, DATA, 0), CALL_OF(CHECKSUM), EXIT() }, { 0 },
+          "argument", "a number" },
+        { "the context for memory", { MOV64_IMM(2, 4), CALL_OF(CHECKSUM), EXIT() }, { 0 }, "pointer", NULL },
+        { "a map for memory", { MAP(1, HASH), MOV64_IMM(2, 4), CALL_OF(CHECKSUM), EXIT() }, { 0 }, "pointer", NULL },
+        { "NULL perhaps", { LOOKUP(), MOV64_REG(1, 0), MOV64_IMM(2, 4), CALL_OF(CHECKSUM), EXIT() }, { 0 }, "null",
+          NULL },
+        { "a map's value", { LOOKUP(), JUMP_IMM(JUMP_EQ, 0, 0, 3), MOV64_REG(1, 0), MOV64_IMM(2, 16),
+          CALL_OF(CHECKSUM), EXIT() }, { 0 }, NULL, NULL },
+        { "nothing in R2", { REGION(1, DATA, 0), MOV64_REG(6, 1), CALL_HELPER(BPF_FUNC_ktime_get_ns), MOV64_REG(1, 6),
+          CALL_OF(CHECKSUM), EXIT() }, { 0 }, "register-read", "R2" },
+        { "R1 to R5 are gone", { REGION(1, DATA, 0), MOV64_IMM(2, 4), CALL_OF(CHECKSUM), MOV64_REG(0, 1), EXIT() },
+          { 0 },
+          "register-read", "R1" },
+        { "nobody knows the result", { REGION(1, DATA, 0), MOV64_IMM(2, 4), CALL_OF(CHECKSUM), REGION(3, DATA, 0),
+          ADD64_REG(3, 0), LDX(1, 0, 3, 0), EXIT() }, { 0 }, "pointer-offset", NULL },
+        { "it writes", { REGION(1, DATA, 0), MOV64_IMM(2, 64), MOV64_IMM(3, 255), CALL_OF(FILL), RETURN() },
+          { 0 }, NULL,
+          NULL },
+        { "not to constants", { REGION(1, RODATA, 0), MOV64_IMM(2, 16), MOV64_IMM(3, 255), CALL_OF(FILL), RETURN() },
+          { 0 }, "read-only", NULL },
+        { "nor to what is not written", { MOV64_REG(1, 10), ADD64_IMM(1, -8), MOV64_IMM(2, 8), MOV64_IMM(3, 0),
+          CALL_OF(FILL), RETURN() }, { 0 }, "stack-read", NULL },
+        { "what it wrote is any number", { ST(8, 10, -8, 4), MOV64_REG(1, 10), ADD64_IMM(1, -8), MOV64_IMM(2, 8),
+          MOV64_IMM(3, 0), CALL_OF(FILL), LDX(8, 1, 10, -8), REGION(3, DATA, 0), ADD64_REG(3, 1), LDX(1, 0, 3, 0),
+          EXIT() }, { 0 }, "pointer-offset", NULL },
+        { "a number above its type", { REGION(1, DATA, 0), MOV64_IMM(2, 4), MOV64_IMM(3, 256), CALL_OF(FILL),
+          RETURN() }, { 0 }, "argument", "its type has" },
+        { "below its type", { REGION(1, DATA, 0), MOV64_IMM(2, 4), MOV64_IMM(3, -1), CALL_OF(FILL), RETURN() }, { 0 },
+          "argument", "its type has" },
+        { "no result", { REGION(1, DATA, 0), MOV64_IMM(2, 4), MOV64_IMM(3, 0), CALL_OF(FILL), EXIT() }, { 0 },
+          "register-read", "R0" },
+        { "the context", { MOV64_IMM(2, -32768), MOV64_IMM(3, 1), CALL_OF(CLASSIFY), EXIT() }, { 0 }, NULL, NULL },
+        { "a part of it", { ADD64_IMM(1, 8), MOV64_IMM(2, 0), MOV64_IMM(3, 1), CALL_OF(CLASSIFY), EXIT() }, { 0 },
+          "argument", "the context" },
+        { "memory for the context", { REGION(1, DATA, 0), MOV64_IMM(2, 0), MOV64_IMM(3, 1), CALL_OF(CLASSIFY), EXIT() },
+          { 0 }, "argument", "the context" },
+        { "above 16 bits", { MOV64_IMM(2, 32768), MOV64_IMM(3, 1), CALL_OF(CLASSIFY), EXIT() }, { 0 }, "argument",
+          "its type has" },
+        { "below them", { MOV64_IMM(2, -32769), MOV64_IMM(3, 1), CALL_OF(CLASSIFY), EXIT() }, { 0 }, "argument",
+          "its type has" },
+        { "no bool", { MOV64_IMM(2, 0), MOV64_IMM(3, 2), CALL_OF(CLASSIFY), EXIT() }, { 0 }, "argument",
+          "its type has" },
+        { "one that there is not", { CALL_OF(3), EXIT() }, { 0 }, "bytecode", "call of native 3 of 3" },
     };
 
     verifier_check(programs, COUNT(programs));
@@ -179,6 +383,22 @@ static void test_callbacks(void **state)
           CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), ST(4, 2, 0, 0), RETURN() }, { 8, 3 }, "read-only", NULL },
         { "beyond the value", { MAP(1, HASH), FUNCTION(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
           CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), ST(8, 3, 9, 0), RETURN() }, { 8, 3 }, "bounds", NULL },
+        { "beyond the key", { MAP(1, HASH), FUNCTION(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), LDX(8, 0, 2, 0), RETURN() }, { 8, 3 }, "bounds", NULL },
+        { "the map itself", { MAP(1, HASH), FUNCTION(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), CALL_HELPER(BPF_FUNC_map_delete_elem), RETURN() }, { 8, 3 },
+          NULL, NULL },
+        { "the key is kept", { ST(8, 10, -8, 0), MAP(1, HASH), FUNCTION(2, 1), MOV64_REG(3, 10), ADD64_IMM(3, -8),
+          MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), STX(8, 4, 2, 0), RETURN() }, { 10, 3 },
+          "stack-caller", "keep a copy of the key" },
+        { "the value may be", { ST(8, 10, -8, 0), MAP(1, HASH), FUNCTION(2, 1), MOV64_REG(3, 10), ADD64_IMM(3, -8),
+          MOV64_IMM(4, 0), CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), STX(8, 4, 3, 0), RETURN() }, { 10, 3 },
+          NULL, NULL },
+        { "a copy of the key on its own stack", { MAP(1, HASH), FUNCTION(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), STX(8, 10, 2, -8), LDX(8, 1, 10, -8), LDX(4, 0, 1, 0),
+          RETURN() }, { 8, 5 }, NULL, NULL },
+        { "of a ring", { MAP(1, RING), FUNCTION(2, 1), MOV64_IMM(3, 0), MOV64_IMM(4, 0),
+          CALL_HELPER(BPF_FUNC_for_each_map_elem), EXIT(), RETURN() }, { 8, 2 }, "argument", "of kind ringbuf" },
     };
 
     verifier_check(programs, COUNT(programs));
@@ -190,6 +410,10 @@ int main(void)
         cmocka_unit_test(test_functions),
         cmocka_unit_test(test_null),
         cmocka_unit_test(test_helpers),
+        cmocka_unit_test(test_maps_of_maps),
+        cmocka_unit_test(test_queues),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_natives),
         cmocka_unit_test(test_callbacks),
     };
 

@@ -13,6 +13,26 @@ static const struct bytecode_region regions[] = {
     [READ_ONLY] = { .name = "settings", .kind = REGION_MAP, .size = 8, .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4,
                     .value_size = 8, .max_entries = 1, .map_flags = BPF_F_RDONLY_PROG },
     [RING] = { .name = "ring", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_RINGBUF, .max_entries = 4096 },
+    [WRITE_ONLY] = { .name = "secrets", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_QUEUE, .value_size = 16,
+                     .max_entries = 4, .map_flags = BPF_F_WRONLY_PROG },
+    [QUEUE] = { .name = "jobs", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_QUEUE, .value_size = 16,
+                .max_entries = 4 },
+    [OUTER] = { .name = "maps", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_ARRAY_OF_MAPS, .key_size = 4,
+                .value_size = 8, .max_entries = 2, .inner = INNER },
+    [INNER] = { .name = "maps.inner", .kind = REGION_INNER, .map_type = BPF_MAP_TYPE_HASH, .key_size = 8,
+                .value_size = 24, .max_entries = 8 },
+    [SEALED] = { .name = "sealed", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_HASH, .key_size = 4, .value_size = 16,
+                 .max_entries = 8, .map_flags = BPF_F_RDONLY_PROG },
+    [TEXT] = { .name = ".rodata.str", .kind = REGION_CONSTANT, .size = 16 },
+};
+
+/* At 0 a format, at 9 one without numbers, at 12 no end. */
+static const char text[16] = "%d%% %u\0\0ok\0end%";
+
+static const struct bytecode_native natives[] = {
+    [CHECKSUM] = { "checksum", "u32(const void*,u32)" },
+    [FILL] = { "fill", "void(u8*,u64,u8)" },
+    [CLASSIFY] = { "classify", "s32(const packet*,s16,bool)" },
 };
 
 static uint32_t count_instructions(const struct program *program)
@@ -36,16 +56,21 @@ static struct bytecode *make(const struct program *program)
     struct bytecode sizes = *plain;
 
     sizes.regions = COUNT(regions);
+    sizes.natives = COUNT(natives);
     bytecode = bytecode_new(&sizes);
     assert_non_null(bytecode);
     strcpy(bytecode->context, plain->context);
     memcpy(bytecode->instruction, plain->instruction, count * sizeof(*plain->instruction));
     memcpy(bytecode->function, plain->function, plain->functions * sizeof(*plain->function));
     memcpy(bytecode->region, regions, sizeof(regions));
+    memcpy(bytecode->native, natives, sizeof(natives));
     bytecode->region[RODATA].contents = malloc(regions[RODATA].size);
     assert_non_null(bytecode->region[RODATA].contents);
     for (uint8_t i = 0; i < regions[RODATA].size; i++)
         bytecode->region[RODATA].contents[i] = i + 1;
+    bytecode->region[TEXT].contents = malloc(sizeof(text));
+    assert_non_null(bytecode->region[TEXT].contents);
+    memcpy(bytecode->region[TEXT].contents, text, sizeof(text));
     bytecode_free(plain);
     return bytecode;
 }

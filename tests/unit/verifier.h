@@ -50,7 +50,21 @@ enum {
     HASH,                       /* keys of 4 bytes, values of 16 */
     READ_ONLY,                  /* an array of one value of 8 bytes that programs may only read */
     RING,
+    WRITE_ONLY, QUEUE,          /* queues of 16 bytes; of the first one programs may not read */
+    OUTER, INNER,               /* an array of hash maps with keys of 8 bytes, values of 24 */
+    SEALED,                     /* as HASH, but programs may only read it */
+    TEXT,                       /* constants: at 0 "%d%% %u", at 9 "ok", at 12 "end%" without an end */
 };
+
+/* ---- functions of the workers' of all programs ---- */
+
+enum {
+    CHECKSUM,                   /* u32(const void*,u32) */
+    FILL,                       /* void(u8*,u64,u8) */
+    CLASSIFY,                   /* s32(const packet*,s16,bool) */
+};
+
+#define CALL_OF(native) INSN(OPCODE_CALL, 0, CALL_NATIVE, 0, native)
 
 /* ---- a case ---- */
 

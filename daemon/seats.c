@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+#include "seats.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <linux/bpf.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <dispatchd/layout.h>
+
+#include "daemon.h"
+#include "lines.h"
+#include "pace.h"
+#include "runtime/ring.h"
+#include "runtime/seat.h"
+#include "shared_map.h"
+#include "workers.h"
+
+/*
+ * Of those who died inside a process that goes on; the ends of processes are told by seats_end().  AGAIN_MS: where
+ * there was something to settle, for there may be more of it; a worker that makes the daemon find something every time
+ * costs it a part of its time, and not all: it rests REST times as long as that took.
+ */
+#define LOOK_MS 100
+#define AGAIN_MS 1
+#define REST 3
+
+/* How many seats a turn asks whether anybody knows their owner: that is a walk over all workers. */
+#define STRANGERS 8
+
+#define DAEMON_LINE DD_LINE_NAME(0, 1)
+
+_Static_assert(sizeof(struct dd_line_thread) == sizeof(struct thread) && DD_LINE_THREAD == THREAD_AT &&
+               offsetof(struct dd_line_thread, line) == offsetof(struct thread, line) &&
+               offsetof(struct dd_line_thread, seat) == offsetof(struct thread, seat) &&
+               offsetof(struct dd_line_thread, process) == offsetof(struct thread, process) &&
+               offsetof(struct dd_line_thread, id) == offsetof(struct thread, id), "one layout, for client and runtime");
+_Static_assert(DD_LINE_NAME(5, 3) == SEAT_LINE(5, 3), "likewise");
+
+struct seats {
+    struct daemon *daemon;
+    struct event *look;
+    struct thread thread;
+    uint64_t ended[SEATS_MAX];          /* the owner that this seat had when its process ended; 0: none did */
+    uint32_t next;                      /* the seat that is looked at first, so that each has its turn */
+};
+
+static struct seat *seat_at(const struct seats *seats, uint32_t index)
+{
+    struct arena_head *head = arena_write(seats->daemon->arena, 0);
+
+    return &head->seat[index];
+}
+
+static uint64_t owner_of(const struct seat *seat)
+{
+    return __atomic_load_n(&seat->owner, __ATOMIC_ACQUIRE);
+}
+
+static const struct lines *lines_of(const struct seats *seats, uint64_t owner)
+{
+    return workers_lines(seats->daemon->workers, owner >> 14);
+}
+
+/* ---- settling ------------------------------------------------------------------------------------------ */
+
+static const struct shared_map *find_map(const struct seats *seats, uint32_t number)
+{
+    return number == MAP_NUMBER_TRACE ? seats->daemon->trace : registry_map_numbered(&seats->daemon->registry, number);
+}
+
+/* A map that is gone has no lock that anybody waits for. */
+static void settle_journal(const struct seats *seats, struct seat *seat)
+{
+    const struct shared_map *map = find_map(seats, READ_ONCE(seat->journal.map));
+
+    if (map && map->view)
+        map_recover(map->view, seat);
+    else
+        journal_empty(&seat->journal);
+}
+
+static void abandon_records(const struct seats *seats, uint32_t index)
+{
+    const struct registry *registry = &seats->daemon->registry;
+
+    for (size_t i = 0; i < registry->maps; i++)
+        if (registry->map[i]->definition.kind == BPF_MAP_TYPE_RINGBUF && registry->map[i]->view)
+            ring_abandon(registry->map[i]->view, index);
+    ring_abandon(seats->daemon->trace->view, index);
+}
+
+/* Its owner will never use it again.  The owner's word last: whoever takes the seat finds it settled. */
+static void settle_seat(struct seats *seats, uint32_t index)
+{
+    struct seat *seat = seat_at(seats, index);
+
+    if (READ_ONCE(seat->journal.map) != 0)
+        settle_journal(seats, seat);
+    abandon_records(seats, index);
+    seats->ended[index] = 0;
+    __atomic_store_n(&seat->owner, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------- */
+
+/*
+ * Has the thread left the image in the middle of the change that the journal tells of?  It writes, in this order
+ *
+ *      its line's word; sequence, journal.map (the change begins); ...; journal.map, 0 (it ends); its line's word, 0
+ *
+ * and x86-64 shows stores in their order and makes loads in theirs.  The line, at 3, was outside after the change of 2
+ * had begun.  If that had ended, its end was to be seen by then: so what 4 shows would be a later change, which 5 would
+ * tell.  With 5 before 4 the later change could begin in between.
+ */
+static bool is_abandoned(const struct seat *seat, const struct lines *lines, uint32_t line)
+{
+    uint64_t sequence = __atomic_load_n(&seat->sequence, __ATOMIC_ACQUIRE);             /* 1 */
+    uint32_t map = __atomic_load_n(&seat->journal.map, __ATOMIC_ACQUIRE);               /* 2 */
+
+    return map != 0 && lines_outside(lines, line) &&                                    /* 3 */
+           __atomic_load_n(&seat->journal.map, __ATOMIC_ACQUIRE) == map &&              /* 4 */
+           __atomic_load_n(&seat->sequence, __ATOMIC_ACQUIRE) == sequence;              /* 5 */
+}
+
+/*
+ * No process that is known, or that one has announced (Fork: so what is in the sockets is read), has this line.  A
+ * worker of an earlier generation may have lines that this daemon has not seen: so not before all have moved.
+ */
+static bool is_stranger(const struct seats *seats, uint64_t owner)
+{
+    if (lines_of(seats, owner) || !workers_all_moved(seats->daemon->workers))
+        return false;
+    workers_drain(seats->daemon->workers);
+    return !lines_of(seats, owner) && workers_all_moved(seats->daemon->workers);
+}
+
+/* Settle what is to be settled at this seat: was there something?  *strangers: how many may still be asked for. */
+static bool look_at(struct seats *seats, uint32_t index, unsigned *strangers)
+{
+    struct seat *seat = seat_at(seats, index);
+    uint64_t owner = owner_of(seat);
+    const struct lines *lines;
+
+    if (owner == 0)
+        return false;
+    if (owner == seats->ended[index] ||
+        (owner != DAEMON_LINE && *strangers > 0 && (*strangers)-- > 0 && is_stranger(seats, owner))) {
+        settle_seat(seats, index);
+        return true;
+    }
+    if (READ_ONCE(seat->journal.map) == 0)
+        return false;
+    lines = owner == DAEMON_LINE ? NULL : lines_of(seats, owner);
+    if (owner != DAEMON_LINE && (!lines || !is_abandoned(seat, lines, DD_LINE_NAME_INDEX(owner))))
+        return false;
+    settle_journal(seats, seat);        /* the daemon itself is in no change when it comes here */
+    return true;
+}
+
+/* In milliseconds from now.  -ENOMEM: only the first time. */
+static int look_in(struct seats *seats, int64_t milliseconds)
+{
+    const struct timeval interval = { milliseconds / 1000, milliseconds % 1000 * 1000 };
+
+    return event_add(seats->look, &interval) < 0 ? -ENOMEM : 0;
+}
+
+static void on_look(evutil_socket_t descriptor, short events, void *userdata)
+{
+    struct seats *seats = userdata;
+    int64_t begin_us = pace_now_us();
+    unsigned strangers = STRANGERS;
+    bool settled = false;
+
+    (void)descriptor, (void)events;
+    for (uint32_t i = 0; i < SEATS_MAX && !settled; i++) {
+        uint32_t index = seats->next;
+
+        seats->next = (index + 1) % SEATS_MAX;
+        settled = look_at(seats, index, &strangers);
+    }
+    look_in(seats, settled ? AGAIN_MS + REST * (pace_now_us() - begin_us) / 1000 : LOOK_MS);
+}
+
+void seats_end(struct seats *seats, const struct lines *lines)
+{
+    for (uint32_t i = 0; seats && i < SEATS_MAX; i++) {
+        uint64_t owner = owner_of(seat_at(seats, i));
+
+        if (owner != 0 && owner == DD_LINE_NAME(lines_inode(lines), DD_LINE_NAME_INDEX(owner))) {
+            seats->ended[i] = owner;
+            look_in(seats, 0);
+        }
+    }
+}
+
+bool seats_outside(const struct seats *seats, uint32_t index)
+{
+    const struct lines *lines;
+    uint64_t owner;
+
+    if (index >= SEATS_MAX)
+        return true;
+    owner = owner_of(seat_at(seats, index));
+    if (owner == 0 || owner == DAEMON_LINE || owner == seats->ended[index])
+        return true;
+    lines = lines_of(seats, owner);
+    return lines ? lines_outside(lines, DD_LINE_NAME_INDEX(owner)) : workers_all_moved(seats->daemon->workers);
+}
+
+struct thread *seats_thread(struct seats *seats)
+{
+    return &seats->thread;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------- */
+
+/* The daemon before has ended, and nobody runs in an arena that came out of a file. */
+static void settle_inherited(struct seats *seats)
+{
+    for (uint32_t i = 0; i < SEATS_MAX; i++) {
+        uint64_t owner = owner_of(seat_at(seats, i));
+
+        if (owner == DAEMON_LINE || (owner != 0 && seats->daemon->arena_origin == ARENA_OF_SNAPSHOT))
+            settle_seat(seats, i);
+    }
+}
+
+/* The daemon's own, at once: later all may be taken, and then nobody could change a map from outside. */
+static void take_own(struct seats *seats)
+{
+    uint32_t index;
+
+    seat_find(seats->daemon->trace->view, &seats->thread, &index);
+}
+
+static int renew(struct seats *seats, const struct shared_map *map)
+{
+    void *copy = malloc(map->view->size);
+
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, map_memory(map->view), map->view->size);
+    map_renew(map->view, copy, &seats->thread);
+    free(copy);
+    return 0;
+}
+
+/*
+ * Workers ran on while the snapshot was written, so its parts are of different moments: locks that no journal names, elements
+ * that are reached and count as free.  Until all is restored the snapshot stays, so a start that ends here loses nothing.
+ */
+static int settle_snapshot(struct seats *seats)
+{
+    const struct registry *registry = &seats->daemon->registry;
+    int r = 0;
+
+    for (size_t i = 0; i < registry->maps && r >= 0; i++) {
+        const struct shared_map *map = registry->map[i];
+
+        if (!map->view || shared_map_is_outer(map))
+            continue;
+        map_drop_locks(map->view);
+        if (map_is_renewable(map->view))
+            r = renew(seats, map);
+    }
+    map_drop_locks(seats->daemon->trace->view);
+    return r;
+}
+
+int seats_new(struct daemon *daemon, struct seats **ret)
+{
+    struct seats *seats = calloc(1, sizeof(*seats));
+
+    if (!seats)
+        return -ENOMEM;
+    seats->daemon = daemon;
+    seats->thread = (struct thread){ .line = DAEMON_LINE, .process = (uint32_t)getpid(), .id = (uint32_t)gettid() };
+    seats->look = event_new(daemon->base, -1, 0, on_look, seats);
+    if (!seats->look || look_in(seats, LOOK_MS) < 0) {
+        seats_free(seats);
+        return -ENOMEM;
+    }
+    settle_inherited(seats);
+    take_own(seats);
+    if (daemon->arena_origin == ARENA_OF_SNAPSHOT && settle_snapshot(seats) < 0) {
+        seats_free(seats);
+        return -ENOMEM;
+    }
+    *ret = seats;
+    return 0;
+}
+
+struct seats *seats_free(struct seats *seats)
+{
+    if (!seats)
+        return NULL;
+    if (seats->look)
+        event_free(seats->look);
+    free(seats);
+    return NULL;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "seat.h"
+
+#include <errno.h>
+
+/*
+ * Some microseconds.  Locks are held for some 50 ns by threads that run; one that was preempted or stopped holds its lock
+ * for milliseconds at least, for which waiting would be in vain.
+ */
+#define LOCK_ATTEMPTS 256
+
+/* All of a journal but `place`, which means nothing without `size`. */
+#define JOURNAL_WORDS (offsetof(struct journal, place) / sizeof(uint64_t))
+
+_Static_assert(JOURNAL_WORDS == 4 && offsetof(struct seat, journal) % 8 == 0,
+               "map and lock are emptied last, by one store");
+
+static struct seat *seats(const struct map *map)
+{
+    return ((struct arena_head *)(void *)((uint8_t *)(uintptr_t)map + map->arena))->seat;
+}
+
+static int find_owned(struct seat *seat, uint64_t line)
+{
+    for (int i = 0; i < SEATS_MAX; i++)
+        if (READ_ONCE(seat[i].owner) == line)
+            return i;
+    return -ENOSPC;
+}
+
+static int take_free(struct seat *seat, uint64_t line)
+{
+    for (int i = 0; i < SEATS_MAX; i++) {
+        uint64_t owner = 0;
+
+        if (READ_ONCE(seat[i].owner) == 0 &&
+            __atomic_compare_exchange_n(&seat[i].owner, &owner, line, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            return i;
+    }
+    return -ENOSPC;
+}
+
+int seat_find(const struct map *map, struct thread *thread, uint32_t *ret)
+{
+    struct seat *seat = seats(map);
+    uint32_t last = thread->seat - 1;
+    int r;
+
+    if (thread->line == 0)
+        return -ENOSPC;
+    if (last < SEATS_MAX && READ_ONCE(seat[last].owner) == thread->line) {
+        *ret = last;
+        return 0;
+    }
+    r = find_owned(seat, thread->line);
+    if (r < 0)
+        r = take_free(seat, thread->line);
+    if (r < 0)
+        return r;
+    thread->seat = 1 + (uint32_t)r;
+    *ret = (uint32_t)r;
+    return 0;
+}
+
+static uint32_t *lock_of(const struct map_change *change)
+{
+    return (uint32_t *)(void *)((uint8_t *)map_memory(change->map) + change->lock);
+}
+
+static int take_lock(uint32_t *lock, uint32_t holder)
+{
+    for (unsigned i = 0; i < LOCK_ATTEMPTS; i++) {
+        uint32_t nobody = 0;
+
+        if (__atomic_compare_exchange_n(lock, &nobody, holder, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            return 0;
+        while (i < LOCK_ATTEMPTS && READ_ONCE(*lock) != 0) {
+            __asm__ volatile ("pause");
+            i++;
+        }
+    }
+    return -EBUSY;
+}
+
+/*
+ * Of the journal, `map` is written first and emptied last: between, all its words are this change's.  A signal handler
+ * that comes before the first store leaves an empty journal again; one that comes after it finds that it is not empty.
+ */
+static void open_journal(struct seat *seat, uint32_t map, uint32_t lock)
+{
+    WRITE_ONCE(seat->sequence, READ_ONCE(seat->sequence) + 1);
+    WRITE_AFTER(seat->journal.map, map);
+    WRITE_AFTER(seat->journal.lock, lock);
+}
+
+void journal_empty(struct journal *journal)
+{
+    uint64_t *word = (uint64_t *)journal;
+
+    for (int i = (int)JOURNAL_WORDS - 1; i >= 0; i--)
+        WRITE_AFTER(word[i], 0);
+}
+
+int change_begin(const struct map *map, struct thread *thread, uint32_t lock, struct map_change *ret)
+{
+    struct map_change change = { .map = map, .thread = thread, .lock = lock };
+    uint32_t seat;
+    int r = seat_find(map, thread, &seat);
+
+    if (r < 0)
+        return r;
+    change.seat = &seats(map)[seat];
+    change.holder = 1 + seat;
+    if (READ_BEFORE(change.seat->journal.map) != 0)
+        return -EBUSY;
+    open_journal(change.seat, map->number, lock);
+    r = take_lock(lock_of(&change), change.holder);
+    if (r < 0) {
+        journal_empty(&change.seat->journal);
+        return r;
+    }
+    *ret = change;
+    return 0;
+}
+
+/*
+ * The lock is dropped before the journal is emptied: recovery needs the journal as long as the lock is held.  In recovery
+ * map_recover() empties it, and nobody does twice: from the first time on the line's thread may be in its next change.
+ */
+void change_end(const struct map_change *change)
+{
+    WRITE_AFTER(*lock_of(change), 0);
+    if (change->thread)
+        journal_empty(&change->seat->journal);
+}
+
+bool change_resume(const struct map *map, struct seat *seat, uint32_t lock, struct map_change *ret)
+{
+    struct map_change change = { .map = map, .seat = seat, .lock = lock };
+
+    change.holder = 1 + (uint32_t)(seat - seats(map));
+    if (READ_BEFORE(*lock_of(&change)) != change.holder)
+        return false;
+    *ret = change;
+    return true;
+}

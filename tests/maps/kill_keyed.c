@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* Maps with keys: keys of each actor alone, whose values are known exactly, and keys that all change. */
+#include <errno.h>
+#include <linux/bpf.h>
+#include <string.h>
+
+#include "kill.h"
+
+#define KEYS (ACTORS * OWN_KEYS + SHARED_KEYS)
+#define CROWD 256               /* keys */
+#define KEY_SIZE_MAX 16
+#define WORDS_MAX 64            /* of a value */
+#define KEY_OF(value) ((uint32_t)((value) >> 32 & 0xffffff))    /* kill_value() */
+
+/* Of arrays the index; of tries a prefix, of which some contain others; else spread over the table. */
+static void key_write(const struct map *map, uint32_t number, uint8_t *ret)
+{
+    uint32_t spread = number * 0x9e3779b1, length;
+
+    memset(ret, 0, KEY_SIZE_MAX);
+    if (map->kind == BPF_MAP_TYPE_LPM_TRIE) {
+        length = number % 2 ? 32 : 24;
+        memcpy(ret, &length, sizeof(length));
+        ret[4] = 10;
+        ret[5] = (uint8_t)(number / 8);
+        ret[6] = (uint8_t)(number / 2);
+        ret[7] = number % 2 ? (uint8_t)number : 0;
+    } else {
+        memcpy(ret, map->kind == BPF_MAP_TYPE_ARRAY ? &number : &spread, sizeof(number));
+    }
+}
+
+/* A value is one word, again and again: half of one shows. */
+static long write_value(struct actor *actor, uint32_t number, uint64_t value)
+{
+    const struct map_kind *kind = actor->fixture->kind;
+    uint8_t key[KEY_SIZE_MAX];
+    uint64_t words[WORDS_MAX];
+
+    key_write(actor->fixture->map, number, key);
+    if (value == 0 && actor->fixture->map->kind != BPF_MAP_TYPE_ARRAY)
+        return kind->call_delete(actor->fixture->map, key, 0, 0, 0, &actor->thread);
+    for (unsigned i = 0; i < WORDS_MAX; i++)
+        words[i] = value;
+    return kind->call_update(actor->fixture->map, key, words, BPF_ANY, 0, &actor->thread);
+}
+
+/* 0: it is not there. */
+static uint64_t read_value(struct actor *actor, uint32_t number)
+{
+    const struct map *map = actor->fixture->map;
+    uint8_t key[KEY_SIZE_MAX];
+    const uint64_t *words;
+
+    key_write(map, number, key);
+    words = actor->fixture->kind->call_lookup(map, key, 0, 0, 0, &actor->thread);
+    if (!words)
+        return 0;
+    for (uint32_t i = 1; i < map->value_size / 8; i++)
+        if (words[i] != words[0])
+            fixture_fail("key %u has half of a value", number);
+    if (map->kind == BPF_MAP_TYPE_LPM_TRIE && KEY_OF(words[0]) != number)
+        return 0;               /* a shorter prefix was found */
+    return words[0];
+}
+
+void kill_keyed_act(struct actor *actor)
+{
+    struct record *record = actor->record;
+    uint32_t own = random_below(&actor->random, OWN_KEYS + 2), number;
+
+    if (own > OWN_KEYS)
+        own = OWN_KEYS;
+    number = own < OWN_KEYS ? actor->index * OWN_KEYS + own :
+                              ACTORS * OWN_KEYS + random_below(&actor->random, SHARED_KEYS);
+    record->pending_key = own;
+    record->pending_value = random_percent(&actor->random, 70) ? kill_value(actor, number) : 0;
+    __atomic_store_n(&record->pending, true, __ATOMIC_SEQ_CST);
+    if (kill_result(actor, write_value(actor, number, record->pending_value), record->pending_value ? 0 : -ENOENT) &&
+        own < OWN_KEYS)
+        record->own[own] = record->pending_value;
+    __atomic_store_n(&record->pending, false, __ATOMIC_SEQ_CST);
+}
+
+/* What is there of a key is what its actor has done last, or, of the victim, what it was about to do. */
+static void check_own(struct actor *parent, unsigned victim, unsigned owner, uint32_t own)
+{
+    struct record *record = &parent->all[owner];
+    uint64_t found = read_value(parent, owner * OWN_KEYS + own);
+
+    if (found == record->own[own])
+        return;
+    if (owner == victim && record->pending && record->pending_key == own && found == record->pending_value)
+        record->own[own] = found;
+    else
+        fixture_fail("actor %u's key %u is %#llx, not %#llx%s", owner, own, (unsigned long long)found,
+                     (unsigned long long)record->own[own], owner == victim ? " (it was killed)" : "");
+}
+
+static void check_shared(struct actor *parent, uint32_t number)
+{
+    uint64_t found = read_value(parent, number);
+
+    if (found != 0 && KEY_OF(found) != number)
+        fixture_fail("key %u has another's value %#llx", number, (unsigned long long)found);
+}
+
+/* Iteration finds as many as lookups do, and no more than there may be. */
+static void check_count(struct actor *parent, uint32_t keys)
+{
+    const struct map *map = parent->fixture->map;
+    struct map_cursor cursor = { 0 };
+    uint32_t seen = 0, there = 0;
+    void *value;
+
+    for (uint32_t i = 0; i < keys; i++)
+        there += read_value(parent, i) != 0;
+    while (seen <= map->max_entries && parent->fixture->kind->call_next(map, &cursor, &value, 0, 0, &parent->thread))
+        seen++;
+    if (map->kind != BPF_MAP_TYPE_ARRAY && (seen != there || seen > map->max_entries))
+        fixture_fail("lookups find %u keys, iteration %u, and %u there may be", there, seen, map->max_entries);
+}
+
+/* No lock is left: each key can be changed. */
+static void change_all(struct actor *parent)
+{
+    for (uint32_t number = 0; number < KEYS; number++) {
+        uint64_t value = kill_value(parent, number);
+        long r = write_value(parent, number, value);
+
+        if (r != 0)
+            fixture_fail("key %u cannot be changed any more: %s", number, strerror((int)-r));
+        if (number < ACTORS * OWN_KEYS)
+            parent->all[number / OWN_KEYS].own[number % OWN_KEYS] = value;
+    }
+}
+
+void kill_keyed_check(struct actor *parent, unsigned victim)
+{
+    for (unsigned owner = 0; owner < ACTORS; owner++)
+        for (uint32_t own = 0; own < OWN_KEYS; own++)
+            check_own(parent, victim, owner, own);
+    for (uint32_t number = ACTORS * OWN_KEYS; number < KEYS; number++)
+        check_shared(parent, number);
+    if (parent->fixture->kind->call_next)
+        check_count(parent, KEYS);
+    change_all(parent);
+}
+
+void kill_crowded_act(struct actor *actor)
+{
+    uint32_t number = random_below(&actor->random, CROWD);
+
+    if (random_percent(&actor->random, 90))
+        kill_result(actor, write_value(actor, number, kill_value(actor, number)), 0);
+    else
+        kill_result(actor, write_value(actor, number, 0), -ENOENT);
+}
+
+void kill_crowded_check(struct actor *parent, unsigned victim)
+{
+    for (uint32_t number = 0; number < CROWD; number++) {
+        long r;
+
+        check_shared(parent, number);
+        r = write_value(parent, number, kill_value(parent, number));
+        if (r != 0)
+            fixture_fail("key %u cannot be changed any more: %s", number, strerror((int)-r));
+    }
+    check_count(parent, CROWD);
+}
