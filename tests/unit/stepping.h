@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-/* Can processes be stepped here?  Not in valgrind, and not where ptrace is forbidden. */
+/* Can processes be stepped here?  Not where NO_STEPPING is set (in valgrind), and not where ptrace is forbidden. */
 bool stepping_works(void);
 
 /*
