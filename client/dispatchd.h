@@ -22,7 +22,8 @@
  * The rules that a worker keeps (each has a test):
  *   - hooks may be called from any thread, from signal handlers and recursively; a thread's first call takes
  *     a reader line, and its exit gives it back;
- *   - fork() is safe at any moment, also inside a guard and from multi-threaded processes; vfork() and exec() too;
+ *   - fork() is safe at any moment, also inside a guard and from multi-threaded processes; vfork() and exec() too.  Only
+ *     a signal handler that interrupted a hook must not fork: a program may be in the middle of a change of a map;
  *     after a raw clone() that copies the address space, dd_after_fork() comes before any hook;
  *   - fork handlers of the application may call hooks if this library was linked at start, and not loaded later;
  *   - closing all descriptors is safe: the worker goes on dispatching;

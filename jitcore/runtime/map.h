@@ -89,7 +89,8 @@ struct map_cursor {
  * delete   0; -ENOENT; -EINVAL (array); -EBUSY; -ENOSPC
  * next     the next element after the cursor: its key, or NULL at the end, and its value.  An element that is there
  *          from the first call to the last is seen, once; what comes or goes meanwhile perhaps.  The key may be another
- *          one by the time that it is read: who wants to be sure looks it up
+ *          one by the time that it is read: who wants to be sure looks it up.  In a trie an entry whose value is
+ *          replaced meanwhile is another element: it may be missed, or seen twice
  *
  * Kinds with a copy for each seat give the calling thread's own copy; NULL, -ENOSPC: it has no seat.
  */
