@@ -55,7 +55,7 @@ tree_test()
         mapfile -t -O ${#failures[@]} failures < <(grep -hE '^(FAIL|XPASS|ERROR): .*/' "$directory/$target.log" | sort -u |
             sed "s|^|$directory $target: |")
         find "$directory" -name '*.trs' -exec grep -l -E ':test-result: (FAIL|XPASS|ERROR)' {} + | sed 's/\.trs$/.log/' |
-            xargs -r grep -H -E -A 12 '^(not ok|Bail out!|ERROR)' | head -n 100
+            xargs -r grep -H -E -B 4 -A 8 '^(not ok|Bail out!|ERROR)' | head -n 100
     fi
     echo "$directory $target: $p passed, $f failed, $s skipped ($((SECONDS - started)) s)"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

@@ -27,6 +27,13 @@ static void put(struct actor *actor)
     __atomic_store_n(&record->pending, false, __ATOMIC_SEQ_CST);
 }
 
+/* Killed between the two stores, it has not noted the value: a count that goes first would vouch for what is not there. */
+static void note_taken(struct record *record, uint64_t value)
+{
+    record->taken_value[record->taken] = value;
+    __atomic_store_n(&record->taken, record->taken + 1, __ATOMIC_RELEASE);
+}
+
 static void take(struct actor *actor)
 {
     struct record *record = actor->record;
@@ -35,7 +42,7 @@ static void take(struct actor *actor)
     record->pending_value = 0;
     __atomic_store_n(&record->pending, true, __ATOMIC_SEQ_CST);
     if (kill_result(actor, queue_pop(actor->fixture->map, &value, 0, 0, 0, &actor->thread), -ENOENT))
-        record->taken_value[record->taken++] = value;
+        note_taken(record, value);
     __atomic_store_n(&record->pending, false, __ATOMIC_SEQ_CST);
 }
 
