@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,12 +80,22 @@ static struct actor actor_of(struct stage *stage, unsigned index, uint64_t seed)
                            { seed }, index };
 }
 
-static void start(struct stage *stage, unsigned index, uint64_t seed)
+/* The child ends with its parent, however that ends: actors go on for ever. */
+static pid_t fork_attached(void)
 {
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
 
     if (pid < 0)
         fixture_fail("fork: %s", strerror(errno));
+    if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+        _exit(1);
+    return pid;
+}
+
+static void start(struct stage *stage, unsigned index, uint64_t seed)
+{
+    pid_t pid = fork_attached();
+
     if (pid == 0) {
         struct actor actor = actor_of(stage, index, seed);
 
@@ -246,7 +257,7 @@ static bool subject_run(const struct subject *subject, unsigned rounds, uint64_t
                         bool without_recovery)
 {
     int status;
-    pid_t pid = fork();
+    pid_t pid = fork_attached();
 
     if (pid == 0) {
         struct stage stage = { .subject = subject, .without_recovery = without_recovery };
