@@ -249,6 +249,28 @@ static void print_line(struct json_object *line)
            json_object_get_string(json_object_object_get(line, "thread")), text);
 }
 
+/* A record of a struct is its members in a line, in the form that values are given in: others may follow at any time. */
+static void print_record(struct json_object *record)
+{
+    struct json_object *hex = json_object_object_get(record, "value_hex");
+    struct json_object *value = json_object_object_get(record, "value");
+    struct json_object *plain = hex ? hex : plain_value(value);
+    _cleanup_free_ char *text = value_text(plain);
+    const char *separator = "";
+
+    if (plain) {
+        puts(text);
+        return;
+    }
+    json_object_object_foreach(value, name, member) {
+        _cleanup_free_ char *member_text = value_text(member);
+
+        printf("%s%s=%s", separator, name, member_text);
+        separator = " ";
+    }
+    putchar('\n');
+}
+
 void map_print_records(const struct verb *verb, struct json_object *reply, bool quiet)
 {
     static int64_t lost, skipped;
@@ -257,10 +279,10 @@ void map_print_records(const struct verb *verb, struct json_object *reply, bool 
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         struct json_object *record = json_object_array_get_idx(list, i);
 
-        if (json_object_is_type(record, json_type_object))
+        if (json_object_object_get(record, "text"))
             print_line(record);
         else
-            puts(json_object_get_string(record));
+            print_record(record);
     }
     if (!quiet) {
         complain_growth(reply, "lost", &lost, "lost: the ring was full, or they were too long");

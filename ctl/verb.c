@@ -364,9 +364,10 @@ const struct verb verbs[] = {
     {
         .name = "map read",
         .argument = { { "MAP", "map", ARGUMENT_NAME } },
-        .options = VERB_FOLLOW | VERB_STREAM,
+        .options = VERB_FOLLOW | VERB_HEX | VERB_STREAM,
         .summary = "take records out of a ringbuf",
-        .help = "A record is a line of hexadecimal digits.  Of several who read at one time each gets all.",
+        .help = "A record is a line: its members, if the ring's definition gives the type of its values and it is of that\n"
+                "size; else its bytes.  Of several who read at one time each gets all.",
         .method = "ReadRing",
         .print = map_print_records,
         .rows = "records",

@@ -26,7 +26,7 @@
 struct ring_reader {
     LIST_ENTRY(ring_reader) entry;
     struct call *call;
-    bool follows;
+    bool follows, hex;
     uint64_t left;                      /* where it does not: bytes until it has seen as much as the ring holds */
     uint64_t skipped;                   /* records that it was too slow for */
     uint64_t told_lost, told_skipped;   /* what it knows already; at first it has to be told something */
@@ -48,7 +48,8 @@ struct ring_stream {
 
 /* Records, in the form of answers. */
 struct batch {
-    struct json_object *records;
+    struct json_object *shown;          /* by their type; of the trace: lines */
+    struct json_object *hex;            /* the same records; NULL: no reader wants them so */
     size_t count, bytes;
     bool more;                          /* there are perhaps more */
 };
@@ -119,6 +120,25 @@ static bool is_trace(const struct ring_stream *stream)
     return stream->map == stream->daemon->trace;
 }
 
+static struct json_object *show_hex(const uint8_t *record, uint32_t length)
+{
+    struct json_object *object = json_object_new_object();
+
+    json_object_object_add(object, "value_hex", element_show_hex(record, length));
+    return object;
+}
+
+static struct json_object *show_record(const struct shared_map *map, const uint8_t *record, uint32_t length)
+{
+    struct json_object *object;
+
+    if (!map->value || length != map->definition.value_size || length == 0)
+        return show_hex(record, length);
+    object = json_object_new_object();
+    json_object_object_add(object, "value", element_show(map->value, record));
+    return object;
+}
+
 /* As true as the worker that wrote it; NULL: not even the beginning of a line. */
 static struct json_object *show_line(const uint8_t *record, uint32_t length)
 {
@@ -160,11 +180,41 @@ static bool discard_stuck(struct ring_stream *stream)
     return false;
 }
 
+static struct batch batch_new(const struct ring_stream *stream)
+{
+    struct batch batch = { .shown = json_object_new_array() };
+    const struct ring_reader *reader;
+
+    LIST_FOREACH(reader, &stream->readers, entry)
+        if (reader->hex && !batch.hex)
+            batch.hex = json_object_new_array();
+    return batch;
+}
+
+static void batch_clear(struct batch *batch)
+{
+    json_object_put(batch->shown);
+    json_object_put(batch->hex);
+}
+
+static void add_record(const struct ring_stream *stream, struct batch *batch, uint32_t length)
+{
+    struct json_object *shown = is_trace(stream) ? show_line(stream->record, length) :
+                                                   show_record(stream->map, stream->record, length);
+
+    batch->bytes += length;
+    if (!shown)
+        return;
+    json_object_array_add(batch->shown, shown);
+    if (batch->hex)
+        json_object_array_add(batch->hex, show_hex(stream->record, length));
+    batch->count++;
+}
+
 /* Take one record, or get past what is none; false: there is no more now. */
 static bool take_record(struct ring_stream *stream, struct batch *batch)
 {
     const struct map *view = stream->map->view;
-    struct json_object *shown;
     uint32_t length;
     int r;
 
@@ -175,30 +225,27 @@ static bool take_record(struct ring_stream *stream, struct batch *batch)
         return discard_stuck(stream);
     if (r < 0)
         return r == -EINTR || r == -EBADMSG;
-    shown = is_trace(stream) ? show_line(stream->record, length) : element_show_hex(stream->record, length);
-    if (shown)
-        json_object_array_add(batch->records, shown);
-    batch->count += shown != NULL;
-    batch->bytes += length;
+    add_record(stream, batch, length);
     return true;
 }
 
-static void take_batch(struct ring_stream *stream, struct batch *ret)
+static void take_batch(struct ring_stream *stream, struct batch *batch)
 {
-    *ret = (struct batch){ .records = json_object_new_array(), .more = true };
-    for (unsigned i = 0; ret->more && i < BATCH_RECORDS && ret->bytes < BATCH_BYTES; i++)
-        ret->more = take_record(stream, ret);
+    for (unsigned i = 0; batch->more && i < BATCH_RECORDS && batch->bytes < BATCH_BYTES; i++)
+        batch->more = take_record(stream, batch);
 }
 
 /* ---- readers --------------------------------------------------------------------------------------------- */
 
-static struct json_object *make_answer(const struct ring_stream *stream, const struct batch *batch, uint64_t skipped)
+static struct json_object *make_answer(const struct ring_stream *stream, const struct ring_reader *reader,
+                                       const struct batch *batch)
 {
     struct json_object *answer = json_object_new_object();
 
-    json_object_object_add(answer, is_trace(stream) ? "lines" : "records", json_object_get(batch->records));
+    json_object_object_add(answer, is_trace(stream) ? "lines" : "records",
+                           json_object_get(reader->hex ? batch->hex : batch->shown));
     view_add_int(answer, "lost", ring_lost(stream->map->view));
-    view_add_int(answer, "skipped", skipped);
+    view_add_int(answer, "skipped", reader->skipped);
     return answer;
 }
 
@@ -232,11 +279,11 @@ static bool give_batch(const struct ring_stream *stream, struct ring_reader *rea
         return false;
     }
     if (is_done(stream, reader, batch)) {
-        call_reply(reader->call, make_answer(stream, batch, reader->skipped));
+        call_reply(reader->call, make_answer(stream, reader, batch));
         return true;
     }
     if (batch->count > 0 || lost != reader->told_lost || reader->skipped != reader->told_skipped)
-        call_reply_continues(reader->call, make_answer(stream, batch, reader->skipped));
+        call_reply_continues(reader->call, make_answer(stream, reader, batch));
     reader->told_lost = lost;
     reader->told_skipped = reader->skipped;
     return false;
@@ -277,15 +324,13 @@ static void look_after(struct ring_stream *stream, unsigned ms)
 static void on_look(evutil_socket_t unused, short events, void *userdata)
 {
     struct ring_stream *stream = userdata;
-    struct batch batch;
+    struct batch batch = batch_new(stream);
 
     (void)unused, (void)events;
-    if (is_awaited(stream))
-        take_batch(stream, &batch);
-    else
-        batch = (struct batch){ .records = json_object_new_array() };
+    batch.more = is_awaited(stream);
+    take_batch(stream, &batch);
     give_all(stream, &batch);
-    json_object_put(batch.records);
+    batch_clear(&batch);
     if (LIST_EMPTY(&stream->readers))
         stream_free(stream);
     else
@@ -302,7 +347,7 @@ static int check_ring(const struct shared_map *map, struct refusal *refusal)
                   map_kind_find(map->definition.kind)->name, "operation", "read");
 }
 
-int ring_stream_start(struct daemon *daemon, struct shared_map *map, struct call *call, bool follows,
+int ring_stream_start(struct daemon *daemon, struct shared_map *map, struct call *call, unsigned flags,
                       struct refusal *refusal)
 {
     _cleanup_free_ struct ring_reader *reader = calloc(1, sizeof(*reader));
@@ -316,7 +361,8 @@ int ring_stream_start(struct daemon *daemon, struct shared_map *map, struct call
     if (!stream)
         return refuse_memory(refusal);
     reader->call = call_get(call);
-    reader->follows = follows;
+    reader->follows = flags & RING_FOLLOW;
+    reader->hex = flags & RING_HEX;
     reader->left = map->definition.max_entries;
     reader->told_lost = UINT64_MAX;
     if (LIST_EMPTY(&stream->readers))

@@ -10,8 +10,6 @@
 #ifndef DAEMON_RING_STREAM_H
 #define DAEMON_RING_STREAM_H
 
-#include <stdbool.h>
-
 #include "daemon.h"
 #include "refusal.h"
 
@@ -20,11 +18,16 @@ struct shared_map;
 
 #define RING_STREAM_RECORD_MAX (1u << 20)       /* bytes; longer ones are lost */
 
+enum ring_flags {
+    RING_FOLLOW = 1,            /* also what comes from then on, until the connection is closed or the map is removed */
+    RING_HEX = 2,               /* the bytes of records, whatever their type */
+};
+
 /*
- * Answer a call of ReadRing, or of Trace for daemon->trace: with what is in the ring, and, if `follows`, with what
- * comes from then on until its connection is closed, or the map is removed.  MapUnsuited: not a ring; -ENOMEM.
+ * Answer a call of ReadRing, or of Trace for daemon->trace, with what is in the ring.  flags: of enum ring_flags.
+ * MapUnsuited: not a ring; -ENOMEM.
  */
-int ring_stream_start(struct daemon *daemon, struct shared_map *map, struct call *call, bool follows,
+int ring_stream_start(struct daemon *daemon, struct shared_map *map, struct call *call, unsigned flags,
                       struct refusal *refusal);
 
 /* At the end: close the connections of all who read. */

@@ -285,13 +285,17 @@ void handle_clear_map(struct call *call, void *daemon)
 
 void handle_read_ring(struct call *call, void *daemon)
 {
+    struct json_object *parameters = call_parameters(call);
     struct refusal refusal = { 0 };
     struct shared_map *map;
+    unsigned flags = 0;
     int r;
 
+    flags |= parameter_bool(parameters, "follow") ? RING_FOLLOW : 0;
+    flags |= parameter_bool(parameters, "hex") ? RING_HEX : 0;
     r = find_map(daemon, call, &map, &refusal);
     if (r >= 0)
-        r = ring_stream_start(daemon, map, call, parameter_bool(call_parameters(call), "follow"), &refusal);
+        r = ring_stream_start(daemon, map, call, flags, &refusal);
     if (r < 0)
         service_refuse(call, CONTROL_INTERFACE, &refusal);
 }
@@ -301,7 +305,7 @@ void handle_trace(struct call *call, void *userdata)
     struct daemon *daemon = userdata;
     struct refusal refusal = { 0 };
 
-    if (ring_stream_start(daemon, daemon->trace, call, true, &refusal) < 0)
+    if (ring_stream_start(daemon, daemon->trace, call, RING_FOLLOW, &refusal) < 0)
         service_refuse(call, CONTROL_INTERFACE, &refusal);
 }
 

@@ -162,12 +162,13 @@ int layout_queue(const struct map_definition *definition, struct map *ret, struc
     return layout_finish(ret->elements_at + ((uint64_t)definition->max_entries + 1) * ret->stride, ret, error);
 }
 
+/* A value's type says how readers are shown the records of its size: programs write records of any. */
 int layout_ring(const struct map_definition *definition, struct map *ret, struct jit_error *error)
 {
     int r = layout_check_size("key_size", definition->key_size, 0, 0, error);
 
     if (r >= 0)
-        r = layout_check_size("value_size", definition->value_size, 0, 0, error);
+        r = layout_check_size("value_size", definition->value_size, 0, LAYOUT_VALUE_MAX, error);
     if (r < 0)
         return r;
     if (definition->max_entries < LAYOUT_RING_MIN || definition->max_entries & (definition->max_entries - 1))

@@ -48,6 +48,11 @@ struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 1 << 20);
 } reports SEC(".maps");
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 4096);
+    __type(value, struct place);
+} visits SEC(".maps");
 struct prefix { __u32 length; __u8 address[4]; };
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -89,6 +94,10 @@ SEC("table/test") __u32 count(struct test *t)
     else
         bpf_map_update_elem(&per_method, &method, &one, BPF_ANY);
     bpf_ringbuf_output(&events, &method, sizeof(method), 0);
+    if (method == 4242) {
+        bpf_ringbuf_output(&visits, &(struct place){ -7, 8 }, sizeof(struct place), 0);
+        bpf_ringbuf_output(&visits, &method, 1, 0);
+    }
     bpf_printk("method %d of %x", method, 255);
     bpf_map_lookup_elem(&networks, &(struct prefix){ 32, { 10, 1, 2, 3 } });
     report = bpf_map_lookup_elem(&report_map, &zero);
@@ -518,12 +527,16 @@ def records(connection):
     return [record for answer in answers(connection) for record in answer["records"]]
 
 
+def bytes_of(*records):
+    return [{"value_hex": record} for record in records]
+
+
 @case
 def records_are_taken_out_once_in_order():
     records(more("ReadRing", map="events"))
     for method in (1, 2, 258):
         called(method)
-    equal(records(more("ReadRing", map="events")), ["01000000", "02000000", "02010000"])
+    equal(records(more("ReadRing", map="events")), bytes_of("01000000", "02000000", "02010000"))
     equal(records(more("ReadRing", map="events")), [])
     try:
         records(more("ReadRing", map="hits"))
@@ -532,9 +545,9 @@ def records_are_taken_out_once_in_order():
         equal((refusal.error, refusal.parameters["operation"]), ("MapUnsuited", "read"))
 
 
-def follow(name):
+def follow(name, **parameters):
     """Whoever has an empty answer follows the ring from then on."""
-    connection = more("ReadRing", map=name, follow=True)
+    connection = more("ReadRing", map=name, follow=True, **parameters)
     equal(connection.receive()["parameters"]["records"], [])
     return connection
 
@@ -544,13 +557,30 @@ def all_who_follow_a_ring_get_every_record():
     readers = [follow("events") for _ in range(3)]
     for method in range(5):
         called(method)
-    wanted = [f"{method:02x}000000" for method in range(5)]
+    wanted = bytes_of(*(f"{method:02x}000000" for method in range(5)))
     for reader in readers:
         got = []
         while len(got) < 5:
             got += reader.receive()["parameters"]["records"]
         equal(got, wanted)
         reader.close()
+
+
+@case
+def records_are_shown_by_their_type_if_they_are_of_its_size():
+    readers = [follow("visits"), follow("visits", hex=True)]
+    called(4242)
+    for reader, wanted in zip(readers, ([{"value": {"x": -7, "y": 8}}, {"value_hex": "92"}], bytes_of("f9ff0800", "92"))):
+        got = []
+        while len(got) < 2:
+            got += reader.receive()["parameters"]["records"]
+        equal(got, wanted)
+        reader.close()
+    called(4242)
+    equal(ctl("map", "read", "visits"), "x=-7 y=8\n92\n")
+    called(4242)
+    equal(ctl("map", "read", "visits", "--hex"), "f9ff0800\n92\n")
+    equal(daemon.call("ShowMap", map="visits")["map"]["value"]["size"], 4)
 
 
 @case

@@ -25,6 +25,7 @@ struct event {
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 4096);
+    __type(value, struct event);
 } ring SEC(".maps");
 
 static __u32 write_event(const struct packet *packet, __u32 key)
