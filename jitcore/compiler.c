@@ -13,10 +13,17 @@
 
 /* ---- helpers ---- */
 
-/* Of which map memory is that a helper takes back, or which function it is for a map: that must be known. */
-static bool needs_map(const struct helper *helper)
+/* Which function it is for a map, or of which map memory is that a helper takes back: that must be known. */
+static const char *what_it_needs(const struct helper *helper)
 {
-    return helper->argument[0] == ARGUMENT_MAP || helper->argument[0] == ARGUMENT_ALLOCATED;
+    switch (helper ? helper->argument[0] : ARGUMENT_NONE) {
+    case ARGUMENT_MAP:
+        return "its map must be of the same kind on all paths; call it on each path by itself";
+    case ARGUMENT_ALLOCATED:
+        return "its memory must be of one map that the program names, the same on all paths; call it on each path by itself";
+    default:
+        return NULL;
+    }
 }
 
 static int refuse_helper(const struct verified *verified, uint32_t at, struct jit_error *error)
@@ -25,12 +32,11 @@ static int refuse_helper(const struct verified *verified, uint32_t at, struct ji
     const struct bytecode_function *function = &bytecode->function[bytecode_function_at(bytecode, at)];
     int32_t number = bytecode->instruction[at].immediate;
     const struct helper *helper = helper_find(number);
-    const char *name = helper_name(number);
+    const char *name = helper_name(number), *needs = what_it_needs(helper);
 
-    if (helper && needs_map(helper))
+    if (needs)
         return jit_error_set_at(error, -EOPNOTSUPP, "helper", function->name, at - function->first,
-                                "call of helper %" PRId32 " (%s): its map must be one that the program names, and the same "
-                                "on all paths", number, name);
+                                "call of helper %" PRId32 " (%s): %s", number, name, needs);
     return jit_error_set_at(error, -EOPNOTSUPP, "helper", function->name, at - function->first,
                             "call of helper %" PRId32 " (%s), which is not supported", number,
                             name ? name : "no helper that this build knows");

@@ -13,10 +13,11 @@ int verified_new(const struct bytecode *bytecode, struct verified *ret)
         .bytecode = bytecode,
         .mark = calloc(bytecode->instructions, sizeof(*verified.mark)),
         .region = malloc(bytecode->instructions * sizeof(*verified.region)),
+        .map_kind = calloc(bytecode->instructions, sizeof(*verified.map_kind)),
         .stack = calloc(bytecode->functions, sizeof(*verified.stack)),
     };
 
-    if (!verified.mark || !verified.region || !verified.stack) {
+    if (!verified.mark || !verified.region || !verified.map_kind || !verified.stack) {
         verified_clear(&verified);
         return -ENOMEM;
     }
@@ -42,6 +43,7 @@ void verified_clear(struct verified *verified)
 {
     free(verified->mark);
     free(verified->region);
+    free(verified->map_kind);
     free(verified->stack);
     *verified = (struct verified){ 0 };
 }

@@ -27,6 +27,8 @@ struct verified {
     uint8_t *mark;                      /* per instruction: enum verified_mark */
     uint32_t *region;                   /* per instruction: a helper call's map (index of the region), if it is the same
                                            on all paths; else VERIFIED_NO_REGION */
+    uint32_t *map_kind;                 /* per instruction: the kind (enum bpf_map_type) of a helper call's maps, if it is
+                                           the same on all paths; else 0 */
     uint32_t *stack;                    /* per function: bytes below R10 that it uses */
 };
 

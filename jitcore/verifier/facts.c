@@ -11,7 +11,7 @@
 #include "analysis.h"
 #include "inclusion.h"
 
-#define NONE_YET (UINT32_MAX - 1)       /* no region: none was seen yet */
+#define NONE_YET (UINT32_MAX - 1)       /* no region, and no kind of maps: none was seen yet */
 #define BIT(n) ((uint16_t)(1u << (n)))
 #define ARGUMENTS 0x3e          /* R1 to R5 */
 #define PRESERVED 0x3c0         /* R6 to R9 */
@@ -26,13 +26,14 @@ int facts_init(struct facts *facts, const struct bytecode *bytecode)
         .linked = calloc(bytecode->instructions, sizeof(*facts->linked)),
         .linked_elsewhere = calloc(bytecode->instructions, sizeof(*facts->linked_elsewhere)),
         .region = malloc(bytecode->instructions * sizeof(*facts->region)),
+        .map_kind = malloc(bytecode->instructions * sizeof(*facts->map_kind)),
     };
-    if (!facts->loose || !facts->linked || !facts->linked_elsewhere || !facts->region) {
+    if (!facts->loose || !facts->linked || !facts->linked_elsewhere || !facts->region || !facts->map_kind) {
         facts_clear(facts);
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < bytecode->instructions; i++)
-        facts->region[i] = NONE_YET;
+        facts->region[i] = facts->map_kind[i] = NONE_YET;
     return 0;
 }
 
@@ -42,6 +43,7 @@ void facts_clear(struct facts *facts)
     free(facts->linked);
     free(facts->linked_elsewhere);
     free(facts->region);
+    free(facts->map_kind);
     *facts = (struct facts){ 0 };
 }
 
@@ -143,11 +145,15 @@ void facts_note_links(struct analysis *analysis, uint16_t registers, bool elsewh
     analysis->facts.linked_elsewhere[analysis->at] |= elsewhere;
 }
 
+static void note_same(uint32_t *seen, uint32_t now, uint32_t several)
+{
+    *seen = *seen == NONE_YET || *seen == now ? now : several;
+}
+
 void facts_note_map(struct analysis *analysis, uint32_t region)
 {
-    uint32_t *seen = &analysis->facts.region[analysis->at];
-
-    *seen = *seen == NONE_YET || *seen == region ? region : VERIFIED_NO_REGION;
+    note_same(&analysis->facts.region[analysis->at], region, VERIFIED_NO_REGION);
+    note_same(&analysis->facts.map_kind[analysis->at], analysis->bytecode->region[region].map_type, 0);
 }
 
 static bool number_differs(const struct value *outer, const struct value *inner, bool demanded)
@@ -328,8 +334,10 @@ int facts_complete(struct analysis *analysis)
             *mark &= (uint8_t)~VERIFIED_DESTINATION_32;
         if (source || destination)
             *mark &= (uint8_t)~VERIFIED_NO_WRAP;
-        if (*mark && analysis->facts.region[at] != NONE_YET)
+        if (*mark && analysis->facts.region[at] != NONE_YET) {
             analysis->verified.region[at] = analysis->facts.region[at];
+            analysis->verified.map_kind[at] = analysis->facts.map_kind[at];
+        }
     }
     return 0;
 }

@@ -27,6 +27,7 @@ struct facts {
     uint16_t *linked;           /* per instruction: registers that a jump narrowed by their id */
     bool *linked_elsewhere;     /* and slots, or registers of other frames */
     uint32_t *region;           /* per instruction: as in struct verified, or that none was seen yet */
+    uint32_t *map_kind;         /* likewise */
 };
 
 /* -ENOMEM.  Undo with facts_clear(). */

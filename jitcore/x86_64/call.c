@@ -48,11 +48,7 @@ void x86_64_emit_callbacks(struct translation *t)
 /* The runtime's function that this call is of; RUNTIME_NONE: none, or it is not known of which kind the map is. */
 static enum runtime_function runtime_of(const struct verified *verified, uint32_t call)
 {
-    const struct bytecode *bytecode = verified->bytecode;
-    uint32_t region = verified->region[call];
-
-    return helper_runtime(bytecode->instruction[call].immediate,
-                          region == VERIFIED_NO_REGION ? 0 : bytecode->region[region].map_type);
+    return helper_runtime(verified->bytecode->instruction[call].immediate, verified->map_kind[call]);
 }
 
 /*
@@ -318,10 +314,11 @@ static bool gives_back(int32_t number)
 static bool has_runtime(const struct verified *verified, uint32_t call)
 {
     const struct bytecode *bytecode = verified->bytecode;
+    uint32_t region = verified->region[call];
 
     return runtime_of(verified, call) != RUNTIME_NONE &&
            (!gives_back(bytecode->instruction[call].immediate) ||
-            bytecode->region[verified->region[call]].kind == REGION_MAP);
+            (region != VERIFIED_NO_REGION && bytecode->region[region].kind == REGION_MAP));
 }
 
 bool x86_64_has_helper(const struct verified *verified, uint32_t call)

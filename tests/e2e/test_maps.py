@@ -41,7 +41,9 @@ SEC("table/test") __u32 count(struct test *t)
 """
 
 
-def called(worker, key=3):
+def called(worker, key=3, method=None):
+    if method is not None:
+        worker.do(f"method {method}")
     return int(worker.do(f"call on_test {key}").split()[1])
 
 
@@ -104,6 +106,27 @@ def a_map_of_another_definition_is_refused_and_nothing_is_left():
             assert word in parameters["difference"], parameters
         equal([m["name"] for m in daemon.call("ListMaps")["maps"]], ["counts", "totals"], "maps")
         equal(daemon.call("Info")["arena_bytes_used"], used, "bytes used in the arena")
+
+
+def choosing(other):
+    """The program, which takes the other map for method 7, by the same call."""
+    lookup = "bpf_map_lookup_elem(%s, &key)"
+    return COUNT.replace(lookup % "&counts", lookup % f"key == 7 ? (void *)&{other} : (void *)&counts")
+
+
+@case
+def one_call_serves_maps_of_one_kind_only():
+    definition = DEFINITIONS[DEFINITIONS.index("struct {"):DEFINITIONS.index("counts SEC")] + 'second SEC(".maps");\n'
+    same = choosing("second").replace('SEC("table', definition + 'SEC("table')
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("count", compile_program(same, "same-kind"))
+        daemon.attach("on_test", 3, "count")
+        daemon.call("UpdateElement", map="second", key={"value": 7}, value={"value": 40})
+        equal([called(worker, method=method) for method in (3, 7, 3, 7)], [1, 41, 2, 42], "verdicts")
+        mixed = compile_program(choosing("totals"), "mixed-kinds")
+        parameters = refused(lambda: daemon.load("mixed", mixed), "ProgramRejected")
+        assert "of the same kind on all paths" in parameters["reason"], parameters
 
 
 @case

@@ -178,6 +178,7 @@ static void test_lookup(void **state)
 
     assert_int_equal(verified_assume(bytecode, &verified), 0);
     verified.region[5] = 0;
+    verified.map_kind[5] = BPF_MAP_TYPE_ARRAY;
     assert_int_equal(compile_verified(&verified, architecture_native(), &code, NULL), 0);
     assert_int_equal(machine_load(bytecode, &code, &machine, NULL), 0);
     for (uint32_t key = 0; key < ENTRIES; key++)
@@ -200,6 +201,7 @@ static void check_refused(struct bytecode *bytecode, uint32_t call, uint32_t reg
 
     assert_int_equal(verified_assume(bytecode, &verified), 0);
     verified.region[call] = region;
+    verified.map_kind[call] = region == VERIFIED_NO_REGION ? 0 : bytecode->region[region].map_type;
     assert_int_equal(compile_verified(&verified, architecture_native(), &code, &error), -EOPNOTSUPP);
     assert_string_equal(error.rule, "helper");
     assert_int_equal(error.instruction, call);
@@ -225,7 +227,7 @@ static void test_refused(void **state)
 
     check_refused(lookup_program(BPF_MAP_TYPE_ARRAY), 5, VERIFIED_NO_REGION, "helper 1 (map_lookup_elem): its map");
     check_refused(lookup_program(BPF_MAP_TYPE_QUEUE), 5, 0, "helper 1 (map_lookup_elem): its map");
-    check_refused(submit_program(), 5, 0, "helper 132 (ringbuf_submit): its map");
+    check_refused(submit_program(), 5, 0, "helper 132 (ringbuf_submit): its memory");
     check_refused(jit_bytecode(unknown, COUNT(unknown), NULL), 0, VERIFIED_NO_REGION, "helper 99999 (no helper");
     check_refused(jit_bytecode(known, COUNT(known), NULL), 1, VERIFIED_NO_REGION, "helper 12 (");
 }
