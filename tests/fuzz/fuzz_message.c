@@ -8,11 +8,7 @@
  *   - sent to a real caller as the answer of each method.
  *
  * Besides what sanitizers find, it must hold that nothing blocks and that no descriptor stays open (the limit on open
- * files would end a longer run).  `make check` replays the corpus; to fuzz, from the source tree, with B the build tree:
- *
- *      clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iproto tests/fuzz/fuzz_message.c proto/[a-z]*.c \
- *          $B/proto/interface_texts.c -ljson-c -levent_core -lm -o $B/fuzz
- *      mkdir $B/found; $B/fuzz -max_len=4096 $B/found tests/fuzz/corpus/message
+ * files would end a longer run).  `make check` replays the corpus, `make fuzz FUZZ=message` goes on.
  */
 #include <event2/event.h>
 #include <json-c/json.h>

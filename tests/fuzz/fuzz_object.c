@@ -5,13 +5,7 @@
  * the way to another process unchanged, and that what is refused has an error with a rule and a text of printable
  * ASCII.
  *
- * `make check` replays the corpus; to fuzz, from the source tree, with B a build tree:
- *
- *      clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Ijitcore tests/fuzz/fuzz_object.c \
- *          jitcore/{bytecode,context,error,instruction,lines,linker,map,map_definition,map_layout,native,object}.c \
- *          jitcore/{object_file,stream,typed,typed_btf,types,variable}.c \
- *          $(find jitcore/runtime -name '*.c' | grep -ve memory -e trace) -lelf -lbpf -lnettle -o $B/fuzz
- *      mkdir $B/found; $B/fuzz -max_len=16384 $B/found tests/fuzz/corpus/object
+ * `make check` replays the corpus, `make fuzz FUZZ=object` goes on.
  */
 #include <elf.h>
 #include <errno.h>

@@ -4,13 +4,7 @@
  * sanitizers find, it must hold that the verifier ends within its limit, that what it accepts it accepts again when it
  * compares all numbers (if it can), and that a refusal has a rule and a text of printable ASCII.
  *
- * `make check` replays the corpus; to fuzz, from the source tree, with B a build tree:
- *
- *      clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Ijitcore tests/fuzz/fuzz_verifier.c \
- *          jitcore/verifier/[a-z]*.c jitcore/{bytecode,context,error,helper,instruction,liveness,map,map_layout}.c \
- *          jitcore/{native,raw,stream,typed,types,verified,worklist}.c \
- *          jitcore/runtime/trie.c $(find jitcore/runtime -name '[^mt]*.c') -lbpf -o $B/fuzz
- *      mkdir $B/found; $B/fuzz -max_len=2048 $B/found tests/fuzz/corpus/verifier
+ * `make check` replays the corpus, `make fuzz FUZZ=verifier` goes on.
  */
 #include <errno.h>
 #include <linux/bpf.h>

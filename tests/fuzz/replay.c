@@ -11,6 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION        /* else libFuzzer has a main() */
 /* The content of a file in a buffer of just its size, so that a sanitizer sees a read beyond it. */
 static uint8_t *read_file(const char *path, size_t *ret_size)
 {
@@ -51,3 +52,4 @@ int main(int n_arguments, char *arguments[])
     }
     return failed > 0 || n_arguments < 2;
 }
+#endif
