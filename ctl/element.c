@@ -15,12 +15,6 @@ struct form {
     struct json_object *type;   /* DataType; borrowed */
 };
 
-static void member_add(struct json_object *object, const char *name, struct json_object *value)
-{
-    if (json_object_object_add(object, name, require(value)) < 0)
-        require(NULL);
-}
-
 static bool form_exists(const struct form *form)
 {
     return json_object_get_int64(json_object_object_get(form->type, "size")) > 0;

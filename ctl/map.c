@@ -11,12 +11,6 @@
 #include "status.h"
 #include "util.h"
 
-static void member_add(struct json_object *object, const char *name, struct json_object *value)
-{
-    if (json_object_object_add(object, name, require(value)) < 0)
-        require(NULL);
-}
-
 /* Into `row`, if it is there: what a value of JSON is called in another object. */
 static void member_copy(struct json_object *row, const char *name, struct json_object *object, const char *member)
 {
