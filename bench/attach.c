@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long an attach takes on an open connection, beside the least that a durable change can cost: an fdatasync of one page
- * on the file system of the database.  Both are measured in turn, in one run.
+ * How long an attach takes on an open connection, beside the least that a durable change can cost: an fdatasync of one
+ * page on the file system of the database.  Both are measured in turn, in one run.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -96,8 +96,8 @@ static void bench(bool json)
     s = median(sync_us, ROUNDS);
     limit = 1.5 * s + 1000;
     if (json)
-        printf("{\"rounds\":%d,\"attach_us\":%.1f,\"detach_us\":%.1f,\"fdatasync_us\":%.1f,\"limit_us\":%.1f}\n", ROUNDS, a, d,
-               s, limit);
+        printf("{\"rounds\":%d,\"attach_us\":%.1f,\"detach_us\":%.1f,\"fdatasync_us\":%.1f,\"limit_us\":%.1f}\n",
+               ROUNDS, a, d, s, limit);
     else
         printf("median of %d: attach %.0f us, detach %.0f us; fdatasync of a page %.0f us\n"
                "attach is at %.2f of the goal of 1.5 fdatasync + 1 ms\n", ROUNDS, a, d, s, a / limit);

@@ -36,7 +36,10 @@ struct json_object *session_call(const char *method, struct json_object *paramet
 /* Load the targets under the names bench_0, bench_1, ... */
 void session_load(unsigned targets);
 
-/* Attach target key % TARGETS to each of these keys of a table, in few transactions.  ret_links: `count` of them, or NULL. */
+/*
+ * Attach target key % TARGETS to each of these keys of a table, in few transactions.
+ * ret_links: `count` of them, or NULL.
+ */
 void session_attach(const char *table, const uint32_t *keys, size_t count, int64_t *ret_links);
 
 /* Detach links, in few transactions. */

@@ -33,7 +33,8 @@ struct option_row {
 /* ---- reading one ---------------------------------------------------------------------------------------- */
 
 /* A whole number in the row's limits that ends at the character `separator`, or at the word's end. */
-static bool number_read(const struct option_row *row, const char *word, char separator, int64_t *ret, const char **ret_end)
+static bool number_read(const struct option_row *row, const char *word, char separator, int64_t *ret,
+                        const char **ret_end)
 {
     char *end;
 
@@ -223,11 +224,13 @@ static const struct option_row rows[OPTION_MAX] = {
         .help = "of maps of maps: they may hold maps that are like this one",
     },
     [OPTION_READ_ONLY] = {
-        .name = "read-only", .group = OPTIONS_MAP, .read = constant_read, .parameter = "access", .constant = "read_only",
+        .name = "read-only", .group = OPTIONS_MAP, .read = constant_read, .parameter = "access",
+        .constant = "read_only",
         .help = "programs may not write to it",
     },
     [OPTION_WRITE_ONLY] = {
-        .name = "write-only", .group = OPTIONS_MAP, .read = constant_read, .parameter = "access", .constant = "write_only",
+        .name = "write-only", .group = OPTIONS_MAP, .read = constant_read, .parameter = "access",
+        .constant = "write_only",
         .help = "programs may not read it",
     },
     [OPTION_NEW] = {

@@ -33,8 +33,8 @@ static enum status number_read(const char *shown, const char *word, uint64_t max
     return STATUS_DONE;
 }
 
-static enum status number_add(struct request *request, const struct argument *argument, const char *name, const char *word,
-                              uint64_t maximum)
+static enum status number_add(struct request *request, const struct argument *argument, const char *name,
+                              const char *word, uint64_t maximum)
 {
     uint64_t number = 0;
     enum status status = number_read(argument->shown, word, maximum, &number);
@@ -163,7 +163,8 @@ static enum status arguments_add(struct request *request, const struct verb *ver
         status = argument_add(request, &verb->argument[i], words->word[i]);
     if (status != STATUS_DONE || !verb->argument[i].shown)
         return status;
-    return element_add(request->parameters, verb->argument[i].kind, words->word + i, words->count - i, words->map, words->hex);
+    return element_add(request->parameters, verb->argument[i].kind, words->word + i, words->count - i, words->map,
+                       words->hex);
 }
 
 /* The daemon would close the connection on text that is not UTF-8, so it is refused here, by the same rule. */

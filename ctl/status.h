@@ -26,7 +26,10 @@ void *require(void *pointer);
 
 struct json_object;
 
-/* Give an object a member, or its member another value, which is taken over; NULL is lack of memory, as for require(). */
+/*
+ * Give an object a member, or its member another value, which is taken over;
+ * NULL is lack of memory, as for require().
+ */
 void member_add(struct json_object *object, const char *name, struct json_object *value);
 
 #endif

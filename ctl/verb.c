@@ -181,10 +181,10 @@ const struct verb verbs[] = {
                       { "PROGRAM", "program", ARGUMENT_TARGET } },
         .options = OPTIONS_WAIT | OPTIONS_CHAIN,
         .summary = "run a program at a key of a table, in all workers",
-        .help = "KEYS is a number from 0 to 4294967295, in decimal or as 0x..., a range of them (1024-65535), or the word\n"
-                "default: all keys that nothing else is attached to.  Ranges do not overlap.  PROGRAM is a loaded one, or\n"
-                "native:NAME, a function that workers register.  Prints the link, by which it is detached or replaced.\n"
-                "The link outlives dispatchd and the workers.\n"
+        .help = "KEYS is a number from 0 to 4294967295, in decimal or as 0x..., a range of them (1024-65535), or the\n"
+                "word default: all keys that nothing else is attached to.  Ranges do not overlap.  PROGRAM is a\n"
+                "loaded one, or native:NAME, a function that workers register.  Prints the link, by which it is\n"
+                "detached or replaced.  The link outlives dispatchd and the workers.\n"
                 "\n"
                 "Several programs attached to the same KEYS are a chain: they run by priority, the lowest first, and\n"
                 "those of one priority by link.  The next one runs if the verdict is one to proceed on; without\n"
@@ -213,9 +213,9 @@ const struct verb verbs[] = {
         .argument = { { "CALL", "call", ARGUMENT_NAME }, { "TARGET", "program", ARGUMENT_CALL_TARGET } },
         .options = OPTIONS_WAIT,
         .summary = "say what a static call runs, in all workers",
-        .help = "TARGET is native:NAME, a function of the call's prototype that workers offer (those that do not have it\n"
-                "run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as numbers;\n"
-                "value:N, to run nothing and return N; or default, each worker's own function.",
+        .help = "TARGET is native:NAME, a function of the call's prototype that workers offer (those that do not have\n"
+                "it run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as\n"
+                "numbers; value:N, to run nothing and return N; or default, each worker's own function.",
         .method = "SetCall",
     },
     {
@@ -230,9 +230,9 @@ const struct verb verbs[] = {
         .name = "explain",
         .argument = { { "TABLE", "table", ARGUMENT_NAME } },
         .summary = "why the code of a table has its shape",
-        .help = "dispatchd looks now and then at the keys that come, and gives the table the shape that costs least for them.\n"
-                "KEYS of FREQUENCIES are the hottest of the last sample.  Expected costs are those of the planner's model, of\n"
-                "a call without the program.",
+        .help = "dispatchd looks now and then at the keys that come, and gives the table the shape that costs least\n"
+                "for them.  KEYS of FREQUENCIES are the hottest of the last sample.  Expected costs are those of the\n"
+                "planner's model, of a call without the program.",
         .method = "Explain",
         .print = plan_print,
     },
@@ -241,8 +241,8 @@ const struct verb verbs[] = {
         .options = OPTIONS_SCOPE | OPTIONS_MISSES | OPTIONS_COUNT | OPTIONS_WAIT,
         .counting = "runs",
         .summary = "count what runs, and with which verdicts",
-        .help = "A table is counted with its misses and all its links, also those that are attached later.  What is not\n"
-                "counted costs nothing.",
+        .help = "A table is counted with its misses and all its links, also those that are attached later.  What is\n"
+                "not counted costs nothing.",
         .method = "SetStatistics",
     },
     {
@@ -257,8 +257,8 @@ const struct verb verbs[] = {
         .name = "stats show",
         .options = OPTIONS_SCOPE,
         .summary = "what was counted",
-        .help = "MISSES are calls with keys that nothing is attached to.  VERDICTS are VERDICT:RUNS.  Totals go on when a\n"
-                "program is replaced, workers end or dispatchd starts again.",
+        .help = "MISSES are calls with keys that nothing is attached to.  VERDICTS are VERDICT:RUNS.  Totals go on\n"
+                "when a program is replaced, workers end or dispatchd starts again.",
         .method = "GetStatistics",
         .print = statistics_print,
     },
@@ -286,9 +286,9 @@ const struct verb verbs[] = {
                       { "ENTRIES", "max_entries", ARGUMENT_NUMBER } },
         .options = OPTIONS_MAP | OPTIONS_WAIT,
         .summary = "make a map; programs that define one of its name share it",
-        .help = "KIND is array, hash, lru_hash, percpu_array, percpu_hash, lpm_trie, queue, stack, ringbuf, array_of_maps or\n"
-                "hash_of_maps.  ENTRIES is how many elements there may be; of a ringbuf, its bytes.  Loading a program makes\n"
-                "the maps that it defines, so this is for those that must be there before.",
+        .help = "KIND is array, hash, lru_hash, percpu_array, percpu_hash, lpm_trie, queue, stack, ringbuf,\n"
+                "array_of_maps or hash_of_maps.  ENTRIES is how many elements there may be; of a ringbuf, its bytes.\n"
+                "Loading a program makes the maps that it defines, so this is for those that must be there before.",
         .method = "CreateMap",
         .print = map_print,
     },
@@ -305,8 +305,8 @@ const struct verb verbs[] = {
         .argument = { { "MAP", "map", ARGUMENT_NAME }, { "KEY...", NULL, ARGUMENT_KEY } },
         .options = OPTIONS_HEX,
         .summary = "the value of a key; of a queue or stack, which has none, the next value",
-        .help = "KEY is MEMBER=VALUE for each member where keys are structs, else one word: a number, or text.  Of percpu\n"
-                "kinds the value is the sum of what threads have, which is shown by SEAT below it.",
+        .help = "KEY is MEMBER=VALUE for each member where keys are structs, else one word: a number, or text.  Of\n"
+                "percpu kinds the value is the sum of what threads have, which is shown by SEAT below it.",
         .method = "LookupElement",
         .print = map_print_element,
     },
@@ -315,9 +315,9 @@ const struct verb verbs[] = {
         .argument = { { "MAP", "map", ARGUMENT_NAME }, { "KEY... VALUE...", NULL, ARGUMENT_ELEMENT } },
         .options = OPTIONS_ONLY | OPTIONS_HEX,
         .summary = "set the value of a key",
-        .help = "KEY as for `map get`.  VALUE likewise: MEMBER=VALUE where values are structs (what is not given is 0), else\n"
-                "one word.  The value of a map of maps is the name of a map.  Words that begin with a minus stand behind --, as in\n"
-                "`map set -- balance 7 -5`.",
+        .help = "KEY as for `map get`.  VALUE likewise: MEMBER=VALUE where values are structs (what is not given is\n"
+                "0), else one word.  The value of a map of maps is the name of a map.  Words that begin with a minus\n"
+                "stand behind --, as in `map set -- balance 7 -5`.",
         .method = "UpdateElement",
     },
     {
@@ -334,8 +334,8 @@ const struct verb verbs[] = {
         .options = OPTIONS_HEX,
         .answers = ANSWERS_GATHERED,
         .summary = "all elements",
-        .help = "An element that is there all the time is shown; of those that come or go meanwhile perhaps some are.  With\n"
-                "--json each answer is a line.",
+        .help = "An element that is there all the time is shown; of those that come or go meanwhile perhaps some are.\n"
+                "With --json each answer is a line.",
         .method = "IterateMap",
         .print = map_print_elements,
         .rows = "elements",
@@ -428,8 +428,8 @@ const struct verb verbs[] = {
         .help = "STATE is current; moving (it joined, but threads may still run the code of an earlier dispatchd);\n"
                 "unmoved (it still runs that code and has not come back); or disconnected (it closed its socket and\n"
                 "runs on).  HOLDING workers have a thread that keeps replaced code from being reused.  LEAKED counts\n"
-                "guards that were left by longjmp.  LACKING names hooks that lead to a native which the worker does not\n"
-                "have: it runs its default there.",
+                "guards that were left by longjmp.  LACKING names hooks that lead to a native which the worker does\n"
+                "not have: it runs its default there.",
         .method = "ListWorkers",
         .print = print_rows,
         .rows = "workers",

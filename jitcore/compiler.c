@@ -29,8 +29,8 @@ static int refuse_helper(const struct verified *verified, uint32_t at, struct ji
 
     if (helper && needs_map(helper))
         return jit_error_set_at(error, -EOPNOTSUPP, "helper", function->name, at - function->first,
-                                "call of helper %" PRId32 " (%s): its map must be one that the program names, and the same "
-                                "on all paths", number, name);
+                                "call of helper %" PRId32 " (%s): its map must be one that the program names, and the "
+                                "same on all paths", number, name);
     return jit_error_set_at(error, -EOPNOTSUPP, "helper", function->name, at - function->first,
                             "call of helper %" PRId32 " (%s), which is not supported", number,
                             name ? name : "no helper that this build knows");

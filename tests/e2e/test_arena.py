@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The arena outlives the daemon: from a worker, from systemd's store, from a snapshot; and nobody can slip in another."""
+"""The arena outlives the daemon: from a worker, from systemd's store, from a snapshot;
+and nobody can slip in another."""
 import array
 import fcntl
 import os
@@ -260,7 +261,8 @@ def what_is_not_the_arena_is_refused_and_its_bringer_joins():
         for descriptor, reason in forged():
             liar = Connection(daemon.worker_path)
             liar.send({"method": "io.dispatchd.Worker.Join", "parameters": {
-                "layout_version": LAYOUT_VERSION, "name": "liar", "tables": [TABLE], "arena": 1}}, [lines(), descriptor])
+                "layout_version": LAYOUT_VERSION, "name": "liar", "tables": [TABLE], "arena": 1}},
+                [lines(), descriptor])
             liars.append((liar, reason))
             wait_until(lambda: reason in daemon.log(), f"the log says that {reason}")
         absent = Connection(daemon.worker_path)

@@ -11,8 +11,8 @@ MAP_VERBS = ["map " + verb for verb in
              "list show create remove get set delete dump clear push pop read".split()]
 LIST_VERBS = ["list " + what for what in "programs tables calls links workers".split()]
 STATS_VERBS = ["stats on", "stats off", "stats show"]
-VERBS = ["load", "verify", "unload", "attach", "detach", "replace", "set-call", "set-policy", "explain", *STATS_VERBS, *MAP_VERBS,
-         "trace", *LIST_VERBS, "info"]
+VERBS = ["load", "verify", "unload", "attach", "detach", "replace", "set-call", "set-policy", "explain", *STATS_VERBS,
+         *MAP_VERBS, "trace", *LIST_VERBS, "info"]
 NOWHERE = ["--socket", "/nonexistent/control"]
 
 
@@ -91,7 +91,8 @@ def unknown_option_is_named():
 
 @case
 def wrong_number_of_arguments_shows_usage():
-    for arguments in (["attach", "table", "1"], ["attach", "table", "1", "program", "more"], ["detach"], ["list", "links", "7"],
+    for arguments in (["attach", "table", "1"], ["attach", "table", "1", "program", "more"], ["detach"],
+                      ["list", "links", "7"],
                       ["map", "list", "7"], ["map", "get"], ["map", "create", "m", "hash"], ["trace", "7"]):
         complaint = refused(*arguments)
         assert "arguments" in complaint and "dispatchctl " + arguments[0] in complaint, complaint

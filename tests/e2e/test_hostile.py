@@ -115,7 +115,8 @@ def messages_without_a_method():
 @case
 def names_cut_inside_a_character():
     with Daemon() as daemon:
-        parameters = refused(lambda: daemon.call("Attach", table="a" + "é" * 100, key=1, program="x"), "InvalidParameter")
+        parameters = refused(lambda: daemon.call("Attach", table="a" + "é" * 100, key=1, program="x"),
+                             "InvalidParameter")
         assert "over 63 bytes" in parameters["reason"], parameters
 
 

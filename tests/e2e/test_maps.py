@@ -189,7 +189,8 @@ SEC("table/test") __u32 look(struct test *t)
 
 
 def policy(daemon, name, verdict, **changes):
-    daemon.call("CreateMap", **({"map": name, "kind": "hash", "key": "u32", "value": "u32", "max_entries": 8} | changes))
+    daemon.call("CreateMap", **({"map": name, "kind": "hash", "key": "u32", "value": "u32",
+                                 "max_entries": 8} | changes))
     daemon.call("UpdateElement", map=name, key={"value": 0}, value={"value": verdict})
 
 

@@ -8,9 +8,11 @@
  *   - sent to a real caller as the answer of each method.
  *
  * Besides what sanitizers find, it must hold that nothing blocks and that no descriptor stays open (the limit on open
- * files would end a longer run).  `make check` replays the corpus; to fuzz, from the source tree, with B the build tree:
+ * files would end a longer run).  `make check` replays the corpus; to fuzz, from the source tree, with B the build
+ * tree:
  *
- *      clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iproto tests/fuzz/fuzz_message.c proto/[a-z]*.c \
+ *      clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iproto tests/fuzz/fuzz_message.c proto/[a-z]*.c
+ *      \
  *          $B/proto/interface_texts.c -ljson-c -levent_core -lm -o $B/fuzz
  *      mkdir $B/found; $B/fuzz -max_len=4096 $B/found tests/fuzz/corpus/message
  */

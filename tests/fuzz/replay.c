@@ -46,7 +46,8 @@ int main(int n_arguments, char *arguments[])
             LLVMFuzzerTestOneInput(data, size);     /* a fault ends the process: this test is then missing */
         else
             failed++;
-        printf("%sok %d - %s%s%s\n", data ? "" : "not ", i, arguments[i], data ? "" : ": ", data ? "" : strerror(errno));
+        printf("%sok %d - %s%s%s\n", data ? "" : "not ", i, arguments[i], data ? "" : ": ",
+               data ? "" : strerror(errno));
         free(data);
     }
     return failed > 0 || n_arguments < 2;

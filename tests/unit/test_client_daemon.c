@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The client's conversation with the daemon: joining, moving, refusals and nonsense, tables that come later, the end. */
+/*
+ * The client's conversation with the daemon: joining, moving, refusals and nonsense, tables that come later,
+ * the end.
+ */
 #include "peer.h"
 
 #include <json-c/json.h>

@@ -602,7 +602,8 @@ static void test_stream_wants_a_connected_unix_socket(void **state)
 {
     struct stream *stream = NULL;
     const int file = open_file(), inet = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int datagram = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), lonely = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int datagram = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+        lonely = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_int_equal(stream_new(-EBADF, NULL, 0, &stream), -EBADF);
     assert_int_equal(stream_new(file, NULL, 0, &stream), -ENOTSOCK);
