@@ -21,6 +21,12 @@ struct session_options {
     const char *planning_interval;      /* its option of this name; NULL: its default */
 };
 
+/*
+ * Read --daemon, --directory, --json and --help.  usage: what --help prints before the options.  Returns whether JSON
+ * is wanted; wrong options, and --help, end the program.
+ */
+bool session_read_options(int argc, char **argv, const char *usage, struct session_options *options);
+
 /* Start the daemon and join it.  It ends with this process, and its files are removed. */
 void session_open(const struct session_options *options);
 

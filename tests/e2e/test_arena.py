@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 from fake_worker import LAYOUT_VERSION, TABLE, lines
-from harness import CONTEXT, Connection, Daemon, Refused, compile_program, wait_until
+from harness import CONTEXT, Connection, Daemon, compile_program, refused, wait_until
 from tap import case, equal, run
 
 ARENA_SIZE = 512 << 20
@@ -54,15 +54,6 @@ def counting(daemon):
 
 def value(daemon, name="counts", key=0):
     return daemon.call("LookupElement", map=name, key={"value": key})["element"]["value"]["value"]
-
-
-def refused(call, error):
-    try:
-        call()
-    except Refused as refusal:
-        equal(refusal.error, error)
-        return refusal.parameters
-    raise AssertionError(f"not refused with {error}")
 
 
 def origin(daemon):

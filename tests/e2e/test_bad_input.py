@@ -1,30 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What clients may send by mistake or malice: a clear error that names the argument, and nothing is changed."""
 import os
-import subprocess
 import tempfile
 
 from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, lines
-from harness import CONTEXT, Connection, Daemon, Refused, compile_program, verdict
-from tap import BUILD_DIR, case, equal, run
+from harness import CONTEXT, Connection, Daemon, Refused, compile_program, refused, verdict
+from tap import case, equal, run
 
 def join(daemon, table=None, descriptor=None, **parameters):
     connection = Connection(daemon.worker_path)
     call = {"layout_version": LAYOUT_VERSION, "name": "test", "tables": [table or TABLE], **parameters}
     connection.call("io.dispatchd.Worker.Join", [lines() if descriptor is None else descriptor], **call)
     return connection
-
-
-def refused(function, error, **parameters):
-    try:
-        function()
-    except Refused as refusal:
-        equal(refusal.error, error, f"error ({refusal.parameters})")
-        for name, value in parameters.items():
-            got = refusal.parameters.get(name)
-            equal(value(got) if callable(value) else got == value, True, f"{name} {got!r}")
-        return refusal.parameters
-    raise AssertionError(f"was not refused, expected {error}")
 
 
 daemon = Daemon()

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from fake_worker import LAYOUT_VERSION, lines
-from harness import DISPATCHCTL, Connection, Daemon, Refused, compile_program, verdict, wait_until
+from harness import DISPATCHCTL, Connection, Daemon, Refused, compile_program, wait_until
 from tap import BUILD_DIR, case, equal, run
 
 CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")

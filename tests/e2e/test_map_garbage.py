@@ -5,7 +5,7 @@ import mmap
 import os
 import random
 
-from harness import Daemon, Refused
+from harness import Daemon
 from tap import case, run
 
 SEED = int(os.environ.get("SEED", "1"))

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 from fake_worker import LAYOUT_VERSION, TABLE, lines
-from harness import CONTEXT, DISPATCHCTL, Connection, Daemon, Refused, compile_program, verdict, wait_until
+from harness import CONTEXT, DISPATCHCTL, Connection, Daemon, compile_program, refused, verdict, wait_until
 from tap import BUILD_DIR, case, equal, run
 
 # The verdict is the key's remainder by 10, so that links have several.
@@ -22,16 +22,6 @@ def statistics(daemon, **scope):
 
 def counts(daemon, link):
     return statistics(daemon, link=link)["links"][0]["counts"]
-
-
-def refusal(function, error):
-    """The parameters of the named error with which a call is refused."""
-    try:
-        function()
-    except Refused as refused:
-        equal(refused.error, error)
-        return refused.parameters
-    raise AssertionError(f"not refused: {error}")
 
 
 def verdicts(counted):
@@ -330,7 +320,7 @@ def more_than_can_be_counted():
         daemon.load("one", verdict(1))
         operations = [{"operation": "attach", "table": "on_test", "key": key, "program": "one"} for key in range(3000)]
         links = [outcome["link"] for outcome in daemon.call("Apply", operations=operations)["outcomes"]]
-        maximum = refusal(lambda: daemon.call("SetStatistics", table="on_test", counting="runs"),
+        maximum = refused(lambda: daemon.call("SetStatistics", table="on_test", counting="runs"),
                           "LimitExceeded")["maximum"]
         equal(statistics(daemon, table="on_test")["tables"][0]["counting"], "off")
         for _ in range(3):                  # places come back
@@ -362,7 +352,7 @@ def what_does_not_exist():
     with Daemon() as daemon:
         for scope in (dict(table="none"), dict(link=99)):
             for method, parameters in (("SetStatistics", dict(counting="runs")), ("GetStatistics", {})):
-                refusal(lambda: daemon.call(method, **scope, **parameters),
+                refused(lambda: daemon.call(method, **scope, **parameters),
                         "UnknownTable" if "table" in scope else "UnknownLink")
 
 

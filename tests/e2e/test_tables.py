@@ -5,11 +5,10 @@ import contextlib
 import os
 import random
 import resource
-import sqlite3
 import subprocess
 import threading
 
-from harness import CONTEXT, DISPATCHCTL, Daemon, Refused, compile_program, verdict, wait_until
+from harness import CONTEXT, DISPATCHCTL, Daemon, Refused, compile_program, refused, verdict, wait_until
 from tap import case, equal, run
 
 LAST_KEY = (1 << 32) - 1
@@ -48,16 +47,6 @@ def attach(daemon, keys, program, **more):
     else:
         more["key"] = keys
     return daemon.call("Attach", table="on_test", program=program, **more)["link"]
-
-
-def refused(function, error, **parameters):
-    try:
-        function()
-    except Refused as refusal:
-        equal(refusal.error, error, str(refusal))
-        equal({name: refusal.parameters.get(name) for name in parameters}, parameters, "parameters")
-        return refusal.parameters
-    raise AssertionError(f"was not refused as {error}")
 
 
 def ctl(daemon, *arguments):

@@ -11,9 +11,8 @@
  * files would end a longer run).  `make check` replays the corpus; to fuzz, from the source tree, with B the build
  * tree:
  *
- *      clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iproto tests/fuzz/fuzz_message.c proto/[a-z]*.c
- *      \
- *          $B/proto/interface_texts.c -ljson-c -levent_core -lm -o $B/fuzz
+ *      clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iproto tests/fuzz/fuzz_message.c \
+ *          proto/[a-z]*.c $B/proto/interface_texts.c -ljson-c -levent_core -lm -o $B/fuzz
  *      mkdir $B/found; $B/fuzz -max_len=4096 $B/found tests/fuzz/corpus/message
  */
 #include <event2/event.h>
@@ -25,6 +24,7 @@
 #include <sys/un.h>
 
 #include "caller.h"
+#include "check.h"
 #include "interface.h"
 #include "message.h"
 #include "reader.h"
@@ -34,16 +34,6 @@
 
 /* Shorter than a socket's buffer, so that writing never waits. */
 #define INPUT_MAX 60000
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                              \
-    do {                                                                              \
-        if (!(condition)) {                                                           \
-            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                  \
-        }                                                                             \
-    } while (0)
 
 /* ---- reader -------------------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "check.h"
 
 /* The content of a file in a buffer of just its size, so that a sanitizer sees a read beyond it. */
 static uint8_t *read_file(const char *path, size_t *ret_size)

@@ -5,20 +5,12 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "lines.h"
+#include "process.h"
 
 /* ---- lost descriptors ---------------------------------------------------------------------------------- */
-
-static ino_t inode_of(int descriptor)
-{
-    struct stat status;
-
-    assert_int_equal(fstat(descriptor, &status), 0);
-    return status.st_ino;
-}
 
 /* Where the Join says that the arena is that it hands back; how many descriptors there are if it does not. */
 static size_t arena_index(const struct peer *peer)
