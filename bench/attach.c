@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long an attach takes on an open connection, beside the least that a durable change can cost: an fdatasync of one page
- * on the file system of the database.  Both are measured in turn, in one run.
+ * How long an attach takes on an open connection, beside the least that a durable change can cost: an fdatasync of one
+ * page on the file system of the database.  Both are measured in turn, in one run.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,8 +95,8 @@ static void bench(bool json)
     s = median(sync_us, ROUNDS);
     limit = 1.5 * s + 1000;
     if (json)
-        printf("{\"rounds\":%d,\"attach_us\":%.1f,\"detach_us\":%.1f,\"fdatasync_us\":%.1f,\"limit_us\":%.1f}\n", ROUNDS, a, d,
-               s, limit);
+        printf("{\"rounds\":%d,\"attach_us\":%.1f,\"detach_us\":%.1f,\"fdatasync_us\":%.1f,\"limit_us\":%.1f}\n",
+               ROUNDS, a, d, s, limit);
     else
         printf("median of %d: attach %.0f us, detach %.0f us; fdatasync of a page %.0f us\n"
                "attach is at %.2f of the goal of 1.5 fdatasync + 1 ms\n", ROUNDS, a, d, s, a / limit);
@@ -105,40 +104,12 @@ static void bench(bool json)
 
 int main(int argc, char **argv)
 {
-    static const struct option table[] = {
-        { "daemon", required_argument, NULL, 'd' },
-        { "directory", required_argument, NULL, 'r' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
     struct session_options options = { 0 };
-    bool json = false;
-    int letter;
+    bool json = session_read_options(argc, argv,
+                                     "Usage: bench/attach --daemon PROGRAM [--directory DIR] [--json]\n"
+                                     "How long an attach takes, beside an fdatasync on the same file system.",
+                                     &options);
 
-    while ((letter = getopt_long(argc, argv, "", table, NULL)) >= 0)
-        switch (letter) {
-        case 'd':
-            options.daemon = optarg;
-            break;
-        case 'r':
-            options.directory = optarg;
-            break;
-        case 'j':
-            json = true;
-            break;
-        case 'h':
-            puts("Usage: bench/attach --daemon PROGRAM [--directory DIR] [--json]\n"
-                 "How long an attach takes, beside an fdatasync on the same file system.\n\n"
-                 "  --daemon PROGRAM   start this dispatchd\n"
-                 "  --directory DIR    its files, the database among them, are below DIR (default /var/tmp)\n"
-                 "  --json             an object for programs");
-            return 0;
-        default:
-            return 1;
-        }
-    if (!options.daemon)
-        die("say which dispatchd to start: --daemon PROGRAM");
     session_open(&options);
     session_load(1);
     bench(json);

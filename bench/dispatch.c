@@ -23,7 +23,6 @@
 #define RCU_MEMBARRIER
 #include <urcu.h>
 
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -274,39 +273,12 @@ static void bench(bool json)
 
 int main(int argc, char **argv)
 {
-    static const struct option table[] = {
-        { "daemon", required_argument, NULL, 'd' },
-        { "directory", required_argument, NULL, 'r' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
     struct session_options options = { .planning_interval = PLANNING_INTERVAL };
-    bool json = false;
-    int letter;
+    bool json = session_read_options(argc, argv,
+                                     "Usage: bench/dispatch --daemon PROGRAM [--directory DIR] [--json]\n"
+                                     "What a hook call costs, beside other ways to call one of n targets.",
+                                     &options);
 
-    while ((letter = getopt_long(argc, argv, "", table, NULL)) >= 0)
-        switch (letter) {
-        case 'd':
-            options.daemon = optarg;
-            break;
-        case 'r':
-            options.directory = optarg;
-            break;
-        case 'j':
-            json = true;
-            break;
-        case 'h':
-            puts("Usage: bench/dispatch --daemon PROGRAM [--directory DIR] [--json]\n"
-                 "What a hook call costs, beside other ways to call one of n targets.\n\n"
-                 "  --daemon PROGRAM   start this dispatchd, with its files below DIR (default /var/tmp)\n"
-                 "  --json             an array of {n, keys, case, ns}");
-            return 0;
-        default:
-            return 1;
-        }
-    if (!options.daemon)
-        die("say which dispatchd to start: --daemon PROGRAM");
     session_open(&options);
     call_sites_prepare();
     hooks_attach();

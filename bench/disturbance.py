@@ -3,8 +3,9 @@
 
     BUILD_DIR=build python3 bench/disturbance.py [--json]
 
-Conditions, interleaved round by round: nothing; one worker stopped (SIGSTOP) inside a guard; one worker killed; one worker
-executing another program.  The last two happen at the beginning of every group of attaches, in the course of the first.
+Conditions, interleaved round by round: nothing; one worker stopped (SIGSTOP) inside a guard; one worker killed; one
+worker executing another program.  The last two happen at the beginning of every group of attaches, in the course of
+the first.
 The goal is a ratio of at most 1.2 to "nothing".
 """
 import json

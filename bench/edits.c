@@ -6,7 +6,6 @@
  * The time of a change on an open connection, its answer included, holds a durable commit, and so depends on the disk
  * (bench/attach has that alone); the daemon's processor time does not.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,40 +186,12 @@ static void bench(bool json)
 
 int main(int argc, char **argv)
 {
-    static const struct option table[] = {
-        { "daemon", required_argument, NULL, 'd' },
-        { "directory", required_argument, NULL, 'r' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
-    };
     struct session_options options = { 0 };
-    bool json = false;
-    int letter;
+    bool json = session_read_options(argc, argv,
+                                     "Usage: bench/edits --daemon PROGRAM [--directory DIR] [--json]\n"
+                                     "What changing a table of 10 to 100,000 entries costs.",
+                                     &options);
 
-    while ((letter = getopt_long(argc, argv, "", table, NULL)) >= 0)
-        switch (letter) {
-        case 'd':
-            options.daemon = optarg;
-            break;
-        case 'r':
-            options.directory = optarg;
-            break;
-        case 'j':
-            json = true;
-            break;
-        case 'h':
-            puts("Usage: bench/edits --daemon PROGRAM [--directory DIR] [--json]\n"
-                 "What changing a table of 10 to 100,000 entries costs.\n\n"
-                 "  --daemon PROGRAM   start this dispatchd\n"
-                 "  --directory DIR    its files, the database among them, are below DIR (default /var/tmp)\n"
-                 "  --json             an object a line for programs");
-            return 0;
-        default:
-            return 1;
-        }
-    if (!options.daemon)
-        die("say which dispatchd to start: --daemon PROGRAM");
     session_open(&options);
     session_load(TARGETS);
     bench(json);

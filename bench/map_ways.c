@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Lookups and updates by dispatchd's maps, by liburcu's hash table, by a table behind a robust mutex, by plain arrays. */
+/*
+ * Lookups and updates by dispatchd's maps, by liburcu's hash table, by a table behind a robust mutex,
+ * by plain arrays.
+ */
 #include "map_ways.h"
 
 #include <errno.h>

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What maps cost, from 1 to 8 processes at once, beside what one would write instead: liburcu's hash table for lookups (a
- * copy of it in each process, as it cannot be shared), a table in shared memory behind a robust mutex for
+ * What maps cost, from 1 to 8 processes at once, beside what one would write instead: liburcu's hash table for lookups
+ * (a copy of it in each process, as it cannot be shared), a table in shared memory behind a robust mutex for
  * updates, plain arrays.
  *
  * In a round each way is measured once with each number of processes, in turns; the figure is the median of the rounds:
- * nanoseconds for one operation of one process.  Where nobody waits for anybody it is time that the process has run, so that
- * other programs do not count; for updates by several it is the time from the first process's begin to the last one's end,
- * times the processors that were there for them, divided by all operations: so it needs a machine that is idle otherwise.
+ * nanoseconds for one operation of one process.  Where nobody waits for anybody it is time that the process has run, so
+ * that other programs do not count; for updates by several it is the time from the first process's begin to the last
+ * one's end, times the processors that were there for them, divided by all operations: so it needs a machine that is
+ * idle otherwise.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -155,7 +156,10 @@ static void print_json(void)
     puts("]");
 }
 
-/* Is the operation's goal reached with all numbers of processes?  `ours` is dispatchd's way, behind it stands the other. */
+/*
+ * Is the operation's goal reached with all numbers of processes?
+ * `ours` is dispatchd's way, behind it stands the other.
+ */
 static bool goal_reached(size_t ours)
 {
     for (size_t c = 0; c < COUNTS; c++) {

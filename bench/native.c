@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* In a file of its own, so that no caller sees what a target does.  Targets are numbered in octal: native_00 to native_77. */
+/*
+ * In a file of its own, so that no caller sees what a target does.
+ * Targets are numbered in octal: native_00 to native_77.
+ */
 #include "native.h"
 
 #define EIGHT_OF_EIGHT(macro) EIGHT(macro, 0) EIGHT(macro, 1) EIGHT(macro, 2) EIGHT(macro, 3) \
@@ -18,8 +21,10 @@ EIGHT_OF_EIGHT(DEFINE)
 #define NAME(high, low) native_##high##low,
 dd_entry *const native_targets[TARGETS] = { EIGHT_OF_EIGHT(NAME) };
 
-/* The call pushes a return address that nobody ever reaches architecturally: it is overwritten with the target before the
- * return that jumps there.  A processor that speculates on the return lands in the loop. */
+/*
+ * The call pushes a return address that nobody ever reaches architecturally: it is overwritten with the target before
+ * the return that jumps there.  A processor that speculates on the return lands in the loop.
+ */
 __asm__(".pushsection .text\n"
         ".p2align 6\n"
         ".globl native_retpoline\n"

@@ -83,8 +83,8 @@ def best(row):
 
 
 def report_model(rows):
-    """Of each shape the planner expects a cost with the hottest keys that it would compare first: set it beside the best
-    that was measured of this shape."""
+    """Of each shape the planner expects a cost with the hottest keys that it would compare first: set it beside the
+    best that was measured of this shape."""
     errors = {}
     for row in rows:
         for shape, expected in row["expected"].items():

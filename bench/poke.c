@@ -307,7 +307,8 @@ static void emit_programs(const struct poke *poke, struct emitter *emitter, cons
         ret_target[k].code = (int64_t)emitter_position(emitter);
         for (unsigned i = 0; i < links[k]; i++)
             emit_link(poke, emitter, poke_keys[k]);
-        image_architecture(poke->image)->emit_tree(emitter, NULL, 0, &(struct fallback){ .verdict = verdict_of(poke->serial, k) });
+        image_architecture(poke->image)->emit_tree(emitter, NULL, 0,
+                                                   &(struct fallback){ .verdict = verdict_of(poke->serial, k) });
     }
 }
 

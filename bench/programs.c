@@ -93,8 +93,8 @@ static void check_equal(const char *name, const struct measured *measured, struc
     uint32_t expected = measured->native(&native, key), verdict = measured->translated.run(&translated, key);
 
     if (verdict != expected || memcmp(&native, &translated, sizeof(native)) != 0)
-        die("%s of %td bytes with key %u: %#x and %#llx, natively %#x and %#llx", name, input.data_end - input.data, key,
-            verdict, translated.result, expected, native.result);
+        die("%s of %td bytes with key %u: %#x and %#llx, natively %#x and %#llx", name, input.data_end - input.data,
+            key, verdict, translated.result, expected, native.result);
 }
 
 /* All inputs, whole and cut off at every length. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <getopt.h>
 #include <json-c/json.h>
 #include <signal.h>
 #include <stdio.h>
@@ -140,6 +141,43 @@ static void worker_join(void)
     dd_status(&status);
     if (status.state != DD_JOINED)
         die("this process has not joined dispatchd: %s", *status.error ? status.error : "it did not answer in time");
+}
+
+bool session_read_options(int argc, char **argv, const char *usage, struct session_options *options)
+{
+    static const struct option table[] = {
+        { "daemon", required_argument, NULL, 'd' },
+        { "directory", required_argument, NULL, 'r' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
+    };
+    bool json = false;
+    int letter;
+
+    while ((letter = getopt_long(argc, argv, "", table, NULL)) >= 0)
+        switch (letter) {
+        case 'd':
+            options->daemon = optarg;
+            break;
+        case 'r':
+            options->directory = optarg;
+            break;
+        case 'j':
+            json = true;
+            break;
+        case 'h':
+            printf("%s\n\n"
+                   "  --daemon PROGRAM   start this dispatchd\n"
+                   "  --directory DIR    its files, the database among them, are below DIR (default /var/tmp)\n"
+                   "  --json             the figures for programs\n", usage);
+            exit(0);
+        default:
+            exit(1);
+        }
+    if (!options->daemon)
+        die("say which dispatchd to start: --daemon PROGRAM");
+    return json;
 }
 
 void session_open(const struct session_options *options)

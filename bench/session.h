@@ -21,6 +21,12 @@ struct session_options {
     const char *planning_interval;      /* its option of this name; NULL: its default */
 };
 
+/*
+ * Read --daemon, --directory, --json and --help.  usage: what --help prints before the options.  Returns whether JSON
+ * is wanted; wrong options, and --help, end the program.
+ */
+bool session_read_options(int argc, char **argv, const char *usage, struct session_options *options);
+
 /* Start the daemon and join it.  It ends with this process, and its files are removed. */
 void session_open(const struct session_options *options);
 
@@ -36,7 +42,10 @@ struct json_object *session_call(const char *method, struct json_object *paramet
 /* Load the targets under the names bench_0, bench_1, ... */
 void session_load(unsigned targets);
 
-/* Attach target key % TARGETS to each of these keys of a table, in few transactions.  ret_links: `count` of them, or NULL. */
+/*
+ * Attach target key % TARGETS to each of these keys of a table, in few transactions.
+ * ret_links: `count` of them, or NULL.
+ */
 void session_attach(const char *table, const uint32_t *keys, size_t count, int64_t *ret_links);
 
 /* Detach links, in few transactions. */

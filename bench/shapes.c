@@ -135,7 +135,10 @@ static struct dispatcher_plan plan_number(unsigned number, uint32_t n)
     return plan;
 }
 
-/* Nobody calls meanwhile, so every wait is over at once; an instruction that serialises drops what was fetched ahead. */
+/*
+ * Nobody calls meanwhile, so every wait is over at once;
+ * an instruction that serialises drops what was fetched ahead.
+ */
 static void serialise(void)
 {
     unsigned a, b, c, d;

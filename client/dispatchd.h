@@ -107,8 +107,8 @@ DD_PUBLIC int dd_process(void);
 
 /*
  * In the child of a raw clone() or _Fork() that copied the address space, before any hook; elsewhere it does nothing.
- * fork() needs no call.  Only where the process had one thread: it allocates, and such a clone leaves the C library's locks as
- * they were.  The child runs its defaults until it has joined by itself.  -ENOMEM and others as dd_open():
+ * fork() needs no call.  Only where the process had one thread: it allocates, and such a clone leaves the C library's
+ * locks as they were.  The child runs its defaults until it has joined by itself.  -ENOMEM and others as dd_open():
  * the child runs its defaults for good.  The clone itself must not come from inside a guard.
  */
 DD_PUBLIC int dd_after_fork(void);
@@ -124,8 +124,10 @@ struct dd_field {
     uint32_t reserved;          /* 0 */
 };
 
-/* Code of a table: verdict of the program at this key, or the default, which runs inside the guard: it neither blocks nor
- * throws nor jumps out. */
+/*
+ * Code of a table: verdict of the program at this key, or the default, which runs inside the guard: it neither blocks
+ * nor throws nor jumps out.
+ */
 typedef uint32_t dd_entry(void *context, uint32_t key);
 
 struct dd_direct;               /* dispatchd/direct.h */
@@ -335,9 +337,9 @@ static inline uint64_t dd_stack_pointer_(void)
  * A nested guard (signal handler, recursion) leaves the line alone and does steps 2 to 4.
  *
  * `last` lies in the line, not beside the pointer to it: when a signal handler runs between the load of the pointer
- * and step 1 and moves the thread to a newer set of lines, it leaves DD_LINE_UNSEEN in the old line's `last`, so that step 1
- * still says "inside" there (0 would let the window be unmapped between the two loads of step 2) and step 3 finds the new
- * line.
+ * and step 1 and moves the thread to a newer set of lines, it leaves DD_LINE_UNSEEN in the old line's `last`, so that
+ * step 1 still says "inside" there (0 would let the window be unmapped between the two loads of step 2) and step 3
+ * finds the new line.
  */
 DD_ALWAYS_INLINE_ struct dd_guard dd_guard_enter_window(char **ret_base)
 {

@@ -149,7 +149,10 @@ static void finish_move(void)
     }
 }
 
-/* Drops and retakes the lock.  The daemon is told only when no thread is in its code any more: it forgets the lines then. */
+/*
+ * Drops and retakes the lock.  The daemon is told only when no thread is in its code any more:
+ * it forgets the lines then.
+ */
 static void leave(void)
 {
     library.open = false;

@@ -154,8 +154,8 @@ __attribute__((naked)) static void leave_without_indirect(void)
 /* ---- services ------------------------------------------------------------------------------------------ */
 
 /*
- * What programs' helpers need of the process: called inside guards, also by programs that run in signal handlers.  The C
- * library answers them without a system call where the kernel lets it (vdso, rseq).
+ * What programs' helpers need of the process: called inside guards, also by programs that run in signal handlers.  The
+ * C library answers them without a system call where the kernel lets it (vdso, rseq).
  */
 static uint64_t read_clock(clockid_t clock)
 {

@@ -19,7 +19,10 @@
 
 __thread struct dd_thread dd_thread_self;
 
-/* All signals are blocked: line and counters belong together.  A guard on the line before may go on in the new counters. */
+/*
+ * All signals are blocked: line and counters belong together.
+ * A guard on the line before may go on in the new counters.
+ */
 static void set_line(struct dd_line *line)
 {
     if (line)

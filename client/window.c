@@ -54,8 +54,8 @@ static char *reserve(void *address, size_t size)
  * A branch to a target whose upper address bits are other than its own costs more (3 cycles a call on AMD's Zen 3, a
  * third of a hook call), and without indirect branches 2 GiB are all that a call reaches.  So a window lies below its
  * callers, where nothing grows (the heap begins behind its program), or, for a program at the bottom of the address
- * space, above and out of its heap's way; where there is no room, anywhere.  Of the window, callers need to reach the first
- * `reached` bytes: the arena is behind the text, and for it alone.
+ * space, above and out of its heap's way; where there is no room, anywhere.  Of the window, callers need to reach the
+ * first `reached` bytes: the arena is behind the text, and for it alone.
  */
 static char *reserve_near(const void *callers, size_t size, size_t reached)
 {

@@ -107,7 +107,8 @@ static enum status conversation_open(const char *path, int timeout_ms, const cha
         ret->method = NULL;
         require(NULL);
     }
-    r = caller_connect(path, ret->interface, timeout_ms < CONNECT_TIMEOUT_MS ? timeout_ms : CONNECT_TIMEOUT_MS, &ret->caller);
+    r = caller_connect(path, ret->interface, timeout_ms < CONNECT_TIMEOUT_MS ? timeout_ms : CONNECT_TIMEOUT_MS,
+                       &ret->caller);
     return r < 0 ? complain(STATUS_CONNECTION, "cannot connect to %s: %s", path, connect_reason(path, r)) : STATUS_DONE;
 }
 
@@ -121,7 +122,8 @@ enum status converse(const char *path, int timeout_ms, const char *method, struc
     status = conversation_open(path, timeout_ms, method, &conversation);
     if (status != STATUS_DONE)
         return status;
-    r = caller_call(conversation.caller, conversation.method, parameters, &descriptor, descriptor >= 0, timeout_ms, ret);
+    r = caller_call(conversation.caller, conversation.method, parameters, &descriptor, descriptor >= 0, timeout_ms,
+                    ret);
     if (r < 0)
         return call_failed(path, timeout_ms, r);
     return ret->error ? STATUS_REFUSED : STATUS_DONE;

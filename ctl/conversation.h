@@ -20,8 +20,8 @@ char *socket_path(const char *option);
 #define CONVERSATION_ENDLESS_MS INT_MAX
 
 /*
- * Call one method that answers as often as it takes (`more`); `each` gets each answer's parameters.  timeout_ms: of each
- * answer.  *ret: as of converse().
+ * Call one method that answers as often as it takes (`more`); `each` gets each answer's parameters.  timeout_ms: of
+ * each answer.  *ret: as of converse().
  */
 enum status converse_more(const char *path, int timeout_ms, const char *method, struct json_object *parameters,
                           void (*each)(void *userdata, struct json_object *parameters), void *userdata,

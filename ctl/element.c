@@ -15,12 +15,6 @@ struct form {
     struct json_object *type;   /* DataType; borrowed */
 };
 
-static void member_add(struct json_object *object, const char *name, struct json_object *value)
-{
-    if (json_object_object_add(object, name, require(value)) < 0)
-        require(NULL);
-}
-
 static bool form_exists(const struct form *form)
 {
     return json_object_get_int64(json_object_object_get(form->type, "size")) > 0;
@@ -55,8 +49,8 @@ static enum status complain_form(const struct form *form, bool hex, const char *
     if (word && !form_exists(form))
         return complain(STATUS_USAGE, "elements of this map have no %s, so what is '%s'?", form->name, word);
     if (hex)
-        return complain(STATUS_USAGE, "with --hex the %s is one word of %lld hexadecimal digits%s%s%s", form->name, 2 * size,
-                        word ? ", not '" : "", word ? word : "", word ? "'" : "");
+        return complain(STATUS_USAGE, "with --hex the %s is one word of %lld hexadecimal digits%s%s%s", form->name,
+                        2 * size, word ? ", not '" : "", word ? word : "", word ? "'" : "");
     if (form_members(form) == 0)
         return complain(STATUS_USAGE, "the %s is one word: it is a %s", form->name, text);
     return complain(STATUS_USAGE, "the %s is given as MEMBER=VALUE%s%s%s; its members are: %s", form->name,
@@ -115,7 +109,8 @@ static int key_words(const struct form *form, char **words, int n_words, bool he
         return 1;
     while (n < n_words && is_member(form, words[n])) {
         for (int i = 0; i < n; i++)
-            if (strcspn(words[i], "=") == strcspn(words[n], "=") && !strncmp(words[i], words[n], strcspn(words[n], "=")))
+            if (strcspn(words[i], "=") == strcspn(words[n], "=") &&
+                !strncmp(words[i], words[n], strcspn(words[n], "=")))
                 return n;               /* the value has a member of this name too */
         n++;
     }
@@ -123,7 +118,8 @@ static int key_words(const struct form *form, char **words, int n_words, bool he
 }
 
 /* A key or a value of all these words. */
-static enum status form_add(struct json_object *parameters, const struct form *form, char **words, int n_words, bool hex)
+static enum status form_add(struct json_object *parameters, const struct form *form, char **words, int n_words,
+                            bool hex)
 {
     if (!form_exists(form) && n_words == 0)
         return STATUS_DONE;

@@ -11,12 +11,6 @@
 #include "status.h"
 #include "util.h"
 
-static void member_add(struct json_object *object, const char *name, struct json_object *value)
-{
-    if (json_object_object_add(object, name, require(value)) < 0)
-        require(NULL);
-}
-
 /* Into `row`, if it is there: what a value of JSON is called in another object. */
 static void member_copy(struct json_object *row, const char *name, struct json_object *object, const char *member)
 {
@@ -84,7 +78,8 @@ static struct json_object *plain_value(struct json_object *object)
 {
     struct json_object *value;
 
-    return object && json_object_object_length(object) == 1 && json_object_object_get_ex(object, "value", &value) ? value : NULL;
+    return object && json_object_object_length(object) == 1 &&
+        json_object_object_get_ex(object, "value", &value) ? value : NULL;
 }
 
 static void print_value(struct json_object *element, bool quiet)
@@ -102,10 +97,11 @@ static void print_value(struct json_object *element, bool quiet)
 }
 
 /*
- * An element as a row of a table: members of key and value, each in a column.  Members' names begin with k or v, so that a
- * key and a value may have members of the same name.
+ * An element as a row of a table: members of key and value, each in a column.  Members' names begin with k or v, so
+ * that a key and a value may have members of the same name.
  */
-static void row_add(struct json_object *row, char part, const char *whole, struct json_object *object, struct json_object *hex)
+static void row_add(struct json_object *row, char part, const char *whole, struct json_object *object,
+                    struct json_object *hex)
 {
     struct json_object *plain = hex ? hex : plain_value(object);
     char name[300];
@@ -127,7 +123,8 @@ static struct json_object *element_row(struct json_object *element, bool key_alo
 
     row_add(row, 'k', "key", json_object_object_get(element, "key"), json_object_object_get(element, "key_hex"));
     if (!key_alone)
-        row_add(row, 'v', "value", json_object_object_get(element, "value"), json_object_object_get(element, "value_hex"));
+        row_add(row, 'v', "value", json_object_object_get(element, "value"),
+                json_object_object_get(element, "value_hex"));
     return row;
 }
 

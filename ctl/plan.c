@@ -27,7 +27,7 @@ static void set_number(struct json_object *row, const char *name, double value, 
     char text[32];
 
     snprintf(text, sizeof(text), "%.*f%s", digits, value, unit);
-    json_object_object_add(row, name, require(json_object_new_string(text)));
+    member_add(row, name, json_object_new_string(text));
 }
 
 static double number_of(struct json_object *object, const char *name)

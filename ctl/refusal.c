@@ -57,7 +57,8 @@ static const struct refusal {
     { CONTROL "ImageFull",
       "no room for the code: it needs {needed} bytes, {available} are free; unload programs that have no link" },
     { CONTROL "ArenaFull",
-      "no room for the data: it needs {needed} bytes, {available} are free in one piece; unload programs that have no link" },
+      "no room for the data: it needs {needed} bytes, {available} are free in one piece; unload programs that have"
+      " no link" },
     { CONTROL "QuotaExceeded",
       "user {uid} may have {maximum} bytes of memory for maps and has {used}; this needs {needed}: remove maps, or see"
       " dispatchd --arena-quota" },
@@ -68,8 +69,8 @@ static const struct refusal {
     { CONTROL "MapInUse",
       "map '{map}' is in use[ by programs: {programs}; unload them first][ in maps: {maps}; delete it there first]" },
     { CONTROL "MapMismatch",
-      "map '{map}' is another one than is wanted: {difference}; make the definitions equal, take another name, or remove"
-      " the map that is there" },
+      "map '{map}' is another one than is wanted: {difference}; make the definitions equal, take another name, or"
+      " remove the map that is there" },
     { CONTROL "MapInvalid",
       "there can be no such map '{map}': {reason}" },
     { CONTROL "MapUnsuited",
@@ -79,8 +80,8 @@ static const struct refusal {
     { CONTROL "MapEmpty",
       "map '{map}' is empty" },
     { CONTROL "MapBusy",
-      "map '{map}' is being changed by a thread that does not go on; try again, and if it stays so look for a stopped worker:"
-      " `dispatchctl list workers`" },
+      "map '{map}' is being changed by a thread that does not go on; try again, and if it stays so look for a"
+      " stopped worker: `dispatchctl list workers`" },
     { CONTROL "UnknownElement",
       "map '{map}' has no element with this key; `dispatchctl map dump {map}` shows those that there are" },
     { CONTROL "ElementExists",

@@ -33,20 +33,14 @@ static enum status number_read(const char *shown, const char *word, uint64_t max
     return STATUS_DONE;
 }
 
-static void parameter_add(struct request *request, const char *name, struct json_object *value)
-{
-    if (json_object_object_add(request->parameters, name, require(value)) < 0)
-        require(NULL);
-}
-
-static enum status number_add(struct request *request, const struct argument *argument, const char *name, const char *word,
-                              uint64_t maximum)
+static enum status number_add(struct request *request, const struct argument *argument, const char *name,
+                              const char *word, uint64_t maximum)
 {
     uint64_t number = 0;
     enum status status = number_read(argument->shown, word, maximum, &number);
 
     if (status == STATUS_DONE)
-        parameter_add(request, name, json_object_new_int64((int64_t)number));
+        member_add(request->parameters, name, json_object_new_int64((int64_t)number));
     return status;
 }
 
@@ -58,7 +52,7 @@ static enum status keys_add(struct request *request, const struct argument *argu
     enum status status;
 
     if (strcmp(word, "default") == 0) {
-        parameter_add(request, "default", json_object_new_boolean(true));
+        member_add(request->parameters, "default", json_object_new_boolean(true));
         return STATUS_DONE;
     }
     if (!dash)
@@ -74,7 +68,7 @@ static enum status policy_add(struct request *request, const struct argument *ar
 
     if (!no_indirect && strcmp(word, "any") != 0)
         return complain(STATUS_USAGE, "%s is any or no-indirect, not '%s'", argument->shown, word);
-    parameter_add(request, argument->parameter, json_object_new_string(no_indirect ? "no_indirect" : "any"));
+    member_add(request->parameters, argument->parameter, json_object_new_string(no_indirect ? "no_indirect" : "any"));
     return STATUS_DONE;
 }
 
@@ -83,8 +77,8 @@ static void target_add(struct request *request, const struct argument *argument,
     static const char native[] = "native:";
     bool is_native = strncmp(word, native, strlen(native)) == 0;
 
-    parameter_add(request, is_native ? "native" : argument->parameter,
-                  json_object_new_string(is_native ? word + strlen(native) : word));
+    member_add(request->parameters, is_native ? "native" : argument->parameter,
+               json_object_new_string(is_native ? word + strlen(native) : word));
 }
 
 /* A target, value:N, or `default`: then nothing is asked for. */
@@ -124,7 +118,7 @@ static enum status argument_add(struct request *request, const struct argument *
     case ARGUMENT_FILE:
         return file_open(word, &request->descriptor);
     case ARGUMENT_NAME:
-        parameter_add(request, argument->parameter, json_object_new_string(word));
+        member_add(request->parameters, argument->parameter, json_object_new_string(word));
         return STATUS_DONE;
     case ARGUMENT_TARGET:
         target_add(request, argument, word);
@@ -169,7 +163,8 @@ static enum status arguments_add(struct request *request, const struct verb *ver
         status = argument_add(request, &verb->argument[i], words->word[i]);
     if (status != STATUS_DONE || !verb->argument[i].shown)
         return status;
-    return element_add(request->parameters, verb->argument[i].kind, words->word + i, words->count - i, words->map, words->hex);
+    return element_add(request->parameters, verb->argument[i].kind, words->word + i, words->count - i, words->map,
+                       words->hex);
 }
 
 /* The daemon would close the connection on text that is not UTF-8, so it is refused here, by the same rule. */

@@ -12,7 +12,10 @@ struct request {
     int descriptor;                 /* owned; of the file to be passed on, negative if there is none */
 };
 
-/* The words behind a verb, as many as it takes; and what is known of the map that they are about, if the verb asks for it. */
+/*
+ * The words behind a verb, as many as it takes;
+ * and what is known of the map that they are about, if the verb asks for it.
+ */
 struct words {
     char **word;
     int count;
@@ -21,7 +24,8 @@ struct words {
 };
 
 /*
- * Put a verb's arguments to `parameters` (what options say; taken over) into *ret.  STATUS_USAGE or STATUS_LOCAL after a complaint.
+ * Put a verb's arguments to `parameters` (what options say; taken over) into *ret.  STATUS_USAGE or STATUS_LOCAL after
+ * a complaint.
  */
 enum status request_make(const struct verb *verb, const struct words *words, struct json_object *parameters,
                          struct request *ret);

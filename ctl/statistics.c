@@ -97,9 +97,9 @@ static void show_rows(struct json_object *reply, const char *name, const struct 
 
         if (!counts)
             continue;
-        json_object_object_add(row, "runs", json_object_get(json_object_object_get(counts, "runs")));
-        json_object_object_add(row, "mean", mean_text(reply, counts));
-        json_object_object_add(row, "verdicts", verdicts_text(counts));
+        member_add(row, "runs", json_object_get(json_object_object_get(counts, "runs")));
+        member_add(row, "mean", mean_text(reply, counts));
+        member_add(row, "verdicts", verdicts_text(counts));
     }
     if (json_object_array_length(rows) == 0)
         return;

@@ -2,6 +2,7 @@
 /* The texts of the exit codes, and complaints. */
 #include "status.h"
 
+#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,4 +33,10 @@ void *require(void *pointer)
     if (!pointer)
         exit(complain(STATUS_LOCAL, "out of memory"));
     return pointer;
+}
+
+void member_add(struct json_object *object, const char *name, struct json_object *value)
+{
+    if (json_object_object_add(object, name, require(value)) < 0)
+        require(NULL);
 }

@@ -24,4 +24,12 @@ enum status complain(enum status status, const char *format, ...);
 /* The pointer; where it is NULL for lack of memory the program says so and ends. */
 void *require(void *pointer);
 
+struct json_object;
+
+/*
+ * Give an object a member, or its member another value, which is taken over;
+ * NULL is lack of memory, as for require().
+ */
+void member_add(struct json_object *object, const char *name, struct json_object *value);
+
 #endif

@@ -10,6 +10,7 @@
 #include "print.h"
 #include "statistics.h"
 #include "status.h"
+#include "util.h"
 
 /* ---- printing ------------------------------------------------------------------------------------------ */
 
@@ -145,7 +146,7 @@ const struct verb verbs[] = {
     {
         .name = "load",
         .argument = { { "NAME", "program", ARGUMENT_NAME }, { "FILE", NULL, ARGUMENT_FILE } },
-        .options = VERB_OBJECT | VERB_WAIT,
+        .options = OPTIONS_OBJECT | OPTIONS_WAIT,
         .summary = "prove a program safe, compile it, and keep it under a name",
         .help = "FILE is an ELF object from `clang -target bpf -O2 -g` with a program in a section \"table/CONTEXT\",\n"
                 "CONTEXT being the type that tables declare.  A program that is not proven safe is refused.  It runs\n"
@@ -158,7 +159,7 @@ const struct verb verbs[] = {
     {
         .name = "verify",
         .argument = { { "FILE", NULL, ARGUMENT_FILE } },
-        .options = VERB_OBJECT | VERB_VERBOSE,
+        .options = OPTIONS_OBJECT | OPTIONS_VERBOSE,
         .summary = "say whether load would accept a program, and load nothing",
         .help = "A worker must have declared the program's context.  PROCESSED counts instructions on all paths that\n"
                 "the verifier followed.",
@@ -168,7 +169,7 @@ const struct verb verbs[] = {
     {
         .name = "unload",
         .argument = { { "NAME", "program", ARGUMENT_NAME } },
-        .options = VERB_WAIT,
+        .options = OPTIONS_WAIT,
         .summary = "forget a program that nothing is attached to",
         .help = "Refused while links hold the program: detach them first.",
         .method = "Unload",
@@ -178,12 +179,12 @@ const struct verb verbs[] = {
         .argument = { { "TABLE", "table", ARGUMENT_NAME },
                       { "KEYS", "key", ARGUMENT_KEYS },
                       { "PROGRAM", "program", ARGUMENT_TARGET } },
-        .options = VERB_WAIT | VERB_CHAIN,
+        .options = OPTIONS_WAIT | OPTIONS_CHAIN,
         .summary = "run a program at a key of a table, in all workers",
-        .help = "KEYS is a number from 0 to 4294967295, in decimal or as 0x..., a range of them (1024-65535), or the word\n"
-                "default: all keys that nothing else is attached to.  Ranges do not overlap.  PROGRAM is a loaded one, or\n"
-                "native:NAME, a function that workers register.  Prints the link, by which it is detached or replaced.\n"
-                "The link outlives dispatchd and the workers.\n"
+        .help = "KEYS is a number from 0 to 4294967295, in decimal or as 0x..., a range of them (1024-65535), or the\n"
+                "word default: all keys that nothing else is attached to.  Ranges do not overlap.  PROGRAM is a\n"
+                "loaded one, or native:NAME, a function that workers register.  Prints the link, by which it is\n"
+                "detached or replaced.  The link outlives dispatchd and the workers.\n"
                 "\n"
                 "Several programs attached to the same KEYS are a chain: they run by priority, the lowest first, and\n"
                 "those of one priority by link.  The next one runs if the verdict is one to proceed on; without\n"
@@ -194,7 +195,7 @@ const struct verb verbs[] = {
     {
         .name = "detach",
         .argument = { { "LINK", "link", ARGUMENT_LINK } },
-        .options = VERB_WAIT,
+        .options = OPTIONS_WAIT,
         .summary = "take a link away: the key has its default again",
         .help = "LINK is the number that attach printed and `list links` shows.",
         .method = "Detach",
@@ -202,7 +203,7 @@ const struct verb verbs[] = {
     {
         .name = "replace",
         .argument = { { "LINK", "link", ARGUMENT_LINK }, { "PROGRAM", "program", ARGUMENT_TARGET } },
-        .options = VERB_WAIT,
+        .options = OPTIONS_WAIT,
         .summary = "give a link another program",
         .help = "No call in between runs neither.  The link keeps its number, its counters and its place in a chain.",
         .method = "Replace",
@@ -210,17 +211,17 @@ const struct verb verbs[] = {
     {
         .name = "set-call",
         .argument = { { "CALL", "call", ARGUMENT_NAME }, { "TARGET", "program", ARGUMENT_CALL_TARGET } },
-        .options = VERB_WAIT,
+        .options = OPTIONS_WAIT,
         .summary = "say what a static call runs, in all workers",
-        .help = "TARGET is native:NAME, a function of the call's prototype that workers offer (those that do not have it\n"
-                "run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as numbers;\n"
-                "value:N, to run nothing and return N; or default, each worker's own function.",
+        .help = "TARGET is native:NAME, a function of the call's prototype that workers offer (those that do not have\n"
+                "it run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as\n"
+                "numbers; value:N, to run nothing and return N; or default, each worker's own function.",
         .method = "SetCall",
     },
     {
         .name = "set-policy",
         .argument = { { "TABLE", "table", ARGUMENT_NAME }, { "POLICY", "policy", ARGUMENT_POLICY } },
-        .options = VERB_WAIT,
+        .options = OPTIONS_WAIT,
         .summary = "say whether a table may use indirect branches",
         .help = "POLICY is any, or no-indirect: then the table is a decision tree.  It holds until it is set again.",
         .method = "SetPolicy",
@@ -229,33 +230,35 @@ const struct verb verbs[] = {
         .name = "explain",
         .argument = { { "TABLE", "table", ARGUMENT_NAME } },
         .summary = "why the code of a table has its shape",
-        .help = "dispatchd looks now and then at the keys that come, and gives the table the shape that costs least for them.\n"
-                "KEYS of FREQUENCIES are the hottest of the last sample.  Expected costs are those of the planner's model, of\n"
-                "a call without the program.",
+        .help = "dispatchd looks now and then at the keys that come, and gives the table the shape that costs least\n"
+                "for them.  KEYS of FREQUENCIES are the hottest of the last sample.  Expected costs are those of the\n"
+                "planner's model, of a call without the program.",
         .method = "Explain",
         .print = plan_print,
     },
     {
         .name = "stats on",
-        .options = VERB_SCOPE | VERB_MISSES | VERB_COUNT | VERB_WAIT,
+        .options = OPTIONS_SCOPE | OPTIONS_MISSES | OPTIONS_COUNT | OPTIONS_WAIT,
+        .counting = "runs",
         .summary = "count what runs, and with which verdicts",
-        .help = "A table is counted with its misses and all its links, also those that are attached later.  What is not\n"
-                "counted costs nothing.",
+        .help = "A table is counted with its misses and all its links, also those that are attached later.  What is\n"
+                "not counted costs nothing.",
         .method = "SetStatistics",
     },
     {
         .name = "stats off",
-        .options = VERB_SCOPE | VERB_MISSES | VERB_COUNT_OFF | VERB_WAIT,
+        .options = OPTIONS_SCOPE | OPTIONS_MISSES | OPTIONS_WAIT,
+        .counting = "off",
         .summary = "count no longer; what was counted stays",
         .help = "",
         .method = "SetStatistics",
     },
     {
         .name = "stats show",
-        .options = VERB_SCOPE,
+        .options = OPTIONS_SCOPE,
         .summary = "what was counted",
-        .help = "MISSES are calls with keys that nothing is attached to.  VERDICTS are VERDICT:RUNS.  Totals go on when a\n"
-                "program is replaced, workers end or dispatchd starts again.",
+        .help = "MISSES are calls with keys that nothing is attached to.  VERDICTS are VERDICT:RUNS.  Totals go on\n"
+                "when a program is replaced, workers end or dispatchd starts again.",
         .method = "GetStatistics",
         .print = statistics_print,
     },
@@ -281,18 +284,18 @@ const struct verb verbs[] = {
         .argument = { { "MAP", "map", ARGUMENT_NAME },
                       { "KIND", "kind", ARGUMENT_NAME },
                       { "ENTRIES", "max_entries", ARGUMENT_NUMBER } },
-        .options = VERB_MAP | VERB_WAIT,
+        .options = OPTIONS_MAP | OPTIONS_WAIT,
         .summary = "make a map; programs that define one of its name share it",
-        .help = "KIND is array, hash, lru_hash, percpu_array, percpu_hash, lpm_trie, queue, stack, ringbuf, array_of_maps or\n"
-                "hash_of_maps.  ENTRIES is how many elements there may be; of a ringbuf, its bytes.  Loading a program makes\n"
-                "the maps that it defines, so this is for those that must be there before.",
+        .help = "KIND is array, hash, lru_hash, percpu_array, percpu_hash, lpm_trie, queue, stack, ringbuf,\n"
+                "array_of_maps or hash_of_maps.  ENTRIES is how many elements there may be; of a ringbuf, its bytes.\n"
+                "Loading a program makes the maps that it defines, so this is for those that must be there before.",
         .method = "CreateMap",
         .print = map_print,
     },
     {
         .name = "map remove",
         .argument = { { "MAP", "map", ARGUMENT_NAME } },
-        .options = VERB_WAIT,
+        .options = OPTIONS_WAIT,
         .summary = "forget a map, with all that it holds",
         .help = "Refused while programs or maps of maps use it.",
         .method = "RemoveMap",
@@ -300,27 +303,27 @@ const struct verb verbs[] = {
     {
         .name = "map get",
         .argument = { { "MAP", "map", ARGUMENT_NAME }, { "KEY...", NULL, ARGUMENT_KEY } },
-        .options = VERB_HEX,
+        .options = OPTIONS_HEX,
         .summary = "the value of a key; of a queue or stack, which has none, the next value",
-        .help = "KEY is MEMBER=VALUE for each member where keys are structs, else one word: a number, or text.  Of percpu\n"
-                "kinds the value is the sum of what threads have, which is shown by SEAT below it.",
+        .help = "KEY is MEMBER=VALUE for each member where keys are structs, else one word: a number, or text.  Of\n"
+                "percpu kinds the value is the sum of what threads have, which is shown by SEAT below it.",
         .method = "LookupElement",
         .print = map_print_element,
     },
     {
         .name = "map set",
         .argument = { { "MAP", "map", ARGUMENT_NAME }, { "KEY... VALUE...", NULL, ARGUMENT_ELEMENT } },
-        .options = VERB_ONLY | VERB_HEX,
+        .options = OPTIONS_ONLY | OPTIONS_HEX,
         .summary = "set the value of a key",
-        .help = "KEY as for `map get`.  VALUE likewise: MEMBER=VALUE where values are structs (what is not given is 0), else\n"
-                "one word.  The value of a map of maps is the name of a map.  Words that begin with a minus stand behind --, as in\n"
-                "`map set -- balance 7 -5`.",
+        .help = "KEY as for `map get`.  VALUE likewise: MEMBER=VALUE where values are structs (what is not given is\n"
+                "0), else one word.  The value of a map of maps is the name of a map.  Words that begin with a minus\n"
+                "stand behind --, as in `map set -- balance 7 -5`.",
         .method = "UpdateElement",
     },
     {
         .name = "map delete",
         .argument = { { "MAP", "map", ARGUMENT_NAME }, { "KEY...", NULL, ARGUMENT_KEY } },
-        .options = VERB_HEX,
+        .options = OPTIONS_HEX,
         .summary = "take an element away",
         .help = "KEY as for `map get`.",
         .method = "DeleteElement",
@@ -328,10 +331,11 @@ const struct verb verbs[] = {
     {
         .name = "map dump",
         .argument = { { "MAP", "map", ARGUMENT_NAME } },
-        .options = VERB_HEX | VERB_GATHER,
+        .options = OPTIONS_HEX,
+        .answers = ANSWERS_GATHERED,
         .summary = "all elements",
-        .help = "An element that is there all the time is shown; of those that come or go meanwhile perhaps some are.  With\n"
-                "--json each answer is a line.",
+        .help = "An element that is there all the time is shown; of those that come or go meanwhile perhaps some are.\n"
+                "With --json each answer is a line.",
         .method = "IterateMap",
         .print = map_print_elements,
         .rows = "elements",
@@ -347,7 +351,7 @@ const struct verb verbs[] = {
     {
         .name = "map push",
         .argument = { { "MAP", "map", ARGUMENT_NAME }, { "VALUE...", NULL, ARGUMENT_VALUE } },
-        .options = VERB_DROP | VERB_HEX,
+        .options = OPTIONS_DROP | OPTIONS_HEX,
         .summary = "put a value into a queue or stack",
         .help = "VALUE as for `map set`.",
         .method = "PushElement",
@@ -355,7 +359,7 @@ const struct verb verbs[] = {
     {
         .name = "map pop",
         .argument = { { "MAP", "map", ARGUMENT_NAME } },
-        .options = VERB_HEX,
+        .options = OPTIONS_HEX,
         .summary = "take the next value out of a queue or stack",
         .help = "",
         .method = "PopElement",
@@ -364,7 +368,8 @@ const struct verb verbs[] = {
     {
         .name = "map read",
         .argument = { { "MAP", "map", ARGUMENT_NAME } },
-        .options = VERB_FOLLOW | VERB_HEX | VERB_STREAM,
+        .options = OPTIONS_FOLLOW | OPTIONS_HEX,
+        .answers = ANSWERS_STREAMED,
         .summary = "take records out of a ringbuf",
         .help = "A record is a line: its members, if the ring's definition gives the type of its values and it is of that\n"
                 "size; else its bytes.  Of several who read at one time each gets all.",
@@ -374,7 +379,7 @@ const struct verb verbs[] = {
     },
     {
         .name = "trace",
-        .options = VERB_STREAM,
+        .answers = ANSWERS_STREAMED,
         .summary = "print what programs write with bpf_trace_printk, until interrupted",
         .help = "Before each line stand the process and the thread.",
         .method = "Trace",
@@ -424,8 +429,8 @@ const struct verb verbs[] = {
         .help = "STATE is current; moving (it joined, but threads may still run the code of an earlier dispatchd);\n"
                 "unmoved (it still runs that code and has not come back); or disconnected (it closed its socket and\n"
                 "runs on).  HOLDING workers have a thread that keeps replaced code from being reused.  LEAKED counts\n"
-                "guards that were left by longjmp.  LACKING names hooks that lead to a native which the worker does not\n"
-                "have: it runs its default there.",
+                "guards that were left by longjmp.  LACKING names hooks that lead to a native which the worker does\n"
+                "not have: it runs its default there.",
         .method = "ListWorkers",
         .print = print_rows,
         .rows = "workers",
@@ -481,30 +486,7 @@ void verb_usage(FILE *out, const struct verb *verb)
     fputs(verb->name, out);
     for (const struct argument *argument = verb->argument; argument->shown; argument++)
         fprintf(out, " %s", argument->shown);
-    if (verb->options & VERB_OBJECT)
-        fputs(" [--program FUNCTION] [--set NAME=VALUE]...", out);
-    if (verb->options & VERB_CHAIN)
-        fputs(" [--priority N] [--proceed-on VERDICT,...]", out);
-    if (verb->options & VERB_SCOPE)
-        fputs(" [--table TABLE | --link LINK]", out);
-    if (verb->options & VERB_MISSES)
-        fputs(" [--misses]", out);
-    if (verb->options & VERB_COUNT)
-        fputs(" [--time | --histogram]", out);
-    if (verb->options & VERB_MAP)
-        fputs(" [--key TYPE] [--value TYPE] [--inner MAP] [--read-only | --write-only]", out);
-    if (verb->options & VERB_ONLY)
-        fputs(" [--new | --existing]", out);
-    if (verb->options & VERB_DROP)
-        fputs(" [--drop-oldest]", out);
-    if (verb->options & VERB_HEX)
-        fputs(" [--hex]", out);
-    if (verb->options & VERB_FOLLOW)
-        fputs(" [--follow]", out);
-    if (verb->options & VERB_VERBOSE)
-        fputs(" [--verbose]", out);
-    if (verb->options & VERB_WAIT)
-        fputs(" [--wait LEVEL]", out);
+    options_usage(out, verb->options);
 }
 
 static void verb_help_one(const struct verb *verb)
@@ -514,57 +496,47 @@ static void verb_help_one(const struct verb *verb)
     printf("\n%c%s.\n", verb->summary[0] - ('a' - 'A'), verb->summary + 1);
     if (*verb->help)
         printf("\n%s\n", verb->help);
-    if (verb->options & VERB_OBJECT)
-        puts("\n  --program FUNCTION    which of the programs, if the object has several\n"
-             "  --set NAME=VALUE      give a `const volatile` variable of the object this value; any number of times.\n"
-             "                        VALUE is a number, true, false, the name of an enumerator, or a string, as the\n"
-             "                        variable's type has it; NAME may lead on, as in ports[3] or limits.burst");
-    if (verb->options & VERB_CHAIN)
-        puts("\n  --priority N          place in the chain, -2147483648 to 2147483647 (default: 0)\n"
-             "  --proceed-on VERDICT,...\n"
-             "                        up to 8 verdicts after which the next link of the chain runs");
-    if (verb->options & VERB_SCOPE)
-        puts("\n  --table TABLE         of this table (default: all)\n"
-             "  --link LINK           of this link alone");
-    if (verb->options & VERB_MISSES)
-        puts("  --misses              of tables the misses alone: calls with keys that nothing is attached to");
-    if (verb->options & VERB_COUNT)
-        puts("\n  --time                also how long they take\n"
-             "  --histogram           also how these times are distributed");
-    if (verb->options & VERB_MAP)
-        puts("\n  --key TYPE            u8, u16, u32, u64, s8, s16, s32, s64, char[N] or u8[N]; kinds without keys take none\n"
-             "  --value TYPE          likewise; a ringbuf and maps of maps take none\n"
-             "  --inner MAP           of maps of maps: they may hold maps that are like this one\n"
-             "  --read-only           programs may not write to it\n"
-             "  --write-only          programs may not read it");
-    if (verb->options & VERB_ONLY)
-        puts("\n  --new                 fail if there is such an element\n"
-             "  --existing            fail if there is none");
-    if (verb->options & VERB_DROP)
-        puts("\n  --drop-oldest         make room for it where the map is full");
-    if (verb->options & VERB_HEX)
-        puts("\n  --hex                 keys and values are bytes, in the order of memory: a word of hexadecimal digits each");
-    if (verb->options & VERB_FOLLOW)
-        puts("\n  --follow              go on with what comes, until interrupted");
-    if (verb->options & VERB_VERBOSE)
-        puts("\n  -v, --verbose         also print what the verifier did, instruction by instruction");
-    if (verb->options & VERB_WAIT)
-        puts("\n  --wait LEVEL          when to answer (default: live)\n"
-             "      committed         the change will outlive dispatchd\n"
-             "      live              every later call in every worker sees it\n"
-             "      quiescent         no thread is left in the code that was replaced");
+    if (verb->options) {
+        putchar('\n');
+        options_help(stdout, verb->options);
+    }
+}
+
+/* Is the word the verb's name, or the first of the two words of its name? */
+static bool verb_begins(const struct verb *verb, const char *word)
+{
+    size_t length = strlen(word);
+
+    return strncmp(verb->name, word, length) == 0 && (verb->name[length] == '\0' || verb->name[length] == ' ');
 }
 
 int verb_help(const char *word)
 {
-    size_t length = strlen(word);
     int found = 0;
 
     for (const struct verb *verb = verbs; verb->name; verb++)
-        if (strncmp(verb->name, word, length) == 0 && (verb->name[length] == '\0' || verb->name[length] == ' ')) {
+        if (verb_begins(verb, word)) {
             if (found++)
                 putchar('\n');
             verb_help_one(verb);
         }
     return found;
+}
+
+enum status verb_missing(const char *word)
+{
+    _cleanup_free_ char *names = NULL;
+    char *before;
+
+    for (const struct verb *verb = verbs; verb->name; verb++) {
+        if (!verb_begins(verb, word))
+            continue;
+        before = names;
+        if (asprintf(&names, "%s%s%s", before ? before : "", before ? ", " : "", verb->name) < 0)
+            require(NULL);
+        free(before);
+    }
+    if (names)
+        return complain(STATUS_USAGE, "%s is the first word of: %s", word, names);
+    return complain(STATUS_USAGE, "there is no verb '%s'; see dispatchctl --help", word);
 }

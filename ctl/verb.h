@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The verbs: one row each says what it takes, what it asks of the daemon, what it prints and what --help says.
- * Parsing, help and the manual's test come from the same rows.
+ * Parsing, help and the manual's test come from the same rows; options have rows of their own (option.h).
  */
 #ifndef CTL_VERB_H
 #define CTL_VERB_H
 
 #include <stdbool.h>
 #include <stdio.h>
+
+#include "option.h"
+#include "status.h"
 
 struct column;
 struct json_object;
@@ -35,28 +38,18 @@ struct argument {
 
 #define VERB_ARGUMENTS_MAX 3
 
-enum verb_options {
-    VERB_WAIT = 1 << 0,                 /* --wait */
-    VERB_OBJECT = 1 << 1,               /* --program, --set */
-    VERB_VERBOSE = 1 << 2,              /* --verbose */
-    VERB_CHAIN = 1 << 3,                /* --priority, --proceed-on */
-    VERB_SCOPE = 1 << 4,                /* --table, --link */
-    VERB_COUNT = 1 << 5,                /* --time, --histogram; counting is switched on */
-    VERB_COUNT_OFF = 1 << 6,            /* counting is switched off */
-    VERB_MISSES = 1 << 7,               /* --misses */
-    VERB_HEX = 1 << 8,                  /* --hex */
-    VERB_ONLY = 1 << 9,                 /* --new, --existing */
-    VERB_DROP = 1 << 10,                /* --drop-oldest */
-    VERB_MAP = 1 << 11,                 /* --key, --value, --inner, --read-only, --write-only */
-    VERB_FOLLOW = 1 << 12,              /* --follow */
-    VERB_GATHER = 1 << 13,              /* many answers, whose rows are printed together */
-    VERB_STREAM = 1 << 14,              /* many answers, printed as they come, perhaps without an end */
+enum verb_answers {
+    ANSWERS_ONE,
+    ANSWERS_GATHERED,       /* many, whose rows are printed together */
+    ANSWERS_STREAMED,       /* many, printed as they come, perhaps without an end */
 };
 
 struct verb {
     const char *name;                   /* one word, or two: "list WHAT" */
     struct argument argument[VERB_ARGUMENTS_MAX + 1];
-    unsigned options;                   /* enum verb_options */
+    unsigned options;                   /* enum option_group */
+    enum verb_answers answers;
+    const char *counting;               /* what is counted unless options say; NULL: the method does not ask */
     const char *summary;                /* one line */
     const char *help;                   /* what a user needs to know besides */
     const char *method;                 /* of interface io.dispatchd.Control */
@@ -82,5 +75,8 @@ void log_show(struct json_object *object);
 
 /* Help for all verbs whose name begins with this word; returns how many there are. */
 int verb_help(const char *word);
+
+/* Complain that this word alone is no verb: it may be the first of two. */
+enum status verb_missing(const char *word);
 
 #endif

@@ -248,8 +248,8 @@ void *arena_write(struct arena *arena, uint64_t offset)
 /* ---- giving back --------------------------------------------------------------------------------------- */
 
 /*
- * Also what is left of its first and last page, where nobody else has a part of them.  If the host refuses, the memory goes back
- * later: whoever gets the range next discards it again.
+ * Also what is left of its first and last page, where nobody else has a part of them.  If the host refuses, the memory
+ * goes back later: whoever gets the range next discards it again.
  */
 static void release(struct arena *arena, size_t i)
 {

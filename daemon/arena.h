@@ -8,7 +8,8 @@
  *
  * Memory is taken from the host when a range is reserved, and goes back when it is released.  Ranges never move: code
  * refers to them.  Against fragmentation sizes are rounded up in steps of an eighth of their power of two, so that what
- * was released fits again; small ranges lie at the bottom and large ones at the top, each in the smallest gap that has room.
+ * was released fits again; small ranges lie at the bottom and large ones at the top, each in the smallest gap that has
+ * room.
  *
  * An arena that outlived a daemon (inheritance.h) may be written by workers that still run the programs of that daemon,
  * in ranges that this one knows nothing of.  Such ranges are held, given to nobody, until no such worker is left:
@@ -53,8 +54,8 @@ struct arena_request {
 int arena_reserve(struct arena *arena, const struct arena_request *request, uint64_t *ret_offset);
 
 /*
- * At start: reserve at the offset where it was reserved before.  What is there stays (a new arena is zero).  No quota is
- * looked at.  -EINVAL: no range of this arena; -EEXIST: overlaps another; -ENOMEM; of fallocate(2).
+ * At start: reserve at the offset where it was reserved before.  What is there stays (a new arena is zero).  No quota
+ * is looked at.  -EINVAL: no range of this arena; -EEXIST: overlaps another; -ENOMEM; of fallocate(2).
  */
 int arena_reserve_at(struct arena *arena, const struct arena_request *request, uint64_t offset);
 

@@ -143,7 +143,8 @@ static int refuse_image(struct daemon *daemon, int r, size_t needed, struct refu
 }
 
 /* The links of this table that were attached, detached or replaced.  -EOPNOTSUPP: something else changed too. */
-static int changed_links(const struct change *change, const struct table *table, const struct link **changed, size_t *ret)
+static int changed_links(const struct change *change, const struct table *table, const struct link **changed,
+                         size_t *ret)
 {
     size_t links = 0;
 
@@ -261,9 +262,9 @@ static int commit(struct change *change, struct refusal *refusal)
 /* ---- step 4: poke -------------------------------------------------------------------------------------- */
 
 /*
- * The change is in the database: from here on nothing may fail.  A slot that is not as we left it means that the image was
- * written by something else; going on would make image and database differ, so the daemon ends, and the next one builds a
- * new generation from the database.
+ * The change is in the database: from here on nothing may fail.  A slot that is not as we left it means that the image
+ * was written by something else; going on would make image and database differ, so the daemon ends, and the next one
+ * builds a new generation from the database.
  */
 static void poke(struct change *change)
 {
@@ -272,8 +273,8 @@ static void poke(struct change *change)
         int r = entry_change_commit(change->prepared[i]);
 
         if (r < 0) {
-            log_line(LOG_CRIT, "table \"%s\": its slot was overwritten (%s); restart builds the image anew", table->name,
-                     strerror(-r));
+            log_line(LOG_CRIT, "table \"%s\": its slot was overwritten (%s); restart builds the image anew",
+                     table->name, strerror(-r));
             abort();
         }
         table->plan = table->prepared_plan;
@@ -332,7 +333,8 @@ static void undo(struct change *change)
     for (size_t i = change->request.operations; i-- > 0;)
         if (change->request.operation[i].checked)
             change->request.operation[i].kind->undo(change->daemon, &change->request.operation[i]);
-    refresh(change->daemon);            /* what it had placed counts as executed; without this, failures would use up the image */
+    /* What it had placed counts as executed; without this, failures would use up the image. */
+    refresh(change->daemon);
 }
 
 /* What only the first three steps needed: a change may wait long for its grace period. */
@@ -380,7 +382,7 @@ int change_run(struct daemon *daemon, const struct change_request *request, stru
         return 0;
     }
     drop_input(change);
-    carry_out(change);                                          /* 4; and 6, asked for before the publication begins it */
+    carry_out(change);                              /* 4; and 6, asked for before the publication begins it */
     if (request->wait == CHANGE_LIVE)
         grace_publish(grace_driver_grace(daemon->grace));
     if (request->wait != CHANGE_QUIESCENT)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one path of every change.  A change is a transaction of operations, and runs through the same steps whatever they are:
+ * The one path of every change.  A change is a transaction of operations, and runs through the same steps whatever they
+ * are:
  *
  *      0 (before) programs that it loads are translated, in other processes: translation.h.  Nothing is changed by it.
- *      1 check    names, limits, contexts; each operation takes its effect in the registry, so that the next one sees it
+ *      1 check    names, limits, contexts; each operation takes effect in the registry, so that the next one sees it
  *      2 prepare  place code and data, emit the trees: all that can fail for want of memory fails here
  *      3 commit   to the database, durable
  *      4 poke     all slots, as one batch, and what programs see besides; cannot fail
@@ -49,8 +50,8 @@ struct operation_kind {
 };
 
 extern const struct operation_kind operation_load, operation_unload, operation_attach, operation_detach,
-    operation_replace, operation_set_policy, operation_set_call, operation_statistics, operation_declare, operation_offer,
-    operation_create_map, operation_remove_map, operation_set_inner;
+    operation_replace, operation_set_policy, operation_set_call, operation_statistics, operation_declare,
+    operation_offer, operation_create_map, operation_remove_map, operation_set_inner;
 
 /* One operation: what was asked (the caller fills it in), and what became of it. */
 struct operation {
@@ -59,8 +60,9 @@ struct operation {
     char program_name[NAME_LENGTH_MAX + 1];     /* load, unload, attach, replace */
     char native_name[NAME_LENGTH_MAX + 1];      /* attach, replace, set-call: instead of a program; offer; else "" */
     char table_name[NAME_LENGTH_MAX + 1];       /* attach, set-policy, set-call, declare */
-    struct link wanted;                         /* attach: keys, priority and verdicts to proceed on; replace and set-call: from check on
-                                                   the target that the link does not have, with its reference */
+    struct link wanted;                         /* attach: keys, priority and verdicts to proceed on; replace and
+                                                   set-call: from check on the target that the link does not have,
+                                                   with its reference */
     bool has_value;                             /* set-call: it returns `value`; set by check: what it was */
     uint32_t value;
     char prototype[PROTOTYPE_LENGTH_MAX + 1];   /* declare: of a static call, "" of a table; offer */
@@ -80,8 +82,8 @@ struct operation {
     struct map_definition definition;           /* create-map */
     struct map_definition inner_definition;     /* create-map: of maps of maps, else of kind 0 */
     struct typed *key_type, *value_type;        /* create-map: NULL: just bytes; owned */
-    char inner_name[NAME_LENGTH_MAX + 1];       /* set-inner: what the key has from now on; "": nothing.  create-map: what inner maps
-                                                   are like; "": it is no map of maps */
+    char inner_name[NAME_LENGTH_MAX + 1];       /* set-inner: what the key has from now on; "": nothing.
+                                                   create-map: what inner maps are like; "": it is no map of maps */
     void *key;                                  /* set-inner; owned */
     size_t key_size;
     uid_t uid;                                  /* who asks: pays for the memory of maps; set by change_run() */
@@ -124,16 +126,16 @@ struct change_request {
     uid_t uid;                          /* who asks, for the audit log */
     pid_t pid;
     /*
-     * Called once if the change succeeds, when it has come as far as `wait` says, perhaps before change_run returns. `operation` is
-     * valid during the call.
+     * Called once if the change succeeds, when it has come as far as `wait` says, perhaps before change_run returns.
+     * `operation` is valid during the call.
      */
     void (*done)(void *userdata, const struct operation *operation, size_t operations);
     void *userdata;
 };
 
 /*
- * Run a change.  0: it is done, or will be when the grace period is over.  Negative errno: nothing was changed, `refusal` says why
- * (the caller's, to be refusal_done).
+ * Run a change.  0: it is done, or will be when the grace period is over.  Negative errno: nothing was changed,
+ * `refusal` says why (the caller's, to be refusal_done).
  */
 int change_run(struct daemon *daemon, const struct change_request *request, struct refusal *refusal);
 
@@ -148,13 +150,19 @@ void changes_rebuild(struct daemon *daemon);
  */
 int change_rebuild(struct daemon *daemon, struct table *table);
 
-/* Put the sampler in front of a table's code, or take it out.  Errors of entry_prepare_sample(): nothing has changed. */
+/*
+ * Put the sampler in front of a table's code, or take it out.
+ * Errors of entry_prepare_sample(): nothing has changed.
+ */
 int change_sample(struct daemon *daemon, struct table *table, bool on);
 
 /* At the end, when no grace period will be over any more and the image is frozen: free what still waits for one. */
 void changes_forget(struct daemon *daemon);
 
-/* A link that is attached is counted as its table's others are, if there is a place: it is not refused for want of one. */
+/*
+ * A link that is attached is counted as its table's others are, if there is a place:
+ * it is not refused for want of one.
+ */
 void operation_count_link(struct daemon *daemon, struct link *link);
 
 /* Free an array of operations that change_run has not taken.  NULL is fine. */

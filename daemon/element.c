@@ -100,7 +100,8 @@ static struct json_object *show_members(const struct typed_place *place, const u
     return object;
 }
 
-static struct json_object *show_elements(const struct typed_place *place, const uint8_t *bytes, bool sum, unsigned depth)
+static struct json_object *show_elements(const struct typed_place *place, const uint8_t *bytes, bool sum,
+                                         unsigned depth)
 {
     struct json_object *list = json_object_new_array();
 
@@ -215,7 +216,9 @@ struct reading {
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9' ? c - '0' :
+           c >= 'a' && c <= 'f' ? c - 'a' + 10 :
+           c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 int element_read_hex(const char *text, size_t size, const char *parameter, uint8_t *ret, struct refusal *refusal)
@@ -226,8 +229,8 @@ int element_read_hex(const char *text, size_t size, const char *parameter, uint8
         if (hex_digit(text[i]) < 0)
             return refuse_parameter(refusal, parameter, "'%.40s' is not hexadecimal digits", text);
     if (length != 2 * size)
-        return refuse_parameter(refusal, parameter, "%zu bytes are %zu hexadecimal digits, these are %zu", size, 2 * size,
-                                length);
+        return refuse_parameter(refusal, parameter, "%zu bytes are %zu hexadecimal digits, these are %zu", size,
+                                2 * size, length);
     for (size_t i = 0; i < size; i++)
         ret[i] = (uint8_t)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
     return 0;
@@ -361,7 +364,8 @@ static int read_bytes(struct reading *reading, const struct typed_place *place, 
                             reading->value + typed_byte(place), reading->refusal);
 }
 
-static int read_place(struct reading *reading, const struct typed_place *place, struct json_object *json, unsigned depth);
+static int read_place(struct reading *reading, const struct typed_place *place, struct json_object *json,
+                      unsigned depth);
 
 /* Read a part, with its name at the end of the path. */
 __attribute__((format(printf, 5, 6)))
@@ -410,7 +414,8 @@ static int read_list(struct reading *reading, const struct typed_place *place, s
     return r;
 }
 
-static int read_array(struct reading *reading, const struct typed_place *place, struct json_object *json, unsigned depth)
+static int read_array(struct reading *reading, const struct typed_place *place, struct json_object *json,
+                      unsigned depth)
 {
     struct json_object *list;
     int r;
@@ -443,7 +448,8 @@ static int check_complete(struct reading *reading, const struct typed_place *pla
     return 0;
 }
 
-static int read_members(struct reading *reading, const struct typed_place *place, struct json_object *json, unsigned depth)
+static int read_members(struct reading *reading, const struct typed_place *place, struct json_object *json,
+                        unsigned depth)
 {
     struct typed_place member;
     char names[300];
@@ -467,7 +473,8 @@ static int read_members(struct reading *reading, const struct typed_place *place
     return 0;
 }
 
-static int read_place(struct reading *reading, const struct typed_place *place, struct json_object *json, unsigned depth)
+static int read_place(struct reading *reading, const struct typed_place *place, struct json_object *json,
+                      unsigned depth)
 {
     if (!json)
         return REFUSE(reading, "is null");
@@ -494,8 +501,8 @@ static int read_place(struct reading *reading, const struct typed_place *place, 
     return read_bytes(reading, place, json);
 }
 
-int element_read(const struct typed *typed, struct json_object *json, bool complete, const char *parameter, uint8_t *ret,
-                 struct refusal *refusal)
+int element_read(const struct typed *typed, struct json_object *json, bool complete, const char *parameter,
+                 uint8_t *ret, struct refusal *refusal)
 {
     struct reading reading = { .refusal = refusal, .complete = complete, .value = ret };
     struct typed_place whole = typed_whole(typed);
@@ -549,8 +556,8 @@ int element_read_type(const char *text, const char *parameter, struct typed **re
             typed = typed_integer(integer[i].size, integer[i].is_signed);
         }
     if (!known)
-        return refuse_parameter(refusal, parameter, "'%.40s' is none of u8, u16, u32, u64, s8, s16, s32, s64, char[N], u8[N]",
-                                text);
+        return refuse_parameter(refusal, parameter,
+                                "'%.40s' is none of u8, u16, u32, u64, s8, s16, s32, s64, char[N], u8[N]", text);
     if (!typed)
         return refuse_memory(refusal);
     *ret = typed;

@@ -46,8 +46,8 @@ struct json_object *element_show_type(const struct typed *typed);
  * be there; else those that are not are 0.  `parameter` is what messages call it.  InvalidParameter with the path of
  * what is wrong.
  */
-int element_read(const struct typed *typed, struct json_object *json, bool complete, const char *parameter, uint8_t *ret,
-                 struct refusal *refusal);
+int element_read(const struct typed *typed, struct json_object *json, bool complete, const char *parameter,
+                 uint8_t *ret, struct refusal *refusal);
 int element_read_hex(const char *text, size_t size, const char *parameter, uint8_t *ret, struct refusal *refusal);
 
 /* A type in the words of CreateMap: u8 to u64, s8 to s64, char[N], u8[N].  InvalidParameter.  *ret is the caller's. */

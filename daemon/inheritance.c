@@ -68,9 +68,9 @@ bool arena_survived(enum arena_origin origin)
 /* ---- recognising --------------------------------------------------------------------------------------- */
 
 /*
- * Inodes of memfds are not used again until the next boot.  (Before Linux 5.9 they have 32 bits.  Whoever makes 2^32 memfds to get
- * ours can give us his own contents, and any worker can have that for less.)  A layout of another version is another
- * arena.  -ENOENT and others where /proc does not say which boot.
+ * Inodes of memfds are not used again until the next boot.  (Before Linux 5.9 they have 32 bits.  Whoever makes 2^32
+ * memfds to get ours can give us his own contents, and any worker can have that for less.)  A layout of another version
+ * is another arena.  -ENOENT and others where /proc does not say which boot.
  */
 static int identify(int descriptor, char ret[STORE_ARENA_MAX])
 {
@@ -137,7 +137,8 @@ static void on_candidate_ended(evutil_socket_t descriptor, short events, void *c
 }
 
 /* Whoever is gone, or cannot be watched, is not waited for. */
-static int add_candidate(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name, const char *counted)
+static int add_candidate(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name,
+                         const char *counted)
 {
     struct inheritance *inheritance = userdata;
     struct candidate *candidate;
@@ -321,8 +322,8 @@ int inheritance_fill(struct inheritance *inheritance, const char *directory)
 }
 
 /*
- * The identity is stored before the snapshot goes, with the snapshot's, so that a daemon which ends in between leaves one that
- * is still of use; and alone once it must not be used any more, whether it could be removed or not.
+ * The identity is stored before the snapshot goes, with the snapshot's, so that a daemon which ends in between leaves
+ * one that is still of use; and alone once it must not be used any more, whether it could be removed or not.
  */
 int inheritance_record(struct inheritance *inheritance, const char *directory)
 {

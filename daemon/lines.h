@@ -53,8 +53,8 @@ void lines_set_dead(struct lines *lines);           /* a pidfd says that their p
 uint64_t lines_oldest(const struct lines *lines, uint64_t generation);
 
 /*
- * Is the thread of line `index` (any number) outside of all guards, or is there no such thread any more?  Nothing that it began
- * in its last guard goes on then.  Later looks at what it writes stay later.
+ * Is the thread of line `index` (any number) outside of all guards, or is there no such thread any more?  Nothing that
+ * it began in its last guard goes on then.  Later looks at what it writes stay later.
  */
 bool lines_outside(const struct lines *lines, uint32_t index);
 

@@ -5,7 +5,10 @@
 
 #include <syslog.h>
 
-/* Lines above this priority (LOG_DEBUG is the highest) are dropped.  Also decides about the prefix; call it once at start. */
+/*
+ * Lines above this priority (LOG_DEBUG is the highest) are dropped.  Also decides about the prefix;
+ * call it once at start.
+ */
 void log_open(int maximum_priority);
 
 /* One line; priority as in <syslog.h>.  Keeps errno. */

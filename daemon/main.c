@@ -73,7 +73,8 @@ static int fail_database(const char *path, int r, int version, const char *text)
 
     switch (r) {
     case -EPROTO:
-        snprintf(reason, sizeof(reason), "it has version %d, written by a newer dispatchd; run that one, or give another"
+        snprintf(reason, sizeof(reason),
+                 "it has version %d, written by a newer dispatchd; run that one, or give another"
                  " --state-dir.  The database is unchanged", version);
         return fail(STARTUP_DATABASE_NEWER, path, reason);
     case -EBUSY:
@@ -83,7 +84,8 @@ static int fail_database(const char *path, int r, int version, const char *text)
         snprintf(reason, sizeof(reason), "%s: user %u may not write there", text, (unsigned)getuid());
         return fail(STARTUP_PERMISSION, path, reason);
     case -EBADMSG:
-        snprintf(reason, sizeof(reason), "%s: not a database of dispatchd, or damaged; move it away or restore it from a"
+        snprintf(reason, sizeof(reason),
+                 "%s: not a database of dispatchd, or damaged; move it away or restore it from a"
                  " backup", text);
         return fail(STARTUP_DATABASE, path, reason);
     default:
@@ -114,7 +116,8 @@ static int check_host(void)
     int r = poke_check_host(architecture_native(), HOST_CHECK_POKES);
 
     if (r == -EIO)
-        return fail(STARTUP_HOST, "host check", "this processor does not execute an instruction slot correctly while it is"
+        return fail(STARTUP_HOST, "host check",
+                    "this processor does not execute an instruction slot correctly while it is"
                     " replaced; dispatchd cannot run here");
     if (r == -EACCES || r == -EPERM)
         return fail(STARTUP_MEMORY, memory_forbidden, strerror(-r));
@@ -165,8 +168,8 @@ static int make_image(struct daemon *daemon, const struct options *options)
 {
     int r;
 
-    r = image_new(daemon->memory->text, daemon->memory->text_size, architecture_native(), memory_populate, daemon->memory,
-                  &daemon->image);
+    r = image_new(daemon->memory->text, daemon->memory->text_size, architecture_native(), memory_populate,
+                  daemon->memory, &daemon->image);
     if (r < 0)
         return fail(STARTUP_OTHER, "image", strerror(-r));
     r = arena_new(daemon->memory, options->arena_quota, &daemon->arena);
@@ -272,7 +275,10 @@ static int listen_for_clients(struct daemon *daemon, struct sockets *sockets)
     return fail_listener(r);
 }
 
-/* A descriptor or two a worker: take what the host allows.  select(2), for which the soft limit is low, is not used here. */
+/*
+ * A descriptor or two a worker: take what the host allows.
+ * select(2), for which the soft limit is low, is not used here.
+ */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -331,7 +337,8 @@ static struct event_base *make_base(void)
     return base;
 }
 
-static int start(struct daemon *daemon, const struct options *options, struct sockets *sockets, struct grace **ret_grace)
+static int start(struct daemon *daemon, const struct options *options, struct sockets *sockets,
+                 struct grace **ret_grace)
 {
     int r;
 
@@ -363,8 +370,8 @@ static int start(struct daemon *daemon, const struct options *options, struct so
 }
 
 /*
- * In the reverse order of start(); every destructor takes NULL.  Workers go on executing the image: it is frozen first, so that
- * nothing which is freed here is poisoned under them.
+ * In the reverse order of start(); every destructor takes NULL.  Workers go on executing the image: it is frozen first,
+ * so that nothing which is freed here is poisoned under them.
  */
 static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *grace)
 {
@@ -417,9 +424,12 @@ int main(int argc, char **argv)
         return r < 0 ? STARTUP_USAGE : EXIT_SUCCESS;
     log_open(options.debug ? LOG_DEBUG : LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL);           /* who started us may have ignored it, and then nobody learns how a child ended */
+    signal(SIGCHLD, SIG_DFL);   /* who started us may have ignored it, and then nobody learns how a child ended */
     raise_descriptor_limit();
-    /* The image's writable mapping is the one thing that the seals cannot protect: keep the user's other processes out of it. */
+    /*
+     * The image's writable mapping is the one thing that the seals cannot protect:
+     * keep the user's other processes out of it.
+     */
     if (options.user)
         prctl(PR_SET_DUMPABLE, 0);
     r = start(&daemon, &options, &sockets, &grace);

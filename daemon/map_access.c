@@ -35,7 +35,8 @@ static int refuse_full(const struct shared_map *map, struct refusal *refusal)
     if (map->definition.kind == BPF_MAP_TYPE_ARRAY || map->definition.kind == BPF_MAP_TYPE_PERCPU_ARRAY)
         return refuse_parameter(refusal, "key", "array '%s' has keys from 0 to %u", map->name,
                                 map->definition.max_entries - 1);
-    return refuse(refusal, -E2BIG, "MapFull", "si", "map", map->name, "max_entries", (int64_t)map->definition.max_entries);
+    return refuse(refusal, -E2BIG, "MapFull", "si", "map", map->name, "max_entries",
+                  (int64_t)map->definition.max_entries);
 }
 
 /* A runtime function's error by the name that the API has for it. */
@@ -87,7 +88,8 @@ static off_t copy_offset(const struct daemon *daemon, const struct shared_map *m
  * seat by seat, and those of seats that never wrote are a hole in the file: it is jumped over, since looking at it
  * through the mapping would allocate pages for every seat that there could be.
  */
-static uint32_t next_copy(const struct daemon *daemon, const struct shared_map *map, const uint8_t *first, uint32_t seat)
+static uint32_t next_copy(const struct daemon *daemon, const struct shared_map *map, const uint8_t *first,
+                          uint32_t seat)
 {
     off_t offset = copy_offset(daemon, map, first, seat), data;
     uint32_t stride = map->view->copy_stride, holes;
@@ -279,7 +281,8 @@ static int peek(struct daemon *daemon, const struct shared_map *map, bool hex, s
         return refuse_unsuited(map, "lookup", refusal);
     if (!value)
         return refuse_memory(refusal);
-    return show_taken(map, value, kind->call_peek(map->view, value, 0, 0, 0, seats_thread(daemon->seats)), hex, ret, refusal);
+    return show_taken(map, value, kind->call_peek(map->view, value, 0, 0, 0, seats_thread(daemon->seats)), hex, ret,
+                      refusal);
 }
 
 /* ---- elements -------------------------------------------------------------------------------------------- */
@@ -298,7 +301,8 @@ int map_access_lookup(struct daemon *daemon, const struct shared_map *map, const
         return refuse_unsuited(map, "lookup", refusal);
     value = map->view->copy_stride ? kind->call_copies(map->view, key)
                                    : kind->call_lookup(map->view, key, 0, 0, 0, seats_thread(daemon->seats));
-    return value ? show_element(daemon, map, key, value, false, hex, ret, refusal) : refuse_error(map, -ENOENT, refusal);
+    return value ? show_element(daemon, map, key, value, false, hex, ret, refusal)
+                 : refuse_error(map, -ENOENT, refusal);
 }
 
 /* All copies but the daemon's own. */

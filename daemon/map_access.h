@@ -26,7 +26,10 @@ struct json_object;
 int map_access_lookup(struct daemon *daemon, const struct shared_map *map, const uint8_t *key, bool hex,
                       struct json_object **ret, struct refusal *refusal);
 
-/* flags: BPF_ANY, BPF_NOEXIST, BPF_EXIST.  Of kinds with a copy for each seat: the daemon's copy gets the value, all others 0. */
+/*
+ * flags: BPF_ANY, BPF_NOEXIST, BPF_EXIST.  Of kinds with a copy for each seat: the daemon's copy gets the value,
+ * all others 0.
+ */
 int map_access_update(struct daemon *daemon, const struct shared_map *map, const uint8_t *key, const uint8_t *value,
                       uint64_t flags, struct refusal *refusal);
 int map_access_delete(struct daemon *daemon, const struct shared_map *map, const uint8_t *key, struct refusal *refusal);

@@ -41,8 +41,8 @@ static int create_file(const char *name, size_t size, unsigned executable_flag)
 #define SEALS_SIZE (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /*
- * Map read+write, then seal.  The order is the point: F_SEAL_FUTURE_WRITE spares mappings that exist and forbids all later
- * ones, also through /proc/PID/fd and also to root.  The mode keeps other users from even opening it again.
+ * Map read+write, then seal.  The order is the point: F_SEAL_FUTURE_WRITE spares mappings that exist and forbids all
+ * later ones, also through /proc/PID/fd and also to root.  The mode keeps other users from even opening it again.
  */
 static int map_and_seal(int descriptor, size_t size, mode_t mode, int seals, void **ret)
 {
@@ -88,7 +88,8 @@ static int create_text(struct memory *memory, const char **reterr_text)
             *reterr_text = memory_forbidden;
         return r;
     }
-    return map_and_seal(memory->text_descriptor, memory->text_size, 0500, SEALS_SIZE | F_SEAL_FUTURE_WRITE, &memory->text);
+    return map_and_seal(memory->text_descriptor, memory->text_size, 0500,
+                        SEALS_SIZE | F_SEAL_FUTURE_WRITE, &memory->text);
 }
 
 static int create_control(struct memory *memory, uint64_t generation)
@@ -125,7 +126,8 @@ static int emit_linkage(void *write, bool no_indirect)
 {
     const struct linkage linkage = {
         .counters = DATA_OFFSET(counters), .resolve = DATA_OFFSET(resolve), .leave = DATA_OFFSET(leave),
-        .service = DATA_OFFSET(service), .target = DATA_OFFSET(target), .stubs = DD_LINKAGE_MAX, .no_indirect = no_indirect,
+        .service = DATA_OFFSET(service), .target = DATA_OFFSET(target),
+        .stubs = DD_LINKAGE_MAX, .no_indirect = no_indirect,
     };
     struct emitter emitter;
 

@@ -11,21 +11,22 @@
 
 /* ---- attach -------------------------------------------------------------------------------------------- */
 
-static int refuse_taken(const struct table *table, const struct link *wanted, const struct link *taken, const char *reason,
-                        struct refusal *refusal)
+static int refuse_taken(const struct table *table, const struct link *wanted, const struct link *taken,
+                        const char *reason, struct refusal *refusal)
 {
     char keys[LINK_KEYS_TEXT], taken_keys[LINK_KEYS_TEXT], taken_program[LINK_PROGRAM_TEXT];
 
     link_keys_text(wanted, keys);
     link_keys_text(taken, taken_keys);
     link_program_text(taken, taken_program);
-    return refuse(refusal, -EEXIST, "KeyTaken", "ssisss", "table", table->name, "keys", keys, "link", taken->id, "link_keys",
-                  taken_keys, "program", taken_program, "reason", reason);
+    return refuse(refusal, -EEXIST, "KeyTaken", "ssisss", "table", table->name, "keys", keys, "link", taken->id,
+                  "link_keys", taken_keys, "program", taken_program, "reason", reason);
 }
 
 /*
- * Entries do not overlap; and a link without verdicts to proceed on ends its chain: one behind it would never run.  That is
- * refused and not kept, since who asks for it has not seen the other.  So only the last link of a chain can be such a one.
+ * Entries do not overlap; and a link without verdicts to proceed on ends its chain: one behind it would never run.
+ * That is refused and not kept, since who asks for it has not seen the other.  So only the last link of a chain can be
+ * such a one.
  */
 static int check_entry(const struct table *table, const struct link *wanted, struct refusal *refusal)
 {
@@ -56,7 +57,8 @@ static int check_attach(struct daemon *daemon, struct operation *operation, stru
     if (!table)
         return refuse(refusal, -ENOENT, "UnknownTable", "s", "table", operation->table_name);
     if (table->kind == TABLE_CALL)
-        return refuse_parameter(refusal, "table", "\"%s\" is a static call, which has no keys: use SetCall", table->name);
+        return refuse_parameter(refusal, "table", "\"%s\" is a static call, which has no keys: use SetCall",
+                                table->name);
     r = target_find(daemon, table, operation->program_name, operation->native_name, &wanted, refusal);
     if (r >= 0)
         r = check_entry(table, &wanted, refusal);

@@ -50,8 +50,8 @@ static int check_create(struct daemon *daemon, struct operation *operation, stru
     if (r < 0)
         return r;
     if (!registry_name_valid(operation->map_name))
-        return refuse_parameter(refusal, "map", "\"%s\" is no name: use 1 to %d of A-Z a-z 0-9 _ . -", operation->map_name,
-                                NAME_LENGTH_MAX);
+        return refuse_parameter(refusal, "map", "\"%s\" is no name: use 1 to %d of A-Z a-z 0-9 _ . -",
+                                operation->map_name, NAME_LENGTH_MAX);
     if (registry_map(&daemon->registry, operation->map_name))
         return refuse(refusal, -EEXIST, "MapExists", "s", "map", operation->map_name);
     return shared_map_want(&daemon->registry, &wanted, operation->uid, &operation->map, &operation->created, refusal);

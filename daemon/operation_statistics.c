@@ -31,8 +31,8 @@ static struct counter *find_counter(const struct daemon *daemon, const struct op
 static int refuse_place(int r, struct refusal *refusal)
 {
     if (r == -ENOSPC)
-        return refuse(refusal, r, "LimitExceeded", "si", "limit", "links and tables that are counted (or count misses alone)", "maximum",
-                      (int64_t)COUNTERS_MAX);
+        return refuse(refusal, r, "LimitExceeded", "si", "limit",
+                      "links and tables that are counted (or count misses alone)", "maximum", (int64_t)COUNTERS_MAX);
     return refuse_memory(refusal);
 }
 
@@ -46,7 +46,8 @@ static int switch_counter(struct daemon *daemon, struct operation *operation, st
     if (r < 0)
         return refuse_place(r, refusal);
     operation->switched[operation->switches++] = (struct switched){
-        .link = link, .before = counter->counted, .inherited = counter->inherited, .placed = counter->place && !had_place, .holds = counter->place != 0,
+        .link = link, .before = counter->counted, .inherited = counter->inherited,
+        .placed = counter->place && !had_place, .holds = counter->place != 0,
     };
     counter->counted = operation->counted;
     counter->inherited = operation->misses ? counter->inherited : operation->counted;

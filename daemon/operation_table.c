@@ -52,13 +52,16 @@ static int check_unused(const struct operation *operation, const struct table *t
     char reason[256];
 
     if (table->links)
-        snprintf(reason, sizeof(reason), "the table was declared with another context, prototype or default verdict, and %zu links"
+        snprintf(reason, sizeof(reason),
+                 "the table was declared with another context, prototype or default verdict, and %zu links"
                  " use it: detach them, then start the new worker", table->links);
     else if (table->has_value)
-        snprintf(reason, sizeof(reason), "the call was declared with another context or prototype, and returns a value that was set"
+        snprintf(reason, sizeof(reason),
+                 "the call was declared with another context or prototype, and returns a value that was set"
                  " for it: set it to its default, then start the new worker");
     else if (table->workers)
-        snprintf(reason, sizeof(reason), "the table is declared with another context, prototype or default verdict by %u running"
+        snprintf(reason, sizeof(reason),
+                 "the table is declared with another context, prototype or default verdict by %u running"
                  " workers: stop them first", table->workers);
     else
         return 0;
@@ -99,7 +102,8 @@ static int add_table(struct daemon *daemon, struct operation *operation, struct 
         table_free(table);
     if (r == -ENOSPC) {
         image_usage(daemon->image, &usage);
-        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)ENTRY_HOME_SIZE, "available", (int64_t)usage.fresh);
+        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)ENTRY_HOME_SIZE, "available",
+                      (int64_t)usage.fresh);
     }
     if (r == -EDQUOT)
         return target_refuse_stub(refusal);
@@ -156,7 +160,8 @@ static int store_declare(struct daemon *daemon, const struct operation *operatio
 {
     const struct table *table = operation->declared_table;
     const struct store_table row = {
-        .name = table->name, .kind = table->kind == TABLE_CALL ? "call" : "table", .context = table->context->description->name,
+        .name = table->name, .kind = table->kind == TABLE_CALL ? "call" : "table",
+        .context = table->context->description->name,
         .prototype = table->prototype, .default_verdict = table->default_verdict,
     };
     int r;
@@ -223,7 +228,8 @@ static int check_set_policy(struct daemon *daemon, struct operation *operation, 
 
 static int store_set_policy_of(struct daemon *daemon, const struct operation *operation)
 {
-    return store_set_policy(daemon->store, operation->table_name, operation->table->no_indirect ? "no-indirect" : "any");
+    return store_set_policy(daemon->store, operation->table_name,
+                            operation->table->no_indirect ? "no-indirect" : "any");
 }
 
 static void undo_set_policy(struct daemon *daemon, struct operation *operation)

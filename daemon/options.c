@@ -69,7 +69,8 @@ static const char *environment(const char *name)
 /* XDG Base Directory Specification: the runtime directory has no default, the state directory has. */
 static int use_user_directories(struct options *options)
 {
-    const char *runtime = environment("XDG_RUNTIME_DIR"), *state = environment("XDG_STATE_HOME"), *home = environment("HOME");
+    const char *runtime = environment("XDG_RUNTIME_DIR"), *state = environment("XDG_STATE_HOME"),
+        *home = environment("HOME");
 
     if (!options->runtime_directory[0]) {
         if (!runtime || strlen(runtime) >= PATH_MAX - 32) {
@@ -92,7 +93,8 @@ static int use_user_directories(struct options *options)
 }
 
 /* A number from `minimum` to `maximum`, of what `unit` says. */
-static int read_number(const char *option, const char *text, const char *unit, size_t minimum, size_t maximum, size_t *ret)
+static int read_number(const char *option, const char *text, const char *unit, size_t minimum, size_t maximum,
+                       size_t *ret)
 {
     char *end;
     unsigned long value;
@@ -100,7 +102,8 @@ static int read_number(const char *option, const char *text, const char *unit, s
     errno = 0;
     value = strtoul(text, &end, 10);
     if (errno || end == text || *end || value < minimum || value > maximum) {
-        fprintf(stderr, "dispatchd: --%s \"%s\" is not a number of %s from %zu to %zu\n", option, text, unit, minimum, maximum);
+        fprintf(stderr, "dispatchd: --%s \"%s\" is not a number of %s from %zu to %zu\n", option, text, unit, minimum,
+                maximum);
         return -EINVAL;
     }
     *ret = value;
@@ -162,8 +165,8 @@ static int use_policy(struct options *options, const char *text)
 }
 
 enum {
-    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_ARENA_QUOTA, OPTION_POLICY, OPTION_PLANNING_INTERVAL, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME,
-    OPTION_DEBUG, OPTION_HELP, OPTION_VERSION,
+    OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_ARENA_QUOTA, OPTION_POLICY,
+    OPTION_PLANNING_INTERVAL, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME, OPTION_DEBUG, OPTION_HELP, OPTION_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -222,7 +225,12 @@ static int use_option(struct options *options, int option)
 
 int options_parse(int argc, char **argv, struct options *ret)
 {
-    struct options options = { .text_size = TEXT_SIZE_DEFAULT, .arena_quota = ARENA_QUOTA_DEFAULT, .planning_interval_ms = PLANNING_INTERVAL_DEFAULT_MS, .translation_seconds = TRANSLATION_SECONDS_DEFAULT };
+    struct options options = {
+        .text_size = TEXT_SIZE_DEFAULT,
+        .arena_quota = ARENA_QUOTA_DEFAULT,
+        .planning_interval_ms = PLANNING_INTERVAL_DEFAULT_MS,
+        .translation_seconds = TRANSLATION_SECONDS_DEFAULT,
+    };
     int option, r = 0;
 
     while (r == 0 && (option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)

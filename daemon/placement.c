@@ -182,8 +182,8 @@ static int place_data(struct daemon *daemon, const struct translation *translati
     return 0;
 }
 
-static int place_code(struct daemon *daemon, const struct code *code, const struct places *places, struct program *program,
-                      struct refusal *refusal)
+static int place_code(struct daemon *daemon, const struct code *code, const struct places *places,
+                      struct program *program, struct refusal *refusal)
 {
     const struct code_positions positions = {
         .region = places->region, .map = places->map, .native = places->native, .runtime = daemon->runtime,

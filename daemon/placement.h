@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Placement: a translated program becomes one of the registry's kind, its code in the image, its data in the arena, with its maps. */
+/*
+ * Placement: a translated program becomes one of the registry's kind, its code in the image, its data in the arena,
+ * with its maps.
+ */
 #ifndef DAEMON_PLACEMENT_H
 #define DAEMON_PLACEMENT_H
 
@@ -15,8 +18,8 @@ int placement_program(struct daemon *daemon, const char *name, const struct tran
                       struct json_object *settings, uid_t uid, struct program **ret);
 
 /*
- * Give it its maps: those that there are, and those that are missing, which are in the registry afterwards, placed nowhere yet
- * (bit i of *ret_created: program->map[i]).  Errors of shared_map_want(); then nothing has changed.
+ * Give it its maps: those that there are, and those that are missing, which are in the registry afterwards, placed
+ * nowhere yet (bit i of *ret_created: program->map[i]).  Errors of shared_map_want(); then nothing has changed.
  */
 int placement_maps(struct daemon *daemon, const struct translation *translation, struct program *program,
                    uint64_t *ret_created, struct refusal *refusal);
@@ -25,9 +28,9 @@ int placement_maps(struct daemon *daemon, const struct translation *translation,
 void placement_withdraw(struct program *program, uint64_t created);
 
 /*
- * Place it, in bytes that were never executed: a slot may lead to them at once.  Its data has its initial contents, its maps
- * have what they have.  -ENOSPC and others with `refusal`: ImageFull, ArenaFull, QuotaExceeded.  On error it has no place, and
- * maps may have got theirs.
+ * Place it, in bytes that were never executed: a slot may lead to them at once.  Its data has its initial contents, its
+ * maps have what they have.  -ENOSPC and others with `refusal`: ImageFull, ArenaFull, QuotaExceeded.  On error it has
+ * no place, and maps may have got theirs.
  */
 int placement(struct daemon *daemon, const struct translation *translation, struct program *program,
               struct refusal *refusal);

@@ -47,8 +47,10 @@ int refuse_memory(struct refusal *refusal)
     return refuse(refusal, -ENOMEM, "LimitExceeded", "si", "limit", "memory of the daemon", "maximum", (int64_t)0);
 }
 
-/* Length of the UTF-8 sequence at `at`, 0 if it is none or cut off (RFC 3629; surrogates and overlong forms cannot come: what
- * clients sent was checked, and is only cut here). */
+/*
+ * Length of the UTF-8 sequence at `at`, 0 if it is none or cut off (RFC 3629; surrogates and overlong forms cannot
+ * come: what clients sent was checked, and is only cut here).
+ */
 static size_t sequence_length(const char *at)
 {
     unsigned char first = (unsigned char)*at;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why a change is refused: the named error of the API with its data.  A function that refuses fills one and returns a negative
- * errno; the service that owns the request answers with it and logs one line.
+ * Why a change is refused: the named error of the API with its data.  A function that refuses fills one and returns a
+ * negative errno; the service that owns the request answers with it and logs one line.
  */
 #ifndef DAEMON_REFUSAL_H
 #define DAEMON_REFUSAL_H
@@ -16,8 +16,8 @@ struct refusal {
 };
 
 /*
- * Fill `refusal` and return `result`.  After the error's name come its parameters: a format letter each in `types`, then name
- * and value in turn: s const char *, i int64_t, o struct json_object * (taken over).
+ * Fill `refusal` and return `result`.  After the error's name come its parameters: a format letter each in `types`,
+ * then name and value in turn: s const char *, i int64_t, o struct json_object * (taken over).
  *      refuse(refusal, -EEXIST, "KeyTaken", "si", "table", name, "key", (int64_t)key)
  */
 int refuse(struct refusal *refusal, int result, const char *error, const char *types, ...);

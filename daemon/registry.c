@@ -413,7 +413,8 @@ void link_proceed_text(const struct link *link, char text[LINK_PROCEED_TEXT])
     size_t length = 0;
 
     for (unsigned i = 0; i < link->proceeds; i++)
-        length += (size_t)snprintf(text + length, LINK_PROCEED_TEXT - length, "%c%" PRIu32, i ? ',' : '[', link->proceed[i]);
+        length += (size_t)snprintf(text + length, LINK_PROCEED_TEXT - length, "%c%" PRIu32, i ? ',' : '[',
+                                   link->proceed[i]);
     strcpy(text + length, length ? "]" : "[]");
 }
 
@@ -460,7 +461,8 @@ void registry_remove_program(struct registry *registry, struct program *program)
 
 int registry_add_map(struct registry *registry, struct shared_map *map)
 {
-    return array_insert((void ***)&registry->map, &registry->maps, &registry->maps_capacity, map, map->name, compare_map);
+    return array_insert((void ***)&registry->map, &registry->maps, &registry->maps_capacity, map, map->name,
+                        compare_map);
 }
 
 void registry_remove_map(struct registry *registry, struct shared_map *map)

@@ -2,13 +2,14 @@
 /*
  * The registry: contexts, programs, tables, links and maps in memory, as the database has them.
  *
- * References, as the kernel counts them: a program's registration holds one, and each link holds one.  A link's is given
- * back only after the grace period that follows its removal, so the last put always finds the code unused and may free it.
+ * References, as the kernel counts them: a program's registration holds one, and each link holds one.  A link's is
+ * given back only after the grace period that follows its removal, so the last put always finds the code unused and may
+ * free it.
  *
  * Order: programs and tables by name, links by id; the links of a table by key, then by priority and id, those for all
- * other keys last.  So the links of one entry stand together, in the order in which they run: a chain.  Entries of a table
- * do not overlap.  Removing never allocates, so that what was removed can always be put back (a change that fails undoes
- * its steps).
+ * other keys last.  So the links of one entry stand together, in the order in which they run: a chain.  Entries of a
+ * table do not overlap.  Removing never allocates, so that what was removed can always be put back (a change that fails
+ * undoes its steps).
  */
 #ifndef DAEMON_REGISTRY_H
 #define DAEMON_REGISTRY_H
@@ -165,10 +166,10 @@ struct table *registry_table(const struct registry *registry, const char *name);
 struct link *registry_link(const struct registry *registry, int64_t id);
 struct native *registry_native(const struct registry *registry, const char *name, const char *prototype);
 struct shared_map *registry_map(const struct registry *registry, const char *name);
-struct shared_map *registry_map_numbered(const struct registry *registry, uint32_t number);     /* as journals name it */
+struct shared_map *registry_map_numbered(const struct registry *registry, uint32_t number); /* as journals name it */
 /*
- * The chain of exactly this entry (that of `keys` only otherwise, first and last count): its links, in order; 0 if there is
- * none.
+ * The chain of exactly this entry (that of `keys` only otherwise, first and last count): its links, in order; 0 if
+ * there is none.
  */
 size_t table_chain(const struct table *table, const struct link *keys, struct link *const **ret);
 /* A link of another entry that has one of these keys, or NULL. */
@@ -181,7 +182,8 @@ struct shared_context *registry_context(const struct registry *registry, const c
 int shared_context_new(struct context *description, struct shared_context **ret);      /* takes the description */
 struct shared_context *shared_context_get(struct shared_context *context);
 struct shared_context *shared_context_put(struct shared_context *context);
-int program_new(const struct registry *registry, const char *name, struct shared_context *context, struct program **ret);
+int program_new(const struct registry *registry, const char *name, struct shared_context *context,
+                struct program **ret);
 struct program *program_get(struct program *program);
 struct program *program_put(struct program *program);           /* the last one releases code, data and maps */
 int table_new(const char *name, enum table_kind kind, struct shared_context *context, uint32_t default_verdict,
@@ -191,8 +193,8 @@ int link_new(const struct link *link, struct link **ret);       /* a copy, which
 struct link *link_free(struct link *link);                      /* puts the program */
 
 /*
- * A link in words, as dispatchctl takes them: its keys ("3", "10-20", "default"), its program ("NAME", "native:NAME"); and its
- * verdicts to proceed on as JSON.
+ * A link in words, as dispatchctl takes them: its keys ("3", "10-20", "default"), its program ("NAME", "native:NAME");
+ * and its verdicts to proceed on as JSON.
  */
 #define LINK_KEYS_TEXT 24
 #define LINK_PROCEED_TEXT 96
@@ -200,7 +202,10 @@ struct link *link_free(struct link *link);                      /* puts the prog
 void link_keys_text(const struct link *link, char text[LINK_KEYS_TEXT]);
 void link_proceed_text(const struct link *link, char text[LINK_PROCEED_TEXT]);
 void link_program_text(const struct link *link, char text[LINK_PROGRAM_TEXT]);
-/* Verdicts to proceed on from JSON (NULL: none).  -ERANGE: one is no verdict; -EEXIST: twice the same; -E2BIG: too many. */
+/*
+ * Verdicts to proceed on from JSON (NULL: none).  -ERANGE: one is no verdict; -EEXIST: twice the same;
+ * -E2BIG: too many.
+ */
 int link_read_proceed(struct link *link, struct json_object *verdicts);
 
 /* Enter and take out.  -ENOMEM; taking out never fails.  Ownership moves with the object. */
@@ -208,7 +213,7 @@ int registry_add_program(struct registry *registry, struct program *program);
 void registry_remove_program(struct registry *registry, struct program *program);
 int registry_add_native(struct registry *registry, const struct native *native, struct native **ret);    /* a copy */
 void registry_prune_natives(struct registry *registry);          /* those that nobody offers and no link leads to */
-void registry_remove_native(struct registry *registry, struct native *native);                           /* and free it */
+void registry_remove_native(struct registry *registry, struct native *native);      /* and free it */
 int registry_add_map(struct registry *registry, struct shared_map *map);
 void registry_remove_map(struct registry *registry, struct shared_map *map);
 int registry_add_table(struct registry *registry, struct table *table);
@@ -216,8 +221,10 @@ void registry_remove_table(struct registry *registry, struct table *table);
 int registry_add_link(struct registry *registry, struct link *link);    /* also to its table and program */
 void registry_remove_link(struct registry *registry, struct link *link);
 
-/* Exchange what a link of the registry runs, in place, with what `other` holds, which is no link of the registry.  -ENOMEM; then as
- * before.  References move along. */
+/*
+ * Exchange what a link of the registry runs, in place, with what `other` holds, which is no link of the registry.
+ * -ENOMEM; then as before.  References move along.
+ */
 int registry_exchange_target(struct link *link, struct link *other);
 
 #endif

@@ -114,7 +114,8 @@ static int read_load(struct call *call, struct json_object *json, struct operati
     return r < 0 ? r : request_object(call, json, operation, refusal);
 }
 
-static int read_unload(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+static int read_unload(struct call *call, struct json_object *json, struct operation *operation,
+                       struct refusal *refusal)
 {
     (void)call;
     return request_name(json, "program", operation->program_name, refusal);
@@ -166,7 +167,8 @@ static int read_place(struct json_object *json, struct link *wanted, struct refu
         return r;
     wanted->priority = (int32_t)priority;
     if (link_read_proceed(wanted, json_object_object_get(json, "proceed_on")) < 0)
-        return refuse_parameter(refusal, "proceed_on", "takes up to %d different verdicts from 0 to 4294967295", PROCEED_MAX);
+        return refuse_parameter(refusal, "proceed_on", "takes up to %d different verdicts from 0 to 4294967295",
+                                PROCEED_MAX);
     return 0;
 }
 
@@ -189,7 +191,8 @@ int request_link(struct json_object *json, struct operation *operation, struct r
     return 0;
 }
 
-static int read_attach(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+static int read_attach(struct call *call, struct json_object *json, struct operation *operation,
+                       struct refusal *refusal)
 {
     int r;
 
@@ -202,13 +205,15 @@ static int read_attach(struct call *call, struct json_object *json, struct opera
     return r < 0 ? r : read_place(json, &operation->wanted, refusal);
 }
 
-static int read_detach(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+static int read_detach(struct call *call, struct json_object *json, struct operation *operation,
+                       struct refusal *refusal)
 {
     (void)call;
     return request_link(json, operation, refusal);
 }
 
-static int read_replace(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal)
+static int read_replace(struct call *call, struct json_object *json, struct operation *operation,
+                        struct refusal *refusal)
 {
     int r = request_link(json, operation, refusal);
 
@@ -249,7 +254,8 @@ static int read_set_call(struct call *call, struct json_object *json, struct ope
     return program || native ? read_target(json, operation, refusal) : 0;
 }
 
-#define KINDS "array, hash, lru_hash, percpu_array, percpu_hash, lpm_trie, queue, stack, ringbuf, array_of_maps, hash_of_maps"
+#define KINDS "array, hash, lru_hash, percpu_array, percpu_hash, lpm_trie, queue, stack, ringbuf, array_of_maps, " \
+    "hash_of_maps"
 
 /* BPF_F_* that say what programs may do with a map. */
 static uint32_t read_access(struct json_object *json)

@@ -25,7 +25,10 @@ int request_number(struct json_object *json, const char *member, int64_t minimum
 /* The link that is meant, which must be there. */
 int request_link(struct json_object *json, struct operation *operation, struct refusal *refusal);
 
-/* An object, a descriptor of the call or base64; which of its programs; with which settings.  -EFBIG LimitExceeded; -ENOMEM. */
+/*
+ * An object, a descriptor of the call or base64; which of its programs; with which settings.  -EFBIG LimitExceeded;
+ * -ENOMEM.
+ */
 int request_object(struct call *call, struct json_object *json, struct operation *operation, struct refusal *refusal);
 
 /*

@@ -158,7 +158,8 @@ static int restore_table(void *userdata, const struct store_table *row)
     int r = -EBADMSG;
 
     if (context && registry_name_valid(row->name))
-        r = table_new(row->name, strcmp(row->kind, "call") ? TABLE_KEYS : TABLE_CALL, context, row->default_verdict, &table);
+        r = table_new(row->name, strcmp(row->kind, "call") ? TABLE_KEYS : TABLE_CALL, context, row->default_verdict,
+                      &table);
     if (r >= 0)
         r = prepare_call(restore->daemon, row, table);
     if (r >= 0)
@@ -408,7 +409,8 @@ static int restore_plan(void *userdata, const char *name, const char *plan)
     return 0;
 }
 
-static int restore_worker(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name, const char *counted)
+static int restore_worker(void *userdata, pid_t pid, uint64_t start_time, uid_t uid, const char *name,
+                          const char *counted)
 {
     struct restore *restore = userdata;
 

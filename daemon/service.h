@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The two services: from a call to a change or a listing, and back.  Parameters were checked against the interface before. */
+/*
+ * The two services: from a call to a change or a listing, and back.
+ * Parameters were checked against the interface before.
+ */
 #ifndef DAEMON_SERVICE_H
 #define DAEMON_SERVICE_H
 
@@ -24,10 +27,11 @@ void worker_connection_closed(struct connection *connection, void *daemon);
 void service_refuse(struct call *call, const char *interface, struct refusal *refusal);
 
 /*
- * Run operations (taken over, success or not) and answer the call with what `reply` makes of them when they are as far as it asked for
- * (its parameter `wait`).  Negative: refused, and not answered.
+ * Run operations (taken over, success or not) and answer the call with what `reply` makes of them when they are as far
+ * as it asked for (its parameter `wait`).  Negative: refused, and not answered.
  */
-typedef struct json_object *service_make_reply(struct daemon *daemon, const struct operation *operation, size_t operations);
+typedef struct json_object *service_make_reply(struct daemon *daemon, const struct operation *operation,
+                                               size_t operations);
 int service_run(struct daemon *daemon, struct call *call, struct operation *operation, size_t operations,
                 service_make_reply *reply, struct refusal *refusal);
 service_make_reply service_reply_nothing;

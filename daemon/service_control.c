@@ -381,7 +381,8 @@ static int apply(struct daemon *daemon, struct call *call, struct refusal *refus
     int r = 0;
 
     if (n > OPERATIONS_MAX)
-        return refuse(refusal, -E2BIG, "LimitExceeded", "si", "limit", "operations", "maximum", (int64_t)OPERATIONS_MAX);
+        return refuse(refusal, -E2BIG, "LimitExceeded", "si", "limit", "operations", "maximum",
+                      (int64_t)OPERATIONS_MAX);
     operation = calloc(n + 1, sizeof(*operation));
     if (!operation)
         return refuse_memory(refusal);

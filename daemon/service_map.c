@@ -125,7 +125,8 @@ static int read_inner(const struct shared_map *map, struct json_object *paramete
     bool exists = shared_map_inner(map, key);
 
     if (flags != BPF_ANY && exists != (flags == BPF_EXIST))
-        return refuse(refusal, exists ? -EEXIST : -ENOENT, exists ? "ElementExists" : "UnknownElement", "s", "map", map->name);
+        return refuse(refusal, exists ? -EEXIST : -ENOENT, exists ? "ElementExists" : "UnknownElement", "s", "map",
+                      map->name);
     if (!json_object_object_get(parameters, "value"))
         return refuse_parameter(refusal, "value", "give the name of the inner map, as {\"value\": NAME}");
     return request_name(json_object_object_get(parameters, "value"), "value", ret, refusal);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Methods of io.dispatchd.Control about maps and what is in them.  Rows of control_handlers; userdata: struct daemon *. */
+/*
+ * Methods of io.dispatchd.Control about maps and what is in them.  Rows of control_handlers;
+ * userdata: struct daemon *.
+ */
 #ifndef DAEMON_SERVICE_MAP_H
 #define DAEMON_SERVICE_MAP_H
 

@@ -70,8 +70,8 @@ static int read_context(struct json_object *json, struct context **ret, struct r
         if (r < 0)
             return r;
     }
-    r = context_new(parameter_string(json, "context"), clamp_32(parameter_int(json, "context_size")), field, (uint32_t)n,
-                    ret, &error);
+    r = context_new(parameter_string(json, "context"), clamp_32(parameter_int(json, "context_size")), field,
+                    (uint32_t)n, ret, &error);
     if (r < 0)
         return refuse(refusal, r, "ContextMismatch", "sss", "table", parameter_string(json, "name"), "context",
                       parameter_string(json, "context"), "reason", error.text);
@@ -216,8 +216,8 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
     ret->tables = ret->natives = 0;
     if (daemon->registry.natives > NATIVES_MAX / 2)
         registry_prune_natives(&daemon->registry);
-    r = read_offers(json_object_object_get(parameters, "tables"), json_object_object_get(parameters, "natives"), &request,
-                    refusal);
+    r = read_offers(json_object_object_get(parameters, "tables"), json_object_object_get(parameters, "natives"),
+                    &request, refusal);
     if (r < 0) {
         operations_free(request.operation, request.operations);
         return r;
@@ -226,8 +226,8 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
 }
 
 /*
- * Tables that are called without indirect branches: code that has some is made anew, where there is room.  Where there is
- * none, it stays as it is until the next change of the table.
+ * Tables that are called without indirect branches: code that has some is made anew, where there is room.  Where there
+ * is none, it stays as it is until the next change of the table.
  */
 static void restrict_tables(struct daemon *daemon, const struct declaration *declaration)
 {
@@ -341,7 +341,8 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
         r = declare_tables(daemon, call, declaration, refusal);
     if (r < 0)
         return r;
-    r = workers_join(daemon->workers, call_connection(call), parameter_string(call_parameters(call), "name"), lines, &worker);
+    r = workers_join(daemon->workers, call_connection(call), parameter_string(call_parameters(call), "name"), lines,
+                     &worker);
     if (r < 0)
         return refuse_join(r, refusal);
     TAKE_POINTER(lines);
@@ -385,7 +386,8 @@ static void receive_arena(struct daemon *daemon, struct call *call)
     if (descriptor >= 0)
         mistake = inheritance_offer(daemon, descriptor);
     if (mistake)
-        log_line(LOG_WARNING, "worker %d: the arena that it hands back is refused: %s", (int)call_peer(call)->pid, mistake);
+        log_line(LOG_WARNING, "worker %d: the arena that it hands back is refused: %s", (int)call_peer(call)->pid,
+                 mistake);
 }
 
 static void handle_join(struct call *call, void *userdata)
@@ -462,7 +464,8 @@ static int receive_child(struct daemon *daemon, struct call *call, struct worker
     int r;
 
     if (descriptor < 0)
-        return refuse(refusal, descriptor, "DescriptorRefused", "is", "descriptor", (int64_t)1, "reason", "there is none");
+        return refuse(refusal, descriptor, "DescriptorRefused", "is", "descriptor", (int64_t)1, "reason",
+                      "there is none");
     if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &maker, &length) < 0 || maker.pid != worker_pid(parent))
         return refuse(refusal, -EPERM, "DescriptorRefused", "is", "descriptor", (int64_t)1, "reason",
                       "it is no socket of a pair that the calling process made");

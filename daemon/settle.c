@@ -10,9 +10,9 @@
 #include "util.h"
 
 /*
- * A grace period has passed.  It began after the last step; if a change came meanwhile, it may have begun before that change, so
- * it does not count and another one is waited for.  That is also what keeps a table that changes all the time from being
- * settled in vain.
+ * A grace period has passed.  It began after the last step; if a change came meanwhile, it may have begun before that
+ * change, so it does not count and another one is waited for.  That is also what keeps a table that changes all the
+ * time from being settled in vain.
  */
 static void step(struct grace_waiter *waiter)
 {
@@ -27,8 +27,8 @@ static void step(struct grace_waiter *waiter)
     if (table->changes == table->settled_changes) {
         r = entry_settle(table->entry);
         if (r < 0) {
-            log_line(LOG_CRIT, "table \"%s\": its slot was overwritten (%s); restart builds the image anew", table->name,
-                     strerror(-r));
+            log_line(LOG_CRIT, "table \"%s\": its slot was overwritten (%s); restart builds the image anew",
+                     table->name, strerror(-r));
             abort();
         }
     }

@@ -128,8 +128,8 @@ static bool types_differ(const char *what, const struct typed *has, const struct
     if (!has || !wanted || has->type[0].kind == TYPED_BYTES || wanted->type[0].kind == TYPED_BYTES ||
         typed_equal(has, wanted))
         return false;
-    snprintf(text, DIFFERENCE_TEXT, "its %s are %s, and %s is wanted", what, typed_format(has, has_text, sizeof(has_text)),
-             typed_format(wanted, wanted_text, sizeof(wanted_text)));
+    snprintf(text, DIFFERENCE_TEXT, "its %s are %s, and %s is wanted", what,
+             typed_format(has, has_text, sizeof(has_text)), typed_format(wanted, wanted_text, sizeof(wanted_text)));
     return true;
 }
 

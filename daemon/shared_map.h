@@ -89,7 +89,10 @@ void shared_map_withdraw(struct shared_map *map);
  */
 int shared_map_place(struct shared_map *map, uint64_t at, struct refusal *refusal);
 
-/* The image offset of its first element, once it is placed: what inlined lookups and variables in an array are led by. */
+/*
+ * The image offset of its first element, once it is placed:
+ * what inlined lookups and variables in an array are led by.
+ */
 uint64_t shared_map_elements(const struct shared_map *map);
 
 /* Who keeps it from being removed, as JSON: the names of programs, those of maps of maps. */
@@ -110,7 +113,10 @@ int shared_map_check_inner(const struct shared_map *outer, const struct shared_m
  */
 int shared_map_reserve_inner(struct shared_map *outer, const void *key);
 
-/* What it has for a key whose entry was reserved, in the book: takes the reference over and returns that of what it had. */
+/*
+ * What it has for a key whose entry was reserved, in the book:
+ * takes the reference over and returns that of what it had.
+ */
 struct shared_map *shared_map_set_inner(struct shared_map *outer, const void *key, struct shared_map *inner);
 
 /* Forget the entry of a key if it has nothing. */

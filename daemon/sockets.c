@@ -47,8 +47,10 @@ static int bind_socket(struct sockets *sockets, const char *directory, const cha
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     _cleanup_close_ int descriptor = -EBADF;
 
-    if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", directory, name) >= sizeof(address.sun_path))
-        return fail(sockets, -ENAMETOOLONG, STARTUP_SOCKET, "the path %s/%s is over %zu bytes: give a shorter --runtime-dir",
+    if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", directory, name) >=
+        sizeof(address.sun_path))
+        return fail(sockets, -ENAMETOOLONG, STARTUP_SOCKET,
+                    "the path %s/%s is over %zu bytes: give a shorter --runtime-dir",
                     directory, name, sizeof(address.sun_path) - 1);
     descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (descriptor < 0)
@@ -97,7 +99,8 @@ static int take_from_systemd(struct sockets *sockets)
     if (kept == n)
         return 0;
     if (sockets->control < 0 || sockets->worker < 0)
-        return fail(sockets, -EINVAL, STARTUP_SOCKET, "systemd passed no socket \"%s\": set FileDescriptorName= in its unit",
+        return fail(sockets, -EINVAL, STARTUP_SOCKET,
+                    "systemd passed no socket \"%s\": set FileDescriptorName= in its unit",
                     sockets->control < 0 ? "control" : "worker");
     return 1;
 }

@@ -12,9 +12,10 @@ struct sockets {
 };
 
 /*
- * Take descriptors named "control" and "worker" from systemd, or bind DIRECTORY/control (mode 0660: those who may change what
- * runs) and DIRECTORY/worker (0666: any process may be a worker).  "arena" is taken where systemd has it.  A stale socket of a dead daemon is replaced; that of a living one is not.
- * On failure negative errno, with `failed` and `text`.
+ * Take descriptors named "control" and "worker" from systemd, or bind DIRECTORY/control (mode 0660: those who may
+ * change what runs) and DIRECTORY/worker (0666: any process may be a worker).  "arena" is taken where systemd has it.
+ * A stale socket of a dead daemon is replaced; that of a living one is not.  On failure negative errno, with `failed`
+ * and `text`.
  */
 int sockets_open(const char *directory, struct sockets *ret);
 void sockets_close(struct sockets *sockets);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Why the daemon could not start: its exit codes, which dispatchd(8) lists.  Each comes with one line that says what to do. */
+/*
+ * Why the daemon could not start: its exit codes, which dispatchd(8) lists.
+ * Each comes with one line that says what to do.
+ */
 #ifndef DAEMON_STARTUP_H
 #define DAEMON_STARTUP_H
 

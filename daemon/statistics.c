@@ -82,8 +82,8 @@ static void sum_lines(struct counted_lines *lines)
 }
 
 /*
- * The blocks do not say how many runs were timed: all, while timing is on, but of a native that may block.  They are read
- * whenever that changes.
+ * The blocks do not say how many runs were timed: all, while timing is on, but of a native that may block.  They are
+ * read whenever that changes.
  */
 static void advance_counter(struct counter *counter, const struct counts *now, struct counts *seen)
 {

@@ -33,8 +33,8 @@
     "  PRIMARY KEY (name, prototype)) STRICT, WITHOUT ROWID;"
 
 /*
- * A map's number is never used twice: journals in the arena name it.  arena_offset is NULL for maps of maps, whose memory is not
- * there; `inner_maps` is what they have.  `arena`: which memfd holds the contents (inheritance.h).
+ * A map's number is never used twice: journals in the arena name it.  arena_offset is NULL for maps of maps, whose
+ * memory is not there; `inner_maps` is what they have.  `arena`: which memfd holds the contents (inheritance.h).
  */
 #define MAPS_SCHEMA \
     "CREATE TABLE maps (" \

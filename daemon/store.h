@@ -2,9 +2,10 @@
 /*
  * The database: what was asked for.  The image is derived from it, so losing the process loses nothing.
  *
- * SQLite in WAL mode with an exclusive lock, so that two daemons never own one database.  Changes are synchronised to disk
- * before they are live; the list of workers, which a reboot ends anyway, only has to survive this process and is not.
- * Schema versions go forward only, by one migration each; a database that is newer than the program is refused and left as it is.
+ * SQLite in WAL mode with an exclusive lock, so that two daemons never own one database.  Changes are synchronised to
+ * disk before they are live; the list of workers, which a reboot ends anyway, only has to survive this process and is
+ * not.  Schema versions go forward only, by one migration each; a database that is newer than the program is refused
+ * and left as it is.
  *
  * All functions return negative errno: -EIO for what SQLite reports, in words by store_error(); -EBUSY, -ENOSPC, -EROFS
  * where it says so.  Not thread-safe.
@@ -24,8 +25,8 @@ struct store;
 
 /*
  * Open or create.  -EBUSY: another daemon has it; -EPROTO: its schema is newer (*reterr_version says which);
- * -EBADMSG: it is not a database of dispatchd, or damaged; -EACCES, -ENOENT, ...  *reterr_text: SQLite's words (static or the
- * store's; valid until the next call), never NULL.
+ * -EBADMSG: it is not a database of dispatchd, or damaged; -EACCES, -ENOENT, ...  *reterr_text: SQLite's words (static
+ * or the store's; valid until the next call), never NULL.
  */
 int store_open(const char *path, struct store **ret, int *reterr_version, const char **reterr_text);
 struct store *store_close(struct store *store);                 /* NULL is fine; returns NULL */
@@ -81,7 +82,7 @@ struct store_native {
 struct store_link {
     int64_t id;
     const char *table;
-    bool otherwise;                     /* for all other keys: first and last do not count, and are NULL in the database */
+    bool otherwise;             /* for all other keys: first and last do not count, and are NULL in the database */
     uint32_t first, last;
     int32_t priority;
     const char *proceed_on;             /* JSON: an array of verdicts */
@@ -99,7 +100,8 @@ int store_remove_map(struct store *store, uint32_t number);     /* with what it 
 /* What a map of maps has for a key; inner 0: nothing. */
 int store_set_inner(struct store *store, uint32_t outer, const void *key, size_t key_size, uint32_t inner);
 int store_add_table(struct store *store, const struct store_table *table);
-int store_change_table(struct store *store, const struct store_table *table);   /* declared anew: its name and policy stay */
+/* Declared anew: its name and policy stay. */
+int store_change_table(struct store *store, const struct store_table *table);
 int store_set_policy(struct store *store, const char *table, const char *policy);
 int store_set_value(struct store *store, const char *table, bool has_value, uint32_t value);
 int store_set_plan(struct store *store, const char *table, const char *plan);
@@ -109,7 +111,10 @@ int store_set_counters(struct store *store, int64_t link, const char *counters);
 int store_set_misses(struct store *store, const char *table, const char *counters);
 int store_remove_link(struct store *store, int64_t id);
 
-/* One line of the audit log: who did what to which object.  Once a transaction it is cut to its latest 100,000 lines. */
+/*
+ * One line of the audit log: who did what to which object.
+ * Once a transaction it is cut to its latest 100,000 lines.
+ */
 int store_audit(struct store *store, uid_t uid, pid_t pid, const char *operation, const char *object);
 int store_prune_audit(struct store *store);
 
@@ -127,7 +132,7 @@ struct store_reader {
     int (*program)(void *userdata, const struct store_program *program);
     int (*native)(void *userdata, const struct store_native *native);
     int (*link)(void *userdata, const struct store_link *link);
-    int (*plan)(void *userdata, const char *table, const char *plan);   /* JSON: what planning keeps of it; "{}": nothing */
+    int (*plan)(void *userdata, const char *table, const char *plan);   /* what planning keeps of it; "{}": nothing */
     /* counted: as store_set_counted() had it; "": nothing. */
     store_worker_reader *worker;
     void *userdata;
@@ -137,7 +142,7 @@ int store_read(struct store *store, const struct store_reader *reader, int64_t *
 /*
  * ---- what was measured: survives this process, not a power failure ----
  *
- *      store_begin_unsynchronised(); store_set_counters(), store_set_misses(), store_set_counted(), store_set_plan(), ...;
+ *      store_begin_unsynchronised(); store_set_counters(), store_set_misses(), store_set_counted(), ...;
  *      store_end_unsynchronised()
  *
  * The end takes the result of what was done so far: if that is negative, or the commit fails, nothing was stored.

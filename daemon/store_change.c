@@ -17,7 +17,8 @@ int store_add_context(struct store *store, const struct context *context)
     for (uint32_t i = 0; r >= 0 && i < context->fields; i++) {
         const struct context_field *field = &context->field[i];
 
-        r = store_run(store, ADD_FIELD, "ssiii", context->name, field->name, (int64_t)field->offset, (int64_t)field->size,
+        r = store_run(store, ADD_FIELD, "ssiii", context->name, field->name, (int64_t)field->offset,
+                      (int64_t)field->size,
                 (int64_t)field->rights);
     }
     return r;
@@ -138,13 +139,15 @@ int store_add_native(struct store *store, const struct store_native *native)
 
 int store_add_table(struct store *store, const struct store_table *table)
 {
-    return store_run(store, ADD_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict, table->kind,
+    return store_run(store, ADD_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict,
+                     table->kind,
                table->prototype);
 }
 
 int store_change_table(struct store *store, const struct store_table *table)
 {
-    return store_run(store, CHANGE_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict, table->kind,
+    return store_run(store, CHANGE_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict,
+                     table->kind,
                table->prototype);
 }
 
@@ -205,8 +208,8 @@ int store_prune_audit(struct store *store)
 /* ---- workers ------------------------------------------------------------------------------------------- */
 
 /*
- * Written, but not waited for: the kernel has it, and that survives this process.  NORMAL and not OFF: a checkpoint that falls due
- * here must be synchronised, as it carries changes that were acknowledged.
+ * Written, but not waited for: the kernel has it, and that survives this process.  NORMAL and not OFF: a checkpoint
+ * that falls due here must be synchronised, as it carries changes that were acknowledged.
  */
 static int begin_unsynchronised(struct store *store)
 {

@@ -73,7 +73,8 @@ static int read_context(struct store *store, sqlite3_stmt *statement, const stru
 
     r = read_fields(store, text_of(statement, 0), field, &fields);
     if (r >= 0)
-        r = context_new(text_of(statement, 0), (uint32_t)sqlite3_column_int64(statement, 1), field, fields, &context, NULL);
+        r = context_new(text_of(statement, 0), (uint32_t)sqlite3_column_int64(statement, 1), field, fields, &context,
+                        NULL);
     return r < 0 ? r : reader->context(reader->userdata, context);
 }
 
@@ -94,7 +95,8 @@ static int read_map(struct store *store, sqlite3_stmt *statement, const struct s
         .number = (uint32_t)sqlite3_column_int64(statement, 0), .name = text_of(statement, 1),
         .definition = definition_of(statement, 2), .inner = definition_of(statement, 7),
         .key_type = sqlite3_column_blob(statement, 12), .key_type_size = (size_t)sqlite3_column_bytes(statement, 12),
-        .value_type = sqlite3_column_blob(statement, 13), .value_type_size = (size_t)sqlite3_column_bytes(statement, 13),
+        .value_type = sqlite3_column_blob(statement, 13),
+        .value_type_size = (size_t)sqlite3_column_bytes(statement, 13),
         .uid = (uid_t)sqlite3_column_int64(statement, 14), .seed = (uint64_t)sqlite3_column_int64(statement, 15),
         .offset = (uint64_t)sqlite3_column_int64(statement, 16), .size = (uint64_t)sqlite3_column_int64(statement, 17),
     };
@@ -104,7 +106,8 @@ static int read_map(struct store *store, sqlite3_stmt *statement, const struct s
 
 static int read_inner(struct store *store, sqlite3_stmt *statement, const struct store_reader *reader)
 {
-    return reader->inner(reader->userdata, (uint32_t)sqlite3_column_int64(statement, 0), sqlite3_column_blob(statement, 1),
+    return reader->inner(reader->userdata, (uint32_t)sqlite3_column_int64(statement, 0),
+                         sqlite3_column_blob(statement, 1),
                          (size_t)sqlite3_column_bytes(statement, 1), (uint32_t)sqlite3_column_int64(statement, 2));
 }
 

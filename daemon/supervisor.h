@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What systemd is told: that starting goes on, readiness, the watchdog's sign of life, stopping.  All of it does nothing without systemd. */
+/*
+ * What systemd is told: that starting goes on, readiness, the watchdog's sign of life, stopping.
+ * All of it does nothing without systemd.
+ */
 #ifndef DAEMON_SUPERVISOR_H
 #define DAEMON_SUPERVISOR_H
 

@@ -12,7 +12,8 @@
 _Static_assert(RUNTIME_ALIGNMENT <= IMAGE_GRANULE, "the image's reservations are aligned enough");
 
 /*
- * At the beginning of the arena in all generations: the code of one before, which workers may still run, writes there too.
+ * At the beginning of the arena in all generations: the code of one before, which workers may still run, writes there
+ * too.
  */
 static int make_trace(struct daemon *daemon, struct refusal *refusal)
 {
@@ -45,7 +46,8 @@ int system_place(struct daemon *daemon, struct refusal *refusal)
     r = image_reserve(daemon->image, runtime_size(), IMAGE_FRESH, &daemon->runtime);
     if (r < 0) {
         image_usage(daemon->image, &usage);
-        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)runtime_size(), "available", (int64_t)usage.fresh);
+        return refuse(refusal, r, "ImageFull", "ii", "needed", (int64_t)runtime_size(), "available",
+                      (int64_t)usage.fresh);
     }
     memcpy(image_write(daemon->image, daemon->runtime), runtime_bytes(), runtime_size());
     r = make_trace(daemon, refusal);

@@ -11,7 +11,10 @@
 
 #define SYSTEM_TRACE_SIZE (64u << 10)   /* bytes of the trace ring */
 
-/* Once, at start, before anything else is placed: daemon->runtime, daemon->trace.  ImageFull, ArenaFull, LimitExceeded. */
+/*
+ * Once, at start, before anything else is placed: daemon->runtime, daemon->trace.
+ * ImageFull, ArenaFull, LimitExceeded.
+ */
 int system_place(struct daemon *daemon, struct refusal *refusal);
 
 #endif

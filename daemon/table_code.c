@@ -55,12 +55,13 @@ static void add_default(struct table_dispatcher *code, int64_t default_code)
 /* What keys said of a table of very different size says nothing of this one. */
 static bool sample_holds(const struct table *table)
 {
-    return table->sampled_links > 0 && table->links <= 2 * table->sampled_links && table->sampled_links <= 2 * table->links;
+    return table->sampled_links > 0 && table->links <= 2 * table->sampled_links &&
+        table->sampled_links <= 2 * table->links;
 }
 
 /*
- * Until keys were sampled the number of entries decides.  Without indirect branches there are trees only; what a sample said
- * of the hottest keys is in the weights.
+ * Until keys were sampled the number of entries decides.  Without indirect branches there are trees only; what a sample
+ * said of the hottest keys is in the weights.
  */
 static int choose_plan(const struct registry *registry, const struct table *table, struct dispatcher *dispatcher)
 {
@@ -170,7 +171,8 @@ static void fill_targets(const struct table *table, struct dispatcher_case *case
     }
 }
 
-int table_edits(const struct table *table, const struct link *const *changed, size_t count, struct table_dispatcher *ret)
+int table_edits(const struct table *table, const struct link *const *changed, size_t count,
+                struct table_dispatcher *ret)
 {
     struct table_dispatcher code = { 0 };
     size_t targets = 0;

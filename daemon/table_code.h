@@ -21,11 +21,12 @@ struct table_dispatcher {
 int table_dispatcher(const struct registry *registry, const struct table *table, struct table_dispatcher *ret);
 
 /*
- * What runs now for the keys of `changed` links of this table, attached or detached: only `cases` of the dispatcher count, each
- * key once and in order; one that nothing is attached to any more has no targets.  *ret is the caller's, to be done.
- * -EOPNOTSUPP: one is a range, or for all other keys; -ENOMEM.
+ * What runs now for the keys of `changed` links of this table, attached or detached: only `cases` of the dispatcher
+ * count, each key once and in order; one that nothing is attached to any more has no targets.  *ret is the caller's, to
+ * be done.  -EOPNOTSUPP: one is a range, or for all other keys; -ENOMEM.
  */
-int table_edits(const struct table *table, const struct link *const *changed, size_t count, struct table_dispatcher *ret);
+int table_edits(const struct table *table, const struct link *const *changed, size_t count,
+                struct table_dispatcher *ret);
 
 void table_dispatcher_done(struct table_dispatcher *code);
 

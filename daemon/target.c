@@ -22,8 +22,8 @@ void target_prototype(const struct table *table, struct prototype *ret)
 /* ---- stubs --------------------------------------------------------------------------------------------- */
 
 /*
- * Indices are never used again, as workers keep what they found for them.  Calls, of which workers may declare ever new ones, and
- * functions that programs name leave a quarter for what operators attach.
+ * Indices are never used again, as workers keep what they found for them.  Calls, of which workers may declare ever new
+ * ones, and functions that programs name leave a quarter for what operators attach.
  */
 #define NAMED_SHARE (DD_LINKAGE_MAX / 4 * 3)
 
@@ -83,8 +83,8 @@ int target_helper_stub(struct daemon *daemon, const char *name, const char *prot
 
 int target_refuse_stub(struct refusal *refusal)
 {
-    return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "hooks with natives since dispatchd was started: restart it",
-                  "maximum", (int64_t)DD_LINKAGE_MAX);
+    return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit",
+                  "hooks with natives since dispatchd was started: restart it", "maximum", (int64_t)DD_LINKAGE_MAX);
 }
 
 /* ---- finding ------------------------------------------------------------------------------------------- */
@@ -176,5 +176,6 @@ int target_store(struct daemon *daemon, const struct link *link)
 
     if (!native)
         return 0;
-    return store_add_native(daemon->store, &(struct store_native){ native->name, native->prototype, native->may_block });
+    return store_add_native(daemon->store,
+                            &(struct store_native){ native->name, native->prototype, native->may_block });
 }

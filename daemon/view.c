@@ -189,7 +189,10 @@ static void add_lacked(struct json_object *list, const struct worker_view *worke
     }
 }
 
-/* Natives that this worker does not have, though its hooks lead to them: there it runs its default.  Each hook's once. */
+/*
+ * Natives that this worker does not have, though its hooks lead to them: there it runs its default.
+ * Each hook's once.
+ */
 static struct json_object *lacked_natives(const struct worker_view *worker)
 {
     struct json_object *list = json_object_new_array();

@@ -21,7 +21,8 @@ static struct json_object *view_definition(const struct map_definition *definiti
 {
     char text[160];
 
-    snprintf(text, sizeof(text), "%s of %u-byte keys, %u-byte values, %u entries", map_kind_find(definition->kind)->name,
+    snprintf(text, sizeof(text), "%s of %u-byte keys, %u-byte values, %u entries",
+             map_kind_find(definition->kind)->name,
              definition->key_size, definition->value_size, definition->max_entries);
     return json_object_new_string(text);
 }

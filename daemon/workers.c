@@ -287,7 +287,8 @@ static struct worker *find_record(struct workers *workers, pid_t pid, enum worke
 
 static void remember(struct worker *worker)
 {
-    int r = store_add_worker(worker->workers->daemon->store, worker->pid, worker->start_time, worker->uid, worker->name);
+    int r = store_add_worker(worker->workers->daemon->store, worker->pid, worker->start_time, worker->uid,
+                             worker->name);
 
     if (r < 0)
         log_line(LOG_WARNING, "worker %d \"%s\": not recorded for a restart: %s", (int)worker->pid, worker->name,
@@ -295,8 +296,8 @@ static void remember(struct worker *worker)
 }
 
 /*
- * A process that joins with new lines makes earlier records of it obsolete: that of the daemon before, and that of the program
- * which it ran before an exec, whose threads are all gone.
+ * A process that joins with new lines makes earlier records of it obsolete: that of the daemon before, and that of the
+ * program which it ran before an exec, whose threads are all gone.
  */
 static void forget_obsolete(struct workers *workers, pid_t pid)
 {
@@ -468,8 +469,9 @@ void worker_connect(struct worker *worker, struct connection *connection)
 }
 
 /*
- * End of file ends the conversation, not the worker: it may have closed its descriptors and run on.  A child that never spoke
- * has no pidfd; its lines are gone if nobody took them before the end of file (fork failed, or the child died first).
+ * End of file ends the conversation, not the worker: it may have closed its descriptors and run on.  A child that never
+ * spoke has no pidfd; its lines are gone if nobody took them before the end of file (fork failed, or the child died
+ * first).
  */
 void worker_disconnect(struct worker *worker)
 {
@@ -587,9 +589,9 @@ struct workers *workers_free(struct workers *workers)
 }
 
 /*
- * Messages may add workers (forks, at the tail: drained too) and remove them (at the end).  All handlers of io.dispatchd.Worker
- * answer before they return, so connection_drain is never held up by a call that is not answered yet (-EBUSY): a Fork behind it
- * would be missed.
+ * Messages may add workers (forks, at the tail: drained too) and remove them (at the end).  All handlers of
+ * io.dispatchd.Worker answer before they return, so connection_drain is never held up by a call that is not answered
+ * yet (-EBUSY): a Fork behind it would be missed.
  */
 void workers_drain(void *userdata)
 {
@@ -614,7 +616,10 @@ const struct lines *workers_lines(const struct workers *workers, uint64_t inode)
     return NULL;
 }
 
-/* A process that joins for the first time has generation 0 until it runs in this one: it counts as well, for a moment. */
+/*
+ * A process that joins for the first time has generation 0 until it runs in this one: it counts as well,
+ * for a moment.
+ */
 bool workers_all_moved(const struct workers *workers)
 {
     const struct worker *worker;
@@ -639,7 +644,8 @@ void workers_view(const struct workers *workers, void (*view)(void *userdata, co
     TAILQ_FOREACH(worker, &workers->list, entry) {
         struct worker_view v = {
             .pid = worker->pid, .uid = worker->uid, .name = worker->name, .generation = worker->generation,
-            .current = workers->daemon->generation, .state = worker_state(worker), .table = worker->table, .tables = worker->tables,
+            .current = workers->daemon->generation, .state = worker_state(worker), .table = worker->table,
+            .tables = worker->tables,
             .native = worker->native, .natives = worker->natives,
         };
 

@@ -32,7 +32,10 @@ struct workers;
 enum worker_state { WORKER_CURRENT, WORKER_MOVING, WORKER_UNMOVED, WORKER_DISCONNECTED };
 const char *worker_state_name(enum worker_state state);
 
-/* A pidfd of the process that has this pid and start time (clock ticks since boot).  -ESRCH: it is gone; of pidfd_open(2). */
+/*
+ * A pidfd of the process that has this pid and start time (clock ticks since boot).  -ESRCH: it is gone;
+ * of pidfd_open(2).
+ */
 int process_open(pid_t pid, uint64_t start_time);
 
 /* -ENOMEM. */
@@ -67,8 +70,10 @@ bool worker_adopted(const struct worker *worker);
 const char *worker_name(const struct worker *worker);
 pid_t worker_pid(const struct worker *worker);
 
-/* The worker declares this table, perhaps again; no_indirect: it has hooks of it without indirect branches, for which the
- * table's code must have none.  -EDQUOT: too many; -ENOMEM. */
+/*
+ * The worker declares this table, perhaps again; no_indirect: it has hooks of it without indirect branches, for which
+ * the table's code must have none.  -EDQUOT: too many; -ENOMEM.
+ */
 int worker_add_table(struct worker *worker, struct table *table, bool no_indirect);
 
 /* The worker offers this native.  The same. */

@@ -232,7 +232,8 @@ static int parse_definition(json_object *map, struct bytecode_region *region, st
 }
 
 /* What a map of maps holds is one more region, behind those of all maps so far. */
-static int parse_inner(json_object *map, struct request *request, struct bytecode_region *outer, struct jit_error *error)
+static int parse_inner(json_object *map, struct request *request, struct bytecode_region *outer,
+                       struct jit_error *error)
 {
     struct bytecode_region *region = &request->region[request->regions];
     json_object *inner;

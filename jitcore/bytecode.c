@@ -194,7 +194,10 @@ bool bytecode_map_of_maps(const struct bytecode_region *region)
     return region->map_type == BPF_MAP_TYPE_ARRAY_OF_MAPS || region->map_type == BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
-/* An array has all its bytes, and 32-bit keys: lookups rely on it.  Other maps have none that are addressed directly. */
+/*
+ * An array has all its bytes, and 32-bit keys: lookups rely on it.
+ * Other maps have none that are addressed directly.
+ */
 static bool map_size_valid(const struct bytecode_region *region)
 {
     if (region->map_type != BPF_MAP_TYPE_ARRAY || region->kind == REGION_INNER)

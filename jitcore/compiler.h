@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From a program to machine code: verify, then one translation.  The code is position-independent: its bytes run at any
- * address, apart from the distances to what lies outside (data, maps, the runtime, the linkage), which are filled in where the code
- * is placed.
+ * address, apart from the distances to what lies outside (data, maps, the runtime, the linkage), which are filled in
+ * where the code is placed.
  */
 #ifndef JITCORE_COMPILER_H
 #define JITCORE_COMPILER_H

@@ -50,8 +50,9 @@ int context_new(const char *name, uint32_t size, const struct context_field *fie
                 struct context **ret, struct jit_error *error);
 
 /*
- * The arguments of a static call, in the place of a context: programs get each of them as a number, as many as eBPF has registers for.
- * Their name is that of the call behind CONTEXT_CALL_PREFIX.  Owned by the caller.  -EINVAL: the name is too long; -ENOMEM.
+ * The arguments of a static call, in the place of a context: programs get each of them as a number, as many as eBPF has
+ * registers for.  Their name is that of the call behind CONTEXT_CALL_PREFIX.  Owned by the caller.  -EINVAL: the name
+ * is too long; -ENOMEM.
  */
 #define CONTEXT_CALL_PREFIX "call."
 #define CONTEXT_ARGUMENTS_MAX 5

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of helpers: functions that a program may call by number, with the types of their arguments and of their
- * result, and what runs when they are called.  Numbers and semantics are the kernel's (include/uapi/linux/bpf.h).  A new
- * helper is one row; kinds of maps are rows of map.c.
+ * result, and what runs when they are called.  Numbers and semantics are the kernel's (include/uapi/linux/bpf.h).  A
+ * new helper is one row; kinds of maps are rows of map.c.
  */
 #ifndef JITCORE_HELPER_H
 #define JITCORE_HELPER_H

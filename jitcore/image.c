@@ -128,8 +128,8 @@ static size_t choose_colour(const struct image *image, size_t start, size_t end,
 }
 
 /*
- * First granule of a place for `count` granules of the pool; image->granules: none.  No more of a free run is looked at than
- * choose_colour() does: most of an image is one.
+ * First granule of a place for `count` granules of the pool; image->granules: none.  No more of a free run is looked at
+ * than choose_colour() does: most of an image is one.
  */
 static size_t find_place(const struct image *image, enum pool pool, size_t count)
 {

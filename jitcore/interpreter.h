@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An interpreter of the whole instruction set with shadow memory: every byte is known to be initialised or not, and
- * each pointer leads to one memory only.  The oracle of the tests, by another way than the compiler's; workers never run it.
+ * each pointer leads to one memory only.  The oracle of the tests, by another way than the compiler's; workers never
+ * run it.
  *
  * Addresses are made up, the same in every run: kind, index and offset of the place are in separate bits, so that a
  * pointer that leaves its memory by any 32-bit distance leads to no other one.  Helpers are the same C functions that
@@ -30,8 +31,8 @@ enum interpreter_kind {
     PLACE_NONE,                 /* nothing: a number */
     PLACE_STACK,                /* index: the frame, 0 the program's; offset from the lower end of its stack */
     PLACE_MEMORY,               /* index: into memory[] */
-    PLACE_VALUE,                /* index: into arena.map[]; offset: in the value `element`: of an array its index, else where
-                                   it begins in the map's memory, in eights of bytes */
+    PLACE_VALUE,                /* index: into arena.map[]; offset: in the value `element`: of an array its index, else
+                                   where it begins in the map's memory, in eights of bytes */
     PLACE_MAP,                  /* index: into arena.map[]; the map itself, for helpers */
     PLACE_FUNCTION,             /* index: the function; a callback */
     PLACE_KEY,                  /* index: the frame whose helper gave it to a callback; offset in the key */

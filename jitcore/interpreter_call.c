@@ -62,8 +62,8 @@ static void pass_bytes(struct call *call, unsigned reg, uint32_t size, bool writ
         memset(access.initialised, 1, size);
     for (uint32_t i = 0; access.initialised && i < size; i++)
         if (!access.initialised[i])
-            interpreter_fault(call->interpreter, "uninitialised", "nothing was written yet to byte %u of what R%u is for",
-                              i, reg);
+            interpreter_fault(call->interpreter, "uninitialised",
+                              "nothing was written yet to byte %u of what R%u is for", i, reg);
     call->argument[reg - 1] = (uintptr_t)access.bytes;
 }
 
@@ -321,7 +321,8 @@ static void begin_callbacks(struct call *call)
     if (count == 0)
         return interpreter_return(interpreter, 0);
     interpreter_top(interpreter)->loop = (struct interpreter_loop){
-        .function = callback.index, .count = count, .context = call->argument[2], .elements = elements, .map = call->map,
+        .function = callback.index, .count = count, .context = call->argument[2], .elements = elements,
+        .map = call->map,
     };
     interpreter_call_again(interpreter, 0);
 }

@@ -108,8 +108,8 @@ static const char *variable_name(const struct object_file *file, uint32_t sectio
 
 static int regions_error(struct linker *linker)
 {
-    return jit_error_set(linker->error, -EINVAL, "limit", "the program refers to more than %d sections of data and maps",
-                         BYTECODE_REGIONS_MAX);
+    return jit_error_set(linker->error, -EINVAL, "limit",
+                         "the program refers to more than %d sections of data and maps", BYTECODE_REGIONS_MAX);
 }
 
 static int check_region(struct linker *linker, uint32_t index)
@@ -167,7 +167,10 @@ static int link_region(struct linker *linker, uint32_t index, enum bytecode_regi
     return 0;
 }
 
-/* Take the map that begins at this byte in, unless that has been done; of a map of maps, what its maps are like, too. */
+/*
+ * Take the map that begins at this byte in, unless that has been done;
+ * of a map of maps, what its maps are like, too.
+ */
 static int link_map(struct linker *linker, uint32_t section, uint64_t at, uint32_t *ret)
 {
     struct bytecode *bytecode = linker->bytecode;

@@ -20,10 +20,11 @@ struct machine {
 };
 
 /*
- * Place the code of `bytecode`, and make its regions.  Undo with machine_clear().  -ENOMEM or what mmap() and mprotect()
- * say; -ERANGE from code_relocate(); of test_arena_new() with `error`.
+ * Place the code of `bytecode`, and make its regions.  Undo with machine_clear().  -ENOMEM or what mmap() and
+ * mprotect() say; -ERANGE from code_relocate(); of test_arena_new() with `error`.
  */
-int machine_load(const struct bytecode *bytecode, const struct code *code, struct machine *ret, struct jit_error *error);
+int machine_load(const struct bytecode *bytecode, const struct code *code, struct machine *ret,
+                 struct jit_error *error);
 
 /* What is zeroed is fine. */
 void machine_clear(struct machine *machine);

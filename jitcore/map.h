@@ -64,16 +64,16 @@ int map_lay_out(const struct map_definition *definition, struct map *ret, struct
 void map_recover(const struct map *map, struct seat *seat);
 
 /*
- * For the daemon, where nobody is in any change of the map, after map_recover(): drop locks that no journal names.  Such
- * are in a copy of the memory that was made while changes went on.
+ * For the daemon, where nobody is in any change of the map, after map_recover(): drop locks that no journal names.
+ * Such are in a copy of the memory that was made while changes went on.
  */
 void map_drop_locks(const struct map *map);
 
 /*
  * Likewise of such a copy: what says which elements are in use is perhaps older or younger than what leads to them.  So
- * make the map anew, in its memory, with all that can be reached in the copy; `copy` is the memory's bytes, and is left as it is.
- * `thread` has a seat.  Only of kinds that map_is_renewable(): keyed ones with one value for a key; not arrays, which have
- * nothing that could disagree.
+ * make the map anew, in its memory, with all that can be reached in the copy; `copy` is the memory's bytes, and is left
+ * as it is.  `thread` has a seat.  Only of kinds that map_is_renewable(): keyed ones with one value for a key; not
+ * arrays, which have nothing that could disagree.
  */
 bool map_is_renewable(const struct map *map);
 void map_renew(const struct map *map, const void *copy, struct thread *thread);

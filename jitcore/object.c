@@ -38,15 +38,18 @@ static const char *behind(const char *text, const char *prefix)
     return strncmp(text, prefix, length) == 0 ? text + length : NULL;
 }
 
-/* The context of a section's programs: that of tables, or the arguments of a static call.  NULL: there are no programs in it;
- * "": its name is too long. */
+/*
+ * The context of a section's programs: that of tables, or the arguments of a static call.  NULL: there are no programs
+ * in it; "": its name is too long.
+ */
 static const char *context_name(const struct object_section *section, char text[CONTEXT_NAME_MAX + 1])
 {
     const char *table = behind(section->name, TABLE_PREFIX), *call = behind(section->name, CALL_PREFIX);
 
     if (!table && !call)
         return NULL;
-    if (snprintf(text, CONTEXT_NAME_MAX + 1, "%s%s", call ? CONTEXT_CALL_PREFIX : "", call ? call : table) > CONTEXT_NAME_MAX)
+    if (snprintf(text, CONTEXT_NAME_MAX + 1, "%s%s", call ? CONTEXT_CALL_PREFIX : "",
+                 call ? call : table) > CONTEXT_NAME_MAX)
         text[0] = '\0';
     return text;
 }
@@ -68,8 +71,8 @@ static int check_code(const struct object_section *section, struct jit_error *er
     if (!context && (strncmp(section->name, CODE_SECTION, length) != 0 ||
                      (section->name[length] != '\0' && section->name[length] != '.')))
         return jit_error_set(error, -EINVAL, "section",
-                             "section \"%s\" is of unknown kind; a program for a table is in section \"table/CONTEXT\", "
-                             "one for a static call in section \"call/CALL\"",
+                             "section \"%s\" is of unknown kind; a program for a table is in section "
+                             "\"table/CONTEXT\", one for a static call in section \"call/CALL\"",
                              section->name);
     return 0;
 }
@@ -137,8 +140,8 @@ static int add_program(struct object *object, uint32_t function, const char *con
     for (uint32_t i = 0; i < object->programs; i++)
         if (strcmp(object->program[i].name, program->name) == 0)
             return jit_error_set(error, -EINVAL, "section",
-                                 "two programs have the name %s (of which %d bytes count), for contexts \"%s\" and \"%s\"; "
-                                 "rename one",
+                                 "two programs have the name %s (of which %d bytes count), for contexts \"%s\" and "
+                                 "\"%s\"; rename one",
                                  program->name, BYTECODE_NAME_MAX, object->program[i].context, context);
     object->programs++;
     return 0;
@@ -160,7 +163,8 @@ static int read_programs(struct object *object, struct jit_error *error)
     }
     if (r == 0 && object->programs == 0)
         return jit_error_set(error, -EINVAL, "section",
-                             "the object has no program: no section \"table/CONTEXT\" or \"call/CALL\" with a function in it");
+                             "the object has no program: no section \"table/CONTEXT\" or \"call/CALL\" with a function "
+                             "in it");
     return r;
 }
 

@@ -221,7 +221,10 @@ static int64_t now(void)
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
-/* On a busy host the child waits long for its turn: a daemon that starts late for that would be worse than a shorter check. */
+/*
+ * On a busy host the child waits long for its turn:
+ * a daemon that starts late for that would be worse than a shorter check.
+ */
 static bool check_enough(int64_t start, unsigned pokes)
 {
     return pokes >= CHECK_POKES_LEAST && now() - start > CHECK_NANOSECONDS;

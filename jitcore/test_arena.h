@@ -26,7 +26,7 @@ struct test_arena {
     uint32_t region[TEST_ARENA_MAPS];           /* that describes it */
     uint32_t maps;                              /* regions and inner maps */
     struct map *trace;                          /* ring of trace_print */
-    uint8_t *memory[BYTECODE_REGIONS_MAX];      /* per region that programs can change: its bytes, of a map all of them */
+    uint8_t *memory[BYTECODE_REGIONS_MAX];  /* per region that programs can change: its bytes, of a map all of them */
     size_t memory_size[BYTECODE_REGIONS_MAX];
 };
 

@@ -54,8 +54,8 @@ void call_reply_descriptors(struct call *call, struct json_object *parameters, c
 void call_reply_continues(struct call *call, struct json_object *parameters);
 
 /*
- * For those who answer more than once: bytes of answers that the peer has not taken yet (0: the connection is closed); and
- * has it closed its end, so that nobody waits for more?  While a call is not answered its connection is not read,
+ * For those who answer more than once: bytes of answers that the peer has not taken yet (0: the connection is closed);
+ * and has it closed its end, so that nobody waits for more?  While a call is not answered its connection is not read,
  * so nothing else tells.
  */
 size_t call_queued(const struct call *call);

@@ -153,8 +153,8 @@ static int scan_string(const unsigned char *text, size_t length, size_t *positio
 }
 
 /*
- * What has to hold before json-c sees the text.  Outside of strings only what JSON has may stand: json-c also knows NaN,
- * and strings in single quotes, in which everything below would be counted wrong.
+ * What has to hold before json-c sees the text.  Outside of strings only what JSON has may stand: json-c also knows
+ * NaN, and strings in single quotes, in which everything below would be counted wrong.
  * Members and elements are counted as the characters before them ('{', '[', ','), which is one too many for each
  * empty object or array; those cost memory as well.
  */

@@ -72,8 +72,8 @@ struct method_handler {
 };
 
 /*
- * Serve an interface.  `text`: a .varlink file.  `handlers`: an array that ends with a method of NULL, and that outlives
- * the server.  Must come before server_listen.
+ * Serve an interface.  `text`: a .varlink file.  `handlers`: an array that ends with a method of NULL, and that
+ * outlives the server.  Must come before server_listen.
  * -EBADMSG: the text is no interface definition; -ENOSYS: a method has no handler; -ENOENT: a handler is for a method
  * that the interface does not have; -EEXIST: two are for one method, or the interface is served already; -ENOMEM.
  */

@@ -76,10 +76,10 @@ DD_PUBLIC void dd_native_unregister(struct dd_native *native);
  *
  * DD_HELPER(function, prototype): one that programs may call by its name, too, which they declare as
  *      extern __u32 checksum(const void *data, __u32 size) __ksym;
- * They can pass integers, a pointer with an integer behind it, and a const pointer to their context.  The integer is the
- * size in bytes of what the pointer leads to, which may be read and, without const, written; it may be map memory, which
- * other processes change meanwhile: read once what counts.  The function runs inside the guard, and in signal handlers
- * whose hooks lead to it.  Where a process does not offer it, the program gets -ENOSYS.
+ * They can pass integers, a pointer with an integer behind it, and a const pointer to their context.  The integer is
+ * the size in bytes of what the pointer leads to, which may be read and, without const, written; it may be map memory,
+ * which other processes change meanwhile: read once what counts.  The function runs inside the guard, and in signal
+ * handlers whose hooks lead to it.  Where a process does not offer it, the program gets -ENOSYS.
  */
 #define DD_HELPER(function, prototype) DD_NATIVE_(function, prototype, DD_FOR_PROGRAMS)
 #define DD_NATIVE(function, prototype) DD_NATIVE_(function, prototype, 0)

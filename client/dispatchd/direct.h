@@ -13,8 +13,8 @@
  * whose definition other modules cannot replace: static, or hidden where the module is a shared library; in C++ it
  * has C linkage and is not static.
  *
- * What is behind the call has none either: while such a worker is there, the tables it calls so are decision trees, and its
- * process reaches natives by return thunks.  The library's own slow paths (a thread's first call, nested calls) are
+ * What is behind the call has none either: while such a worker is there, the tables it calls so are decision trees, and
+ * its process reaches natives by return thunks.  The library's own slow paths (a thread's first call, nested calls) are
  * reached as your linker reaches functions of shared libraries.
  */
 #ifndef DISPATCHD_DIRECT_H

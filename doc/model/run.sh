@@ -11,7 +11,8 @@
 #   unsafe  an assertion is violated
 #   stuck   a state from which nothing moves, though a process has not ended: a wait that lasts for ever
 #   broken  none of these: the model does not compile, or the search ran out of depth, memory or state vector
-# The exit status is 0 if each row's outcome is the expected one.  Needs spin and gcc.  The full table needs up to 6 GB with two jobs.
+# The exit status is 0 if each row's outcome is the expected one.  Needs spin and gcc.  The full table needs up to 6 GB
+# with two jobs.
 
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

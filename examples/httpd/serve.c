@@ -215,7 +215,8 @@ int serve(int listener)
     if (server_start(&server, listener))
         result = event_base_dispatch(server.base) < 0;
     else
-        fprintf(stderr, "httpd: cannot set up the HTTP server (worker %d): out of memory or descriptors\n", (int)getpid());
+        fprintf(stderr, "httpd: cannot set up the HTTP server (worker %d): out of memory or descriptors\n",
+                (int)getpid());
     server_done(&server);
     return result;
 }

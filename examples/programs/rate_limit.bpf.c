@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Limit what each client may ask for: `burst` requests at once, and then one every `interval_ms`; what is more is
- * answered with 429.  Clients are told apart by their addresses, and all of the server's processes count in the same map.
+ * answered with 429.  Clients are told apart by their addresses, and all of the server's processes count in the same
+ * map.
  *
- * One number for each client is enough: the time at which all that it has asked for so far would have been in order, had it
- * kept to the interval.  A request is in order if that lies less than a burst ahead.  (The generic cell rate algorithm.)
+ * One number for each client is enough: the time at which all that it has asked for so far would have been in order,
+ * had it kept to the interval.  A request is in order if that lies less than a burst ahead.  (The generic cell rate
+ * algorithm.)
  *
  * Build it with -mcpu=v3.
  */

@@ -39,8 +39,8 @@ struct value {
     bool read_only;             /* VALUE_MEMORY */
     /*
      * Values with one id were copied from one.  Numbers: they differ by their `delta` alone, modulo 2^64.
-     * MAP_OR_NULL, MAP_VALUE_OR_NULL, MEMORY_OR_NULL: if one is NULL, all are.  PACKET: the variable parts are the same.
-     * 0: none.
+     * MAP_OR_NULL, MAP_VALUE_OR_NULL, MEMORY_OR_NULL: if one is NULL, all are.  PACKET: the variable parts are the
+     * same.  0: none.
      */
     uint32_t id;
     int32_t delta;

@@ -82,7 +82,10 @@ int analysis_process(struct analysis *analysis)
     return branch_process(analysis);
 }
 
-/* Of a static call: R1 to R5 are its arguments, as many as there are; what is above an argument's size may be anything. */
+/*
+ * Of a static call: R1 to R5 are its arguments, as many as there are;
+ * what is above an argument's size may be anything.
+ */
 static void start_arguments(const struct context *context, struct frame *frame)
 {
     for (uint32_t i = 0; i < context->fields; i++)

@@ -24,8 +24,8 @@
  *      "pointer-comparison"    other than with NULL, with data_end, and within one object
  *      "pointer-leak"          an address would be seen: stored outside the stack, returned, taken for a number
  *      "atomic", "alignment"   atomics: on the stack, variables and maps only; at multiples of their size
- *      "helper", "argument"    a helper that does not exist; an argument that is not what it, or a function of the workers',
- *                              takes, or not that map
+ *      "helper", "argument"    a helper that does not exist; an argument that is not what it, or a function of the
+ *                              workers', takes, or not that map
  *      "reference"             memory from a helper that is not given back, or twice
  *      "infinite-loop"         the program comes to the same place in the same state
  *      "limit"                 too much to analyse

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls in x86-64.  Functions, the program's own and those that helpers are (helper.h), are called directly; few helpers
- * are code in place.  There are no indirect branches.
+ * Calls in x86-64.  Functions, the program's own and those that helpers are (helper.h), are called directly; few
+ * helpers are code in place.  There are no indirect branches.
  */
 
 #include <assert.h>
@@ -52,8 +52,8 @@ static enum runtime_function runtime_of(const struct verified *verified, uint32_
 }
 
 /*
- * R1 to R5 are where C expects them; the thread's words are the sixth argument.  The runtime uses general registers only,
- * so it does not care how the stack is aligned.
+ * R1 to R5 are where C expects them; the thread's words are the sixth argument.  The runtime uses general registers
+ * only, so it does not care how the stack is aligned.
  */
 static void emit_runtime(struct translation *t, enum runtime_function function)
 {
@@ -156,9 +156,9 @@ static void emit_loop(struct translation *t)
 }
 
 /*
- * long for_each_map_elem(map, callback, void *context, u64 flags): R1 to R4.  -EINVAL with flags; else how many elements
- * the callback got.  R12 counts, and stops at as many as the map can have: others may add some meanwhile.  On the stack,
- * from its pointer up:
+ * long for_each_map_elem(map, callback, void *context, u64 flags): R1 to R4.  -EINVAL with flags; else how many
+ * elements the callback got.  R12 counts, and stops at as many as the map can have: others may add some meanwhile.  On
+ * the stack, from its pointer up:
  */
 #define EACH_VALUE 0            /* what the map's `next` says: the value */
 #define EACH_CURSOR 8           /* struct map_cursor, as `next` leaves it */

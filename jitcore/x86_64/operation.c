@@ -7,6 +7,23 @@
 
 /* ---- what instructions do ---- */
 
+static void make_shift(struct operation *o, struct instruction i)
+{
+    o->kind = instruction_uses_source(i) ? OPERATION_SHIFT : OPERATION_SHIFT_NUMBER;
+    o->number &= o->width == WIDTH_64 ? 63 : 31;
+    o->shift = instruction_operation(i) == ALU_LSH ? SHIFT_SHL :
+               instruction_operation(i) == ALU_RSH ? SHIFT_SHR : SHIFT_SAR;
+}
+
+/* From a register, perhaps of its lower part. */
+static void make_move(struct operation *o, struct instruction i)
+{
+    o->a = o->b;
+    o->b = NO_REGISTER;
+    o->kind = i.offset ? OPERATION_SIGN_EXTEND : o->width == WIDTH_64 ? OPERATION_MOVE : OPERATION_ZERO_EXTEND;
+    o->number = i.offset ? i.offset : 32;
+}
+
 static struct operation arithmetic(struct instruction i)
 {
     struct operation o = {
@@ -43,18 +60,11 @@ static struct operation arithmetic(struct instruction i)
     case ALU_LSH:
     case ALU_RSH:
     case ALU_ARSH:
-        o.kind = has_source ? OPERATION_SHIFT : OPERATION_SHIFT_NUMBER;
-        o.number &= o.width == WIDTH_64 ? 63 : 31;
-        o.shift = instruction_operation(i) == ALU_LSH ? SHIFT_SHL :
-                  instruction_operation(i) == ALU_RSH ? SHIFT_SHR : SHIFT_SAR;
+        make_shift(&o, i);
         break;
     case ALU_MOV:
-        if (!has_source)
-            break;
-        o.a = o.b;
-        o.b = NO_REGISTER;
-        o.kind = i.offset ? OPERATION_SIGN_EXTEND : o.width == WIDTH_64 ? OPERATION_MOVE : OPERATION_ZERO_EXTEND;
-        o.number = i.offset ? i.offset : 32;
+        if (has_source)
+            make_move(&o, i);
         break;
     case ALU_END:               /* le */
         o.b = NO_REGISTER;

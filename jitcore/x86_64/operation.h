@@ -27,9 +27,9 @@ enum operation_kind {
     OPERATION_LOAD_SWAPPED,     /* likewise, their order reversed; 2, 4 or 8 bytes */
     OPERATION_STORE,            /* `size` bytes of `to` to memory at a + (b << scale) + number; `to` is only read */
     OPERATION_STORE_NUMBER,     /* likewise, of the instruction's immediate */
-    OPERATION_ARRAY_LOOKUP,     /* R0 = address of the array's value whose index is at a + (b << scale) + number; R1 to R5 are
-                                   lost, as after any call */
-    OPERATION_ARRAY_LOOKUP_INDEX,       /* likewise; the index is the lower half of a, or without a (NO_REGISTER) `number` */
+    OPERATION_ARRAY_LOOKUP,     /* R0 = address of the array's value whose index is at a + (b << scale) + number;
+                                   R1 to R5 are lost, as after any call */
+    OPERATION_ARRAY_LOOKUP_INDEX,   /* likewise; the index is the lower half of a, or `number` if a is NO_REGISTER */
 };
 
 struct operation {

@@ -169,8 +169,8 @@ static void emit_comparison(struct translation *t, struct instruction i)
 }
 
 /*
- * What is never taken is nothing; what always is needs no comparison.  Where both are proven nobody comes: there were no
- * numbers left to compare.
+ * What is never taken is nothing; what always is needs no comparison.  Where both are proven nobody comes: there were
+ * no numbers left to compare.
  */
 static void emit_jump(struct translation *t, struct instruction i)
 {

@@ -335,7 +335,10 @@ static bool may_write_index(const struct operation *o, const struct operation *l
            (o->number < lookup->number + lookup->size && lookup->number < o->number + o->size);
 }
 
-/* Where the index of the lookup at `at` was stored, all of it by one instruction; nothing else was written there since. */
+/*
+ * Where the index of the lookup at `at` was stored, all of it by one instruction;
+ * nothing else was written there since.
+ */
 static uint32_t find_index(const struct plan *plan, uint32_t at)
 {
     const struct operation *lookup = &plan->operation[at];

@@ -61,8 +61,8 @@ void x86_64_emit_call(struct translation *t, struct instruction instruction);
 void x86_64_emit_callbacks(struct translation *t);
 
 /*
- * Of an array that the program names itself: its size is known, and where it is when the code is placed, so that a lookup
- * is an operation of its own (operation.h).  The index is in R11 of x86-64, or a number; the result goes to R0.
+ * Of an array that the program names itself: its size is known, and where it is when the code is placed, so that a
+ * lookup is an operation of its own (operation.h).  The index is in R11 of x86-64, or a number; the result goes to R0.
  */
 bool x86_64_is_array_lookup(const struct verified *verified, uint32_t at);
 void x86_64_emit_array_lookup(struct translation *t);

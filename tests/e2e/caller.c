@@ -77,7 +77,8 @@ static uint64_t sum_late(uint64_t a, uint32_t b, long c, const void *d, uint8_t 
 }
 
 static struct dd_native late = {
-    "sum_late", "uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int)", (void (*)(void))sum_late, 0, 0, 0, NULL,
+    "sum_late", "uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int)", (void (*)(void))sum_late, 0, 0, 0,
+    NULL,
 };
 
 #ifndef LACKING

@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import time
 
-from tap import BUILD_DIR
+from tap import BUILD_DIR, equal
 
 DISPATCHD = os.path.join(BUILD_DIR, "daemon/dispatchd")
 DISPATCHCTL = os.environ.get("CTL_WRAPPER", "").split() + [os.path.join(BUILD_DIR, "ctl/dispatchctl")]
@@ -59,6 +59,20 @@ class Refused(Exception):
         super().__init__(f"{error} {parameters}")
         self.error = error.rsplit(".", 1)[1]
         self.parameters = parameters
+
+
+def refused(function, error, **expected):
+    """The parameters with which a call is refused by this error.  Of those expected each is a value, or a function that is
+    true of it."""
+    try:
+        function()
+    except Refused as refusal:
+        equal(refusal.error, error, f"error ({refusal.parameters})")
+        for name, value in expected.items():
+            got = refusal.parameters.get(name)
+            assert value(got) if callable(value) else got == value, f"{name} {got!r}"
+        return refusal.parameters
+    raise AssertionError(f"not refused with {error}")
 
 
 class Connection:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The arena outlives the daemon: from a worker, from systemd's store, from a snapshot; and nobody can slip in another."""
+"""The arena outlives the daemon: from a worker, from systemd's store, from a snapshot;
+and nobody can slip in another."""
 import array
 import fcntl
 import os
@@ -9,7 +10,7 @@ import subprocess
 import threading
 
 from fake_worker import LAYOUT_VERSION, TABLE, lines
-from harness import CONTEXT, Connection, Daemon, Refused, compile_program, wait_until
+from harness import CONTEXT, Connection, Daemon, compile_program, refused, wait_until
 from tap import case, equal, run
 
 ARENA_SIZE = 512 << 20
@@ -53,15 +54,6 @@ def counting(daemon):
 
 def value(daemon, name="counts", key=0):
     return daemon.call("LookupElement", map=name, key={"value": key})["element"]["value"]["value"]
-
-
-def refused(call, error):
-    try:
-        call()
-    except Refused as refusal:
-        equal(refusal.error, error)
-        return refusal.parameters
-    raise AssertionError(f"not refused with {error}")
 
 
 def origin(daemon):
@@ -260,7 +252,8 @@ def what_is_not_the_arena_is_refused_and_its_bringer_joins():
         for descriptor, reason in forged():
             liar = Connection(daemon.worker_path)
             liar.send({"method": "io.dispatchd.Worker.Join", "parameters": {
-                "layout_version": LAYOUT_VERSION, "name": "liar", "tables": [TABLE], "arena": 1}}, [lines(), descriptor])
+                "layout_version": LAYOUT_VERSION, "name": "liar", "tables": [TABLE], "arena": 1}},
+                [lines(), descriptor])
             liars.append((liar, reason))
             wait_until(lambda: reason in daemon.log(), f"the log says that {reason}")
         absent = Connection(daemon.worker_path)

@@ -1,30 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What clients may send by mistake or malice: a clear error that names the argument, and nothing is changed."""
 import os
-import subprocess
 import tempfile
 
 from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, lines
-from harness import CONTEXT, Connection, Daemon, Refused, compile_program, verdict
-from tap import BUILD_DIR, case, equal, run
+from harness import CONTEXT, Connection, Daemon, Refused, compile_program, refused, verdict
+from tap import case, equal, run
 
 def join(daemon, table=None, descriptor=None, **parameters):
     connection = Connection(daemon.worker_path)
     call = {"layout_version": LAYOUT_VERSION, "name": "test", "tables": [table or TABLE], **parameters}
     connection.call("io.dispatchd.Worker.Join", [lines() if descriptor is None else descriptor], **call)
     return connection
-
-
-def refused(function, error, **parameters):
-    try:
-        function()
-    except Refused as refusal:
-        equal(refusal.error, error, f"error ({refusal.parameters})")
-        for name, value in parameters.items():
-            got = refusal.parameters.get(name)
-            equal(value(got) if callable(value) else got == value, True, f"{name} {got!r}")
-        return refusal.parameters
-    raise AssertionError(f"was not refused, expected {error}")
 
 
 daemon = Daemon()
@@ -193,7 +180,8 @@ def programs_that_are_refused():
         "stack": ("__u32 x; asm volatile(\"%0 = *(u8 *)(r10 - 600)\" : \"=r\"(x)); return x;", "ProgramRejected", ""),
         "leak": ("return (__u32)(unsigned long)t;", "ProgramRejected", ""),
         "kernel-function": ("extern int kernel_f(void); return kernel_f();", "ObjectInvalid", "kernel_f"),
-        "unsized": ("extern int unsized(const void *p) __ksym; return unsized(t);", "ObjectInvalid", "a pointer without a size"),
+        "unsized": ("extern int unsized(const void *p) __ksym; return unsized(t);", "ObjectInvalid",
+                    "a pointer without a size"),
     }
     for name, (body, errors, word) in cases.items():
         path = compile_program(CONTEXT + f'SEC("table/test") __u32 f(struct test *t) {{ {body} }}', name)
@@ -239,8 +227,10 @@ def program_for_another_context():
 def declarations_that_are_none():
     def field(**changes):
         return dict(TABLE, name="bad", context="bad", fields=[dict(FIELDS[2], **changes)])
-    for table in (field(offset=-1), field(offset=22), field(size=3), field(size=0), field(offset=1 << 40), field(name=""),
-                  field(name="x" * 64), field(rights="data"), dict(TABLE, name="bad", context="bad", context_size=1 << 20),
+    for table in (field(offset=-1), field(offset=22), field(size=3), field(size=0), field(offset=1 << 40),
+                  field(name=""),
+                  field(name="x" * 64), field(rights="data"),
+                  dict(TABLE, name="bad", context="bad", context_size=1 << 20),
                   dict(TABLE, name="b d"), dict(TABLE, name="x" * 64), dict(TABLE, name="bad", context=""),
                   dict(TABLE, name="bad", context="bad", fields=[FIELDS[2], FIELDS[2]]),
                   dict(TABLE, name="bad", default_verdict=1 << 32), dict(TABLE, name="bad", default_verdict=-1)):
@@ -255,18 +245,22 @@ def declarations_that_are_none():
 @case
 def calls_and_natives_that_are_none():
     call = dict(TABLE, name="bad", context="", context_size=0, fields=[])
-    for prototype in ("", "int", "u32(int)", "u32( u32)", "u32(double)", "u32(u32,u32,u32,u32,u32,u32,u32)", "u32(" + "a" * 300 + "*)",
-                      "u32(u32)x", "request(u32)"):
+    for prototype in ("", "int", "u32(int)", "u32( u32)", "u32(double)", "u32(u32,u32,u32,u32,u32,u32,u32)",
+                      "u32(" + "a" * 300 + "*)", "u32(u32)x", "request(u32)"):
         refused(lambda: join(daemon, dict(call, prototype=prototype)), "InvalidParameter", parameter="tables.prototype")
-        refused(lambda: join(daemon, natives=[{"name": "bad", "prototype": prototype, "may_block": False}]), "InvalidParameter",
-                parameter="natives.prototype")
-    refused(lambda: join(daemon, dict(call, name="x" * 59, prototype="u32()")), "InvalidParameter", parameter="tables.name")
-    refused(lambda: join(daemon, dict(TABLE, name="bad", context="call.bad")), "InvalidParameter", parameter="tables.context")
-    refused(lambda: join(daemon, dict(TABLE, context="call.on_test", prototype="u32()")), "ContextMismatch", table="on_test")
-    refused(lambda: join(daemon, tables=[dict(call, prototype="u32()"), dict(call, prototype="u64()")]), "ContextMismatch")
+        refused(lambda: join(daemon, natives=[{"name": "bad", "prototype": prototype, "may_block": False}]),
+                "InvalidParameter", parameter="natives.prototype")
+    refused(lambda: join(daemon, dict(call, name="x" * 59, prototype="u32()")), "InvalidParameter",
+            parameter="tables.name")
+    refused(lambda: join(daemon, dict(TABLE, name="bad", context="call.bad")), "InvalidParameter",
+            parameter="tables.context")
+    refused(lambda: join(daemon, dict(TABLE, context="call.on_test", prototype="u32()")), "ContextMismatch",
+            table="on_test")
+    refused(lambda: join(daemon, tables=[dict(call, prototype="u32()"), dict(call, prototype="u64()")]),
+            "ContextMismatch")
     for name in ("", "a b", "x" * 64, "native:x"):
-        refused(lambda: join(daemon, natives=[{"name": name, "prototype": "u32()", "may_block": False}]), "InvalidParameter",
-                parameter="natives.name")
+        refused(lambda: join(daemon, natives=[{"name": name, "prototype": "u32()", "may_block": False}]),
+                "InvalidParameter", parameter="natives.name")
     many = [{"name": f"n{i}", "prototype": "u32()", "may_block": False} for i in range(1025)]
     refused(lambda: join(daemon, natives=many), "LimitExceeded", maximum=1024)
     equal(daemon.list("calls"), [])
@@ -292,10 +286,12 @@ def joining_wrongly():
     refused(lambda: connection.call("io.dispatchd.Worker.Moved", generation=1), "UnknownProcess")
     refused(lambda: connection.call("io.dispatchd.Worker.Fork"), "UnknownProcess")
     refused(lambda: connection.call("io.dispatchd.Worker.Declare", tables=[TABLE]), "UnknownProcess")
-    refused(lambda: connection.call("io.dispatchd.Worker.Join", layout_version=LAYOUT_VERSION, name="x", tables=[TABLE]),
+    refused(lambda: connection.call("io.dispatchd.Worker.Join", layout_version=LAYOUT_VERSION, name="x",
+                                    tables=[TABLE]),
             "UnknownProcess")
     again = join(daemon)
-    refused(lambda: again.call("io.dispatchd.Worker.Join", [lines()], layout_version=LAYOUT_VERSION, name="x", tables=[]),
+    refused(lambda: again.call("io.dispatchd.Worker.Join", [lines()], layout_version=LAYOUT_VERSION, name="x",
+                               tables=[]),
             "InvalidParameter")
     refused(lambda: again.call("io.dispatchd.Worker.Moved", generation=77), "InvalidParameter", parameter="generation")
     refused(lambda: again.call("io.dispatchd.Worker.Fork"), "DescriptorRefused")

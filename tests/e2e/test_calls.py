@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from fake_worker import LAYOUT_VERSION, lines
-from harness import DISPATCHCTL, Connection, Daemon, Refused, compile_program, verdict, wait_until
+from harness import DISPATCHCTL, Connection, Daemon, Refused, compile_program, wait_until
 from tap import BUILD_DIR, case, equal, run
 
 CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")
@@ -68,7 +68,8 @@ def natives_programs_values_and_defaults_follow_one_another():
         daemon.load("weigh", program("a * 1000 + b * 100 + c * 10 + (__u64)d + e"))
         ids = []
         for target, result in [({"native": "sum_times"}, 100 * SUM), ({"program": "weigh"}, 1239), ({"value": 77}, 77),
-                               ({"value": 0}, 0), ({"native": "sum_times"}, 100 * SUM), ({}, SUM), ({"program": "weigh"}, 1239)]:
+                               ({"value": 0}, 0), ({"native": "sum_times"}, 100 * SUM), ({}, SUM),
+                               ({"program": "weigh"}, 1239)]:
             ids.append(set_call(daemon, "sum", **target).get("link"))
             equal(sums(worker), result, str(target))
         equal((ids[0], ids[2], ids[3], ids[5]), (ids[1], None, None, None), "the link is kept from native to program")
@@ -140,8 +141,10 @@ def what_does_not_fit_is_refused_and_changes_nothing():
         refused("InvalidParameter", set_call, daemon, "check", value=2)
         refused("InvalidParameter", daemon.call, "Attach", table="sum", default=True, program="weigh")
         refused("PrototypeMismatch", daemon.call, "Attach", table="on_event", key=1, native="sum_times")
-        refused("InvalidParameter", daemon.call, "Attach", table="on_event", key=1, native="event_blocking", proceed_on=[0])
-        equal((sums(worker), worker.do("text word"), worker.do("check 3"), worker.do("verdict 1")), (8, "word", "1", "5"))
+        refused("InvalidParameter", daemon.call, "Attach", table="on_event", key=1, native="event_blocking",
+                proceed_on=[0])
+        equal((sums(worker), worker.do("text word"), worker.do("check 3"), worker.do("verdict 1")),
+              (8, "word", "1", "5"))
         equal(daemon.list("links"), [])
 
 
@@ -154,10 +157,13 @@ def a_refused_transaction_sets_nothing():
             set_call(daemon, "sum", **before)
             state = calls(daemon)["sum"]["target"], sums(worker), daemon.list("links"), daemon.list("programs")
             for target in ({}, {"value": 3}, {"native": "sum_times"}, {"program": "weigh"}):
-                operations = [dict(target, operation="set_call", call="sum"), {"operation": "set_call", "call": "nothing"}]
+                operations = [dict(target, operation="set_call", call="sum"),
+                              {"operation": "set_call", "call": "nothing"}]
                 refused("UnknownCall", daemon.call, "Apply", operations=operations)
-                equal((calls(daemon)["sum"]["target"], sums(worker), daemon.list("links"), daemon.list("programs")), state)
-        operations = [{"operation": "set_call", "call": "sum", "value": 3}, {"operation": "set_call", "call": "check", "value": 1}]
+                equal((calls(daemon)["sum"]["target"], sums(worker), daemon.list("links"), daemon.list("programs")),
+                      state)
+        operations = [{"operation": "set_call", "call": "sum", "value": 3},
+                      {"operation": "set_call", "call": "check", "value": 1}]
         daemon.call("Apply", operations=operations)
         equal((sums(worker), worker.do("check -1")), (3, "1"))
 
@@ -215,7 +221,8 @@ def restarts_keep_what_was_set():
         daemon.restart()
         equal(daemon.list("links"), before)
         wait_until(lambda: all(row["state"] == "current" for row in daemon.list("workers")), "they move")
-        equal((sums(worker), sums(lacking), worker.do("check -1"), worker.do("verdict 3")), (100 * SUM, SUM, "1", "2003"))
+        equal((sums(worker), sums(lacking), worker.do("check -1"), worker.do("verdict 3")),
+              (100 * SUM, SUM, "1", "2003"))
         set_call(daemon, "sum")
         daemon.restart()
         wait_until(lambda: all(row["state"] == "current" for row in daemon.list("workers")), "they move")
@@ -314,7 +321,8 @@ def natives_in_chains_and_behind_programs():
         daemon.call("Attach", table="on_event", first=0, last=9, program="pass", priority=2, proceed_on=[4])
         daemon.call("Attach", table="on_event", first=0, last=9, native="event_blocking", priority=3)
         equal([worker.do(f"verdict {key}") for key in (3, 4, 5, 10)], ["1006", "2004", "1008", "5"])
-        equal([link["program"] for link in daemon.list("links")], ["native:event_native", "pass", "native:event_blocking"])
+        equal([link["program"] for link in daemon.list("links")],
+              ["native:event_native", "pass", "native:event_blocking"])
 
 
 @case

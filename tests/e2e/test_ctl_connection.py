@@ -144,8 +144,8 @@ def closes_without_an_answer():
 
 @case
 def answers_with_rubbish():
-    answering("rubbish", b"hello\0", b"[]\0", b"{}\0", reply(parameters={}), reply(parameters={"product": 5}), b"\xff\0",
-              reply(parameters=[]), b"x" * (8 << 20))
+    answering("rubbish", b"hello\0", b"[]\0", b"{}\0", reply(parameters={}), reply(parameters={"product": 5}),
+              b"\xff\0", reply(parameters=[]), b"x" * (8 << 20))
     for _ in range(8):
         fails(2, path_of("rubbish"))
 

@@ -127,7 +127,8 @@ def load_takes_one_program_and_settings():
         equal(worker.do("call on_test 3").split()[1], "7")
         [program] = json.loads(output(daemon, "--json", "list", "programs"))["programs"]
         equal((program["function"], program["settings"], program["licence"]), ("good", {"limit": "7"}, "MIT"))
-        for setting, words in (("limit=x", ("limit", "x")), ("limits=1", ("limits", "limit")), ("limit=4294967296", ("limit",))):
+        for setting, words in (("limit=x", ("limit", "x")), ("limits=1", ("limits", "limit")),
+                               ("limit=4294967296", ("limit",))):
             sentence = refused(daemon, "load", "q", several, "--program", "good", "--set", setting)
             for word in words:
                 assert word in sentence, sentence

@@ -9,8 +9,10 @@ from tap import BUILD_DIR, SOURCE_DIR, case, equal, run
 CTL = os.path.join(BUILD_DIR, "ctl/dispatchctl")
 MAP_VERBS = ["map " + verb for verb in
              "list show create remove get set delete dump clear push pop read".split()]
-VERBS = ["load", "unload", "attach", "detach", *MAP_VERBS, "trace", "list programs", "list tables", "list links", "list workers",
-         "info"]
+LIST_VERBS = ["list " + what for what in "programs tables calls links workers".split()]
+STATS_VERBS = ["stats on", "stats off", "stats show"]
+VERBS = ["load", "verify", "unload", "attach", "detach", "replace", "set-call", "set-policy", "explain", *STATS_VERBS,
+         *MAP_VERBS, "trace", *LIST_VERBS, "info"]
 NOWHERE = ["--socket", "/nonexistent/control"]
 
 
@@ -31,8 +33,7 @@ def help_lists_every_verb_and_exit_code():
     result = ctl("--help")
     equal(result.returncode, 0)
     equal(result.stderr, "")
-    for verb in VERBS:
-        assert re.search(rf"^  {verb}\b", result.stdout, re.M), verb
+    equal(re.findall(r"^  ([a-z-]+(?: [a-z]+)?)\b.*\n {8}\S", result.stdout, re.M), VERBS, "verbs")
     equal(re.findall(r"^  (\d)  ", result.stdout, re.M), ["0", "1", "2", "3", "4", "5"], "exit codes")
 
 
@@ -42,7 +43,7 @@ def every_verb_has_help():
         result = ctl(*verb.split(), "--help")
         equal(result.returncode, 0)
         assert re.search(rf"^Usage: dispatchctl \[OPTION...\] {verb}\b", result.stdout, re.M), result.stdout
-    equal(ctl("list", "--help").stdout.count("Usage:"), 5, "usages of list")
+    equal(ctl("list", "--help").stdout.count("Usage:"), len(LIST_VERBS), "usages of list")
     equal(ctl("map", "--help").stdout.count("Usage:"), len(MAP_VERBS), "usages of map")
 
 
@@ -78,9 +79,9 @@ def no_verb():
 def unknown_verb_is_named():
     assert "'frobnicate'" in refused("frobnicate")
     assert "'frobnicate'" in refused("frobnicate", "--help")
-    assert "programs" in refused("list")
-    assert "programs" in refused("list", "everything")
-    assert "dump" in refused("map") and "dump" in refused("map", "everything")
+    for first, verbs in (("list", LIST_VERBS), ("stats", STATS_VERBS), ("map", MAP_VERBS)):
+        for arguments in ([first], [first, "everything"]):
+            assert ", ".join(verbs) in refused(*arguments), arguments
 
 
 @case
@@ -90,7 +91,9 @@ def unknown_option_is_named():
 
 @case
 def wrong_number_of_arguments_shows_usage():
-    for arguments in (["attach", "table", "1"], ["attach", "table", "1", "program", "more"], ["detach"], ["list", "links", "7"], ["map", "list", "7"], ["map", "get"], ["map", "create", "m", "hash"], ["trace", "7"]):
+    for arguments in (["attach", "table", "1"], ["attach", "table", "1", "program", "more"], ["detach"],
+                      ["list", "links", "7"],
+                      ["map", "list", "7"], ["map", "get"], ["map", "create", "m", "hash"], ["trace", "7"]):
         complaint = refused(*arguments)
         assert "arguments" in complaint and "dispatchctl " + arguments[0] in complaint, complaint
 
@@ -146,6 +149,9 @@ def options_of_other_verbs_are_refused():
 def options_that_exclude_each_other_are_refused():
     assert "--new and --existing" in refused("map", "set", "m", "1", "2", "--new", "--existing")
     assert "--read-only and --write-only" in refused("map", "create", "m", "hash", "1", "--read-only", "--write-only")
+    assert "--time and --histogram" in refused("stats", "on", "--time", "--histogram")
+    assert "--table and --link" in refused("stats", "show", "--table", "t", "--link", "7")
+    assert "--link and --misses" in refused("stats", "on", "--misses", "--link", "7")
 
 
 @case
@@ -156,6 +162,10 @@ def bad_values_of_options_are_refused():
     assert "--json" in refused("info", "--json", "--quiet")
     for setting in ("a", "=1", ""):
         assert "NAME=VALUE" in refused("load", "p", "f", "--set", setting)
+    assert "--priority" in refused("attach", "t", "1", "p", "--priority=2147483648")
+    assert "--link" in refused("stats", "show", "--link", "0")
+    for verdicts in ("", "1,", "1;2", "-1", "4294967296"):
+        assert "--proceed-on" in refused("attach", "t", "1", "p", f"--proceed-on={verdicts}")
     assert "two values" in refused("load", "p", "f", "--set", "a=1", "--set", "a=2")
 
 

@@ -5,7 +5,7 @@ import socket
 import threading
 
 from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, lines
-from harness import Connection, Daemon, Refused, verdict
+from harness import Connection, Daemon, refused, verdict
 from tap import case, equal, run
 
 WORKER = "io.dispatchd.Worker."
@@ -18,15 +18,6 @@ def join(daemon, tables=None):
     connection = Connection(daemon.worker_path)
     connection.call(WORKER + "Join", [lines()], layout_version=LAYOUT_VERSION, name="hostile", tables=tables or [TABLE])
     return connection
-
-
-def refused(function, error):
-    try:
-        function()
-    except Refused as refusal:
-        equal(refusal.error, error)
-        return refusal.parameters
-    raise AssertionError(f"was not refused, expected {error}")
 
 
 def memory(daemon):
@@ -115,7 +106,8 @@ def messages_without_a_method():
 @case
 def names_cut_inside_a_character():
     with Daemon() as daemon:
-        parameters = refused(lambda: daemon.call("Attach", table="a" + "é" * 100, key=1, program="x"), "InvalidParameter")
+        parameters = refused(lambda: daemon.call("Attach", table="a" + "é" * 100, key=1, program="x"),
+                             "InvalidParameter")
         assert "over 63 bytes" in parameters["reason"], parameters
 
 

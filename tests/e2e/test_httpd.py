@@ -28,7 +28,8 @@ class Attached:
 @case
 def serves_without_a_daemon():
     with Server("/nonexistent/worker") as server:
-        equal([server.status(path) for path in ("/", "/api", "/api/x", "/static/a", "/admin?x", "/administrator", "/x")],
+        equal([server.status(path) for path in ("/", "/api", "/api/x", "/static/a", "/admin?x", "/administrator",
+                                                "/x")],
               [200, 200, 200, 200, 200, 404, 404])
         equal(server.ask("/", "HEAD"), (200, "0"))
 
@@ -72,7 +73,8 @@ def workers_end_with_a_killed_parent():
 def block_bots_blocks_bots():
     def statuses(server):
         return (server.status("/static/a", User_Agent="GoodBot/2.1"), server.status("/static/a", User_Agent="Firefox"),
-                server.status("/static/a", User_Agent="x" * 3000 + "rOBOTs"), server.status("/static/bot", Referer="bot"),
+                server.status("/static/a", User_Agent="x" * 3000 + "rOBOTs"),
+                server.status("/static/bot", Referer="bot"),
                 server.status("/static/a", **{"uSER-aGENT": "bot"}), server.status("/static/a", X_User_Agent="bot"),
                 server.status("/", User_Agent="bot"))
 
@@ -88,7 +90,8 @@ def block_bots_blocks_bots():
 def block_bots_blocks_a_path_prefix():
     def statuses(server):
         return tuple(server.status(path, method) for path, method in
-                     (("/wp-login.php", "GET"), ("/wp-", "DELETE"), ("/wp", "GET"), ("/x/wp-", "GET"), ("/x?/wp-", "GET")))
+                     (("/wp-login.php", "GET"), ("/wp-", "DELETE"), ("/wp", "GET"), ("/x/wp-", "GET"),
+                      ("/x?/wp-", "GET")))
 
     with Daemon() as daemon, Server(daemon.worker_path) as server:
         equal(statuses(server), (404,) * 5)
@@ -144,7 +147,8 @@ def rate_limit_limits_each_client():
         equal(statuses(server, "127.0.0.2", 6), [200] * 5 + [429])
         equal(statuses(server, "127.0.0.1", 1), [429])
         for last, refused in (1, 16), (2, 1):
-            account = daemon.call("LookupElement", map="clients", key={"address": [127, 0, 0, last]})["element"]["value"]
+            account = daemon.call("LookupElement", map="clients",
+                                  key={"address": [127, 0, 0, last]})["element"]["value"]
             equal((account["passed"], account["refused"]), (5, refused), f"account of 127.0.0.{last}")
         daemon.call("Detach", link=link)
         equal(statuses(server, "127.0.0.1", 20), [200] * 20)

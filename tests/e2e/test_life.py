@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The life contract: whatever a worker does to itself, under continuous change, it never runs freed code.
 
-A thread of this test replaces the program at on_test's key 1 all the time by a new one, and unloads the one before, whose
-code is poisoned as soon as it is freed: a worker that the daemon does not wait for crashes.  They return 7 and 8 in turn;
-those that return 8 take about a millisecond, so that every change away from one finds threads in it.
+A thread of this test replaces the program at on_test's key 1 all the time by a new one, and unloads the one before,
+whose code is poisoned as soon as it is freed: a worker that the daemon does not wait for crashes.  They return 7 and 8
+in turn; those that return 8 take about a millisecond, so that every change away from one finds threads in it.
 """
 import os
 import signal
@@ -18,8 +18,8 @@ SLOW = os.environ.get("SANITIZERS") == "yes"
 
 def slow_verdict(value, length):
     """
-    A program that takes its time, so that a change finds threads in it: returns `value`.  With bpf_loop, which takes long
-    to run and not to prove.
+    A program that takes its time, so that a change finds threads in it: returns `value`.  With bpf_loop,
+    which takes long to run and not to prove.
     """
     step = "static long step(__u64 i, void *data) { __u64 *x = data; *x = *x * 3 + i; return 0; }"
     body = f"__u64 x = t->method; bpf_loop({length}, step, &x, 0); return x == 1 ? 99 : {value};"
@@ -248,7 +248,8 @@ def descriptors_of_others_are_left_alone():
 
 @case
 def closed_descriptors_and_a_new_daemon():
-    """Its lines are lost with their descriptor: it joins the next daemon with new ones, and its threads move to them."""
+    """Its lines are lost with their descriptor:
+    it joins the next daemon with new ones, and its threads move to them."""
     with Daemon() as daemon:
         worker = daemon.worker()
         with Change(daemon) as change:

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import threading
-import time
 
 from harness import Daemon, Refused, verdict, wait_until
 from tap import case, equal, run

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What is in maps, through the API and dispatchctl: elements by their types, streams, and everything that is refused by name."""
+"""What is in maps, through the API and dispatchctl:
+elements by their types, streams, and everything that is refused by name."""
 import json
 import os
 import signal
@@ -114,7 +115,8 @@ worker = daemon.worker()
 daemon.load("count", PROGRAM)
 daemon.call("Attach", table="on_test", default=True, program="count")
 
-EVERYTHING = {"tiny": -3, "flag": True, "colour": "GREEN", "large": 2**64 - 1, "negative": -2**63, "name": "a\\x01\\\\é",
+EVERYTHING = {"tiny": -3, "flag": True, "colour": "GREEN", "large": 2**64 - 1, "negative": -2**63,
+              "name": "a\\x01\\\\é",
               "ports": [1, 2, 65535], "at": {"x": -1, "y": 5}, "low": 15, "high": 4095, "pointer": "0102030405060708"}
 
 
@@ -159,7 +161,8 @@ def dump(name, **parameters):
 
 def ctl(*arguments, status=0, error=None):
     """What dispatchctl prints; its complaint if it is to fail."""
-    done = subprocess.run(DISPATCHCTL + ["--socket", daemon.control_path, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(DISPATCHCTL + ["--socket", daemon.control_path, *arguments], capture_output=True, text=True,
+                          timeout=60)
     equal(done.returncode, status, f"status of {arguments}: {done.stderr}")
     if error is not None:
         assert error in done.stderr, f"{arguments}: {done.stderr}"
@@ -175,15 +178,18 @@ def a_value_of_every_type_is_read_and_shown_as_it_was_given():
     equal(element, {"value": EVERYTHING})
     equal(called(7), 2**32 - 1, "the program reads it")
     text = {name: str(value) for name, value in EVERYTHING.items() if isinstance(value, int) and name != "flag"}
-    daemon.call("UpdateElement", map="everything_map", key={"tenant": "0x7"}, value={**EVERYTHING, **text, "ports": "1,2,0xffff"})
+    daemon.call("UpdateElement", map="everything_map", key={"tenant": "0x7"},
+                value={**EVERYTHING, **text, "ports": "1,2,0xffff"})
     equal(daemon.call("LookupElement", map="everything_map", key={"tenant": 7})["element"], element, "numbers as text")
 
 
 @case
 def bytes_are_shown_and_read_in_hexadecimal():
     daemon.call("UpdateElement", map="hits", key_hex="01000000", value_hex="0102030405060708")
-    equal(daemon.call("LookupElement", map="hits", key={"value": 1})["element"], {"value": {"value": 0x0807060504030201}})
-    equal(daemon.call("LookupElement", map="hits", key={"value": 1}, hex=True)["element"], {"value_hex": "0102030405060708"})
+    equal(daemon.call("LookupElement", map="hits", key={"value": 1})["element"],
+          {"value": {"value": 0x0807060504030201}})
+    equal(daemon.call("LookupElement", map="hits", key={"value": 1}, hex=True)["element"],
+          {"value_hex": "0102030405060708"})
     for text in ("0", "xx000000", "0100000000", ""):
         equal(refused("InvalidParameter", "LookupElement", map="hits", key_hex=text)["parameter"], "key_hex")
 
@@ -201,13 +207,16 @@ def what_does_not_fit_its_type_is_refused_by_its_path():
     for value, path, reason in (
             ({"tiny": 128}, "value.tiny", "-128 to 127"), ({"tiny": "-129"}, "value.tiny", "-128"),
             ({"large": -1}, "value.large", "18446744073709551615"), ({"large": 1.5}, "value.large", "whole number"),
-            ({"large": "18446744073709551616"}, "value.large", "whole number"), ({"large": None}, "value.large", "null"),
+            ({"large": "18446744073709551616"}, "value.large", "whole number"),
+            ({"large": None}, "value.large", "null"),
             ({"negative": 2**63}, "value.negative", "outside"), ({"flag": "perhaps"}, "value.flag", "true"),
             ({"colour": "BLUE"}, "value.colour", "RED, GREEN"), ({"name": "123456789"}, "value.name", "8 bytes"),
             ({"name": "\\q"}, "value.name", "backslash"), ({"name": 5}, "value.name", "text"),
             ({"ports": [1, 2, 3, 4]}, "value.ports", "list of 3"), ({"ports": [1, 65536]}, "value.ports[1]", "65535"),
-            ({"at": 5}, "value.at", "x, y"), ({"at": {"z": 5}}, "value.at", "'z'"), ({"low": 16}, "value.low", "0 to 15"),
-            ({"pointer": "01"}, "value.pointer", "16"), ({"nothing": 1}, "value", "has: tiny, flag"), ({"value": 1}, "value", "'value'")):
+            ({"at": 5}, "value.at", "x, y"), ({"at": {"z": 5}}, "value.at", "'z'"),
+            ({"low": 16}, "value.low", "0 to 15"),
+            ({"pointer": "01"}, "value.pointer", "16"), ({"nothing": 1}, "value", "has: tiny, flag"),
+            ({"value": 1}, "value", "'value'")):
         parameters = refused("InvalidParameter", "UpdateElement", map="everything_map", key={"tenant": 9}, value=value)
         equal(parameters["parameter"], path, f"{value}: {parameters}")
         assert reason in parameters["reason"], f"{value}: {parameters}"
@@ -241,9 +250,11 @@ def a_full_map_and_an_index_outside_an_array_are_refused_by_name():
     daemon.call("CreateMap", map="small", kind="hash", max_entries=2, key="u32", value="u32")
     for key in (1, 2):
         daemon.call("UpdateElement", map="small", key={"value": key}, value={"value": 0})
-    equal(refused("MapFull", "UpdateElement", map="small", key={"value": 3}, value={"value": 0}), {"map": "small", "max_entries": 2})
+    equal(refused("MapFull", "UpdateElement", map="small", key={"value": 3}, value={"value": 0}),
+          {"map": "small", "max_entries": 2})
     daemon.call("UpdateElement", map="small", key={"value": 2}, value={"value": 5})
-    assert "0 to 3" in refused("InvalidParameter", "UpdateElement", map="hits", key={"value": 4}, value={"value": 0})["reason"]
+    assert "0 to 3" in refused("InvalidParameter", "UpdateElement", map="hits", key={"value": 4},
+                               value={"value": 0})["reason"]
     refused("UnknownElement", "LookupElement", map="hits", key={"value": 4})
     equal(refused("MapUnsuited", "DeleteElement", map="hits", key={"value": 1}),
           {"map": "hits", "kind": "array", "operation": "delete"})
@@ -268,7 +279,8 @@ def each_threads_copy_and_their_sum_are_shown():
     daemon.call("DeleteElement", map="per_method", key={"value": 1})
     called(1)
     called(1, 2, other)
-    equal(daemon.call("LookupElement", map="per_method", key={"value": 1})["element"]["value"], {"value": 3}, "after a deletion")
+    equal(daemon.call("LookupElement", map="per_method", key={"value": 1})["element"]["value"], {"value": 3},
+          "after a deletion")
     other.end()
 
 
@@ -481,7 +493,8 @@ def maps_of_maps_hold_maps_by_name():
     equal(dump("policies"), [{"key": {"value": 1}, "value": {"value": "policy_a"}}])
     call = {"map": "policies", "key": {"value": 1}}
     refused("ElementExists", "UpdateElement", **call, value={"value": "policy_a"}, only="new")
-    refused("UnknownElement", "UpdateElement", map="policies", key={"value": 2}, value={"value": "policy_a"}, only="existing")
+    refused("UnknownElement", "UpdateElement", map="policies", key={"value": 2}, value={"value": "policy_a"},
+            only="existing")
     refused("MapMismatch", "UpdateElement", **call, value={"value": "hits"})
     equal(refused("UnknownMap", "UpdateElement", **call, value={"value": "nothing"}), {"map": "nothing"})
     equal(refused("InvalidParameter", "UpdateElement", **call, value_hex="00")["parameter"], "value")
@@ -664,8 +677,10 @@ def what_programs_print_is_streamed_with_their_pid():
 
 @case
 def dispatchctl_reads_and_writes_elements_by_their_members():
-    ctl("map", "set", "everything_map", "tenant=3", "tiny=1", "at.x=5", "at.y=-6", "ports=1,2,3", "colour=GREEN", "name=a=b")
-    shown = dict(line.split(None, 1) for line in ctl("map", "get", "everything_map", "tenant=3").splitlines() if " " in line.strip())
+    ctl("map", "set", "everything_map", "tenant=3", "tiny=1", "at.x=5", "at.y=-6", "ports=1,2,3", "colour=GREEN",
+        "name=a=b")
+    lines = ctl("map", "get", "everything_map", "tenant=3").splitlines()
+    shown = dict(line.split(None, 1) for line in lines if " " in line.strip())
     equal((shown["tiny"], shown["colour"], shown["ports"], shown["name"]), ("1", "GREEN", "1,2,3", "a=b"))
     equal(json.loads(shown["at"]), {"x": 5, "y": -6})
     ctl("map", "set", "hits", "2", "0x10")
@@ -683,14 +698,17 @@ def dispatchctl_reads_and_writes_elements_by_their_members():
 def dispatchctl_says_what_is_wrong_with_words():
     for words, error in ((["get", "everything_map", "7"], "MEMBER=VALUE, not '7'; its members are: tenant"),
                          (["get", "everything_map", "tennant=7"], "its members are: tenant"),
-                         (["get", "everything_map"], "its members are: tenant"), (["get", "hits"], "the key is one word"),
-                         (["get", "hits", "1", "2"], "the key is one word"), (["set", "hits", "1"], "the value is one word"),
+                         (["get", "everything_map"], "its members are: tenant"),
+                         (["get", "hits"], "the key is one word"),
+                         (["get", "hits", "1", "2"], "the key is one word"),
+                         (["set", "hits", "1"], "the value is one word"),
                          (["set", "everything_map", "tenant=1"], "its members are: tiny"),
                          (["set", "everything_map", "tenant=1", "at.x=1", "at=2"], "'at' is given twice"),
                          (["push", "hits", "1", "2"], "the value is one word"), (["get", "places", "1"], "have no key"),
                          (["get", "hits", "--hex", "1", "2"], "8 hexadecimal digits")):
         ctl("map", *words, status=1, error=error)
-    ctl("map", "set", "everything_map", "tenant=1", "tiny=300", status=3, error="'value.tiny' is not accepted: 300 is outside")
+    ctl("map", "set", "everything_map", "tenant=1", "tiny=300", status=3,
+        error="'value.tiny' is not accepted: 300 is outside")
 
 
 @case
@@ -730,7 +748,8 @@ def dispatchctl_makes_lists_and_removes_maps():
 def dispatchctl_prints_streams_line_by_line():
     called(77)
     equal(ctl("map", "read", "events").splitlines()[-1], "4d000000")
-    process = subprocess.Popen(DISPATCHCTL + ["--socket", daemon.control_path, "trace"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(DISPATCHCTL + ["--socket", daemon.control_path, "trace"], stdout=subprocess.PIPE,
+                               text=True)
     called(78)
     for line in process.stdout:
         if "method 78" in line:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Any worker can write anything into the memory of maps.  Whatever is there, dispatchd answers: each method, on each kind."""
+"""Any worker can write anything into the memory of maps.  Whatever is there, dispatchd answers:
+each method, on each kind."""
 import mmap
 import os
 import random
 
-from harness import Daemon, Refused
+from harness import Daemon
 from tap import case, run
 
 SEED = int(os.environ.get("SEED", "1"))
@@ -14,7 +15,8 @@ SPAN = 4 << 20
 
 # Name, kind, entries, key, value.
 MAPS = [
-    ("array", "array", 100, "u32", "u64"), ("hash", "hash", 500, "u32", "u64"), ("lru", "lru_hash", 100, "u64", "char[12]"),
+    ("array", "array", 100, "u32", "u64"), ("hash", "hash", 500, "u32", "u64"),
+    ("lru", "lru_hash", 100, "u64", "char[12]"),
     ("percpu", "percpu_array", 10, "u32", "u64"), ("percpu-hash", "percpu_hash", 50, "u32", "u64"),
     ("queue", "queue", 20, None, "u32"), ("stack", "stack", 20, None, "u32"), ("ring", "ringbuf", 4096, None, None),
 ]

@@ -6,7 +6,7 @@ import os
 import signal
 import struct
 
-from harness import CONTEXT, Daemon, Refused, compile_program, wait_until
+from harness import CONTEXT, Daemon, compile_program, refused, wait_until
 from tap import case, equal, run
 
 DEFINITIONS = CONTEXT + """
@@ -54,15 +54,6 @@ def value(daemon, name, key):
 
 def map_of(daemon, name):
     return next(m for m in daemon.call("ListMaps")["maps"] if m["name"] == name)
-
-
-def refused(call, error):
-    try:
-        call()
-    except Refused as refusal:
-        equal(refusal.error, error)
-        return refusal.parameters
-    raise AssertionError(f"not refused with {error}")
 
 
 def counting(daemon, name="count", text=COUNT):
@@ -212,7 +203,8 @@ SEC("table/test") __u32 look(struct test *t)
 
 
 def policy(daemon, name, verdict, **changes):
-    daemon.call("CreateMap", **({"map": name, "kind": "hash", "key": "u32", "value": "u32", "max_entries": 8} | changes))
+    daemon.call("CreateMap", **({"map": name, "kind": "hash", "key": "u32", "value": "u32",
+                                 "max_entries": 8} | changes))
     daemon.call("UpdateElement", map=name, key={"value": 0}, value={"value": verdict})
 
 
@@ -328,19 +320,24 @@ def stop_inside_a_change(worker, seats):
         os.kill(worker.pid, signal.SIGCONT)
 
 
+def one_of_two_stops_inside_a_change(daemon):
+    """Two workers that have changed a map, of which one loops until it is stopped; all seats, and the stopped one's."""
+    looping, other = daemon.worker(), daemon.worker()
+    daemon.load("copy", compile_program(COPY, "copy"))
+    daemon.attach("on_test", 0, "copy")
+    seats = Seats(other)
+    equal(called(other, 0), 0, "an update")
+    looping.do("key 0")
+    looping.do("allow 0")
+    looping.do("loop 1")
+    wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
+    return looping, other, seats, stop_inside_a_change(looping, seats)
+
+
 @case
 def a_worker_that_dies_in_a_change_holds_nobody_up():
     with Daemon() as daemon:
-        looping, other = daemon.worker(), daemon.worker()
-        daemon.load("copy", compile_program(COPY, "copy"))
-        daemon.attach("on_test", 0, "copy")
-        seats = Seats(other)
-        equal(called(other, 0), 0, "an update")
-        looping.do("key 0")
-        looping.do("allow 0")
-        looping.do("loop 1")
-        wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
-        seat = stop_inside_a_change(looping, seats)
+        looping, other, seats, seat = one_of_two_stops_inside_a_change(daemon)
         [own] = set(seats.owners()) - {seat}
         for _ in range(3):                      # the daemon looks at all seats, and leaves that one alone
             seats.write_journal(own, 77)
@@ -369,16 +366,7 @@ def a_change_that_a_living_thread_has_left_is_settled():
 @case
 def the_next_daemon_settles_what_died_without_one():
     with Daemon() as daemon:
-        looping, other = daemon.worker(), daemon.worker()
-        daemon.load("copy", compile_program(COPY, "copy"))
-        daemon.attach("on_test", 0, "copy")
-        seats = Seats(other)
-        equal(called(other, 0), 0, "an update")
-        looping.do("key 0")
-        looping.do("allow 0")
-        looping.do("loop 1")
-        wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
-        seat = stop_inside_a_change(looping, seats)
+        looping, other, seats, seat = one_of_two_stops_inside_a_change(daemon)
         daemon.kill()
         os.kill(looping.pid, signal.SIGKILL)
         equal(called(other, 0), errno.EBUSY, "an update without a daemon")

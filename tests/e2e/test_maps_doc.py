@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""doc/maps.md as a reader follows it: its program is loaded, and each command prints what the page says, in the page's order."""
+"""doc/maps.md as a reader follows it: its program is loaded, and each command prints what the page says,
+in the page's order."""
 import os
 import re
 import shlex
@@ -17,7 +18,8 @@ BLOCKS = ["".join(line[4:] or "\n" for line in match.group().splitlines(True)).s
 
 def for_the_test_worker(text):
     """Its table and its context are called otherwise; the members of the context are the same."""
-    return text.replace("on_request", "on_test").replace("table/request", "table/test").replace("struct request", "struct test")
+    text = text.replace("on_request", "on_test").replace("table/request", "table/test")
+    return text.replace("struct request", "struct test")
 
 
 def steps():
@@ -75,7 +77,8 @@ def the_page_is_true():
 
 @case
 def the_page_shows_every_verb_of_maps():
-    verbs = set(re.findall(r"^  map (\w+)", subprocess.run(DISPATCHCTL + ["--help"], capture_output=True, text=True).stdout, re.M))
+    verbs = set(re.findall(r"^  map (\w+)",
+                           subprocess.run(DISPATCHCTL + ["--help"], capture_output=True, text=True).stdout, re.M))
     assert len(verbs) > 10, verbs
     equal(verbs - set(re.findall(r"dispatchctl map (\w+)", PAGE)), set(), "verbs that the page does not show")
 

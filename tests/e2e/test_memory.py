@@ -57,7 +57,8 @@ def attempts(descriptor, size):
     attempt("shared writable mapping", lambda: write_mapping(descriptor))
     for name, address in (("read", read_only), ("execute", executable)):
         if address != FAILED:
-            attempt(f"mprotect of the {name} mapping", lambda: libc.mprotect(address, 4096, PROT_READ | PROT_WRITE) == 0)
+            attempt(f"mprotect of the {name} mapping",
+                    lambda: libc.mprotect(address, 4096, PROT_READ | PROT_WRITE) == 0)
             def through_mem():
                 memory = os.open("/proc/self/mem", os.O_RDWR)
                 try:
@@ -91,8 +92,8 @@ def attempts(descriptor, size):
 
 def hostile(daemon, uid):
     """All attempts, as this uid, in a child."""
-    done = subprocess.run([sys.executable, __file__, "hostile", daemon.worker_path, str(uid)], capture_output=True, text=True,
-                          timeout=60)
+    done = subprocess.run([sys.executable, __file__, "hostile", daemon.worker_path, str(uid)], capture_output=True,
+                          text=True, timeout=60)
     equal(done.returncode, 0, done.stdout + done.stderr)
     return done.stdout
 
@@ -161,7 +162,8 @@ def the_attempts_would_be_seen():
     os.ftruncate(descriptor, 1 << 20)
     found = attempts(descriptor, 4096)
     impossible = {f"reopen {os.O_WRONLY} and map"}      # a shared writable mapping needs a descriptor that may read
-    equal({name for name, succeeded in found.items() if not succeeded} - impossible, set(), "attempts that would not be seen")
+    equal({name for name, succeeded in found.items() if not succeeded} - impossible, set(),
+          "attempts that would not be seen")
 
 
 @case
@@ -190,7 +192,8 @@ def the_daemon_believes_no_line():
     with Daemon() as daemon:
         connection = Connection(daemon.worker_path)
         descriptor = lines()
-        connection.call("io.dispatchd.Worker.Join", [descriptor], layout_version=LAYOUT_VERSION, name="scribbler", tables=[TABLE])
+        connection.call("io.dispatchd.Worker.Join", [descriptor], layout_version=LAYOUT_VERSION, name="scribbler",
+                        tables=[TABLE])
         worker = daemon.worker()
         daemon.load("seven", verdict(7))
         for fill in (b"\xff", b"\x01", b"\x80", b"\x00"):

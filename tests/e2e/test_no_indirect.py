@@ -111,7 +111,8 @@ def slot_paths(worker, hook):
     return Code(worker.pid).walk(symbol(worker.pid, DIRECT, hook + "_direct_"), is_shared)
 
 
-# ---- cases -------------------------------------------------------------------------------------------------------------
+# ---- cases
+# -------------------------------------------------------------------------------------------------------------
 
 @case
 def they_do_what_others_do():
@@ -119,13 +120,15 @@ def they_do_what_others_do():
         worker = daemon.worker(executable=DIRECT, open_now=False)
         equal((sums(worker), worker.do("verdict 3")), (SUM, "5"), "without a daemon")
         worker.do("open")
-        equal((sums(worker), worker.do("verdict 3"), worker.do("touch"), worker.do("text word")), (SUM, "5", "1", "word"))
+        equal((sums(worker), worker.do("verdict 3"), worker.do("touch"), worker.do("text word")),
+              (SUM, "5", "1", "word"))
         daemon.load("pass", compile_program(TABLE.format("key + 10"), "pass"))
         daemon.load("first", compile_program(CALL.format("a + 50"), "first"))
         daemon.call("Attach", table="on_event", key=3, program="pass")
         daemon.call("Attach", table="on_event", first=10, last=20, native="event_native")
         equal([worker.do(f"verdict {key}") for key in (3, 4, 15)], ["13", "5", "1018"])
-        for target, result in [({"native": "sum_times"}, 100 * SUM), ({"program": "first"}, 51), ({"value": 9}, 9), ({}, SUM)]:
+        for target, result in [({"native": "sum_times"}, 100 * SUM), ({"program": "first"}, 51), ({"value": 9}, 9),
+                               ({}, SUM)]:
             daemon.call("SetCall", call="sum", **target)
             equal(sums(worker), result, str(target))
         daemon.call("SetCall", call="sum", program="first")
@@ -148,7 +151,8 @@ def changes_and_moves_under_load():
         worker.do(f"allow {SUM} {100 * SUM} 51 9")
         worker.do("loop")
         for number in range(120):
-            daemon.call("SetCall", call="sum", **[{"native": "sum_times"}, {"program": "first"}, {"value": 9}, {}][number % 4])
+            daemon.call("SetCall", call="sum",
+                        **[{"native": "sum_times"}, {"program": "first"}, {"value": 9}, {}][number % 4])
             if number % 40 == 20:
                 daemon.restart()
         words = worker.do("stop").split()
@@ -163,7 +167,8 @@ def no_path_to_a_program_or_native_has_an_indirect_branch():
         daemon.load("pass", compile_program(TABLE.format("key + 10"), "pass"))
         daemon.load("first", compile_program(CALL.format("a + 50"), "first"))
         for key in range(40):
-            daemon.call("Attach", table="on_event", key=1000 * key, **({"native": "event_native"} if key % 2 else {"program": "pass"}))
+            daemon.call("Attach", table="on_event", key=1000 * key,
+                        **({"native": "event_native"} if key % 2 else {"program": "pass"}))
         daemon.call("SetStatistics", counting="runs")
         equal((worker.do("verdict 1000"), worker.do("verdict 2000")), ("2003", "2010"))
         for target in ({"native": "sum_times"}, {"native": "sum_blocking"}, {"program": "first"}, {"value": 9}, {}):
@@ -210,7 +215,8 @@ def other_tables_of_such_a_worker_keep_their_shape():
                         tables=tables)
         daemon.load("seven", verdict(7))
         for table in ("plain", "direct"):
-            daemon.call("Apply", operations=[{"operation": "attach", "table": table, "key": 1000 * number, "program": "seven"}
+            daemon.call("Apply", operations=[{"operation": "attach", "table": table, "key": 1000 * number,
+                                              "program": "seven"}
                                              for number in range(40)])
         shapes = {row["name"]: row["shape"] for row in daemon.list("tables")}
         assert shapes["plain"] != "tree", shapes

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Children that are forked while the daemon is killed and comes back run its programs in every call, never the default."""
+"""Children that are forked while the daemon is killed and comes back run its programs in every call,
+never the default."""
 import threading
 
 from harness import Daemon, verdict, wait_until

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Plans: the shape follows the keys that come, calls are right meanwhile, and nothing is left behind when nobody plans."""
+"""Plans: the shape follows the keys that come, calls are right meanwhile,
+and nothing is left behind when nobody plans."""
 import os
 import random
 import subprocess
@@ -42,7 +43,8 @@ def the_hottest_key_is_found():
         plan = wait_until(lambda: (p := explain(daemon))["sampled"] and p, "sampled")
         equal(plan["frequencies"][0]["keys"], str(keys[40]))
         assert plan["distinct"] < 1.5 and plan["misses"] == 0, plan
-        assert plan["expected_ns"] > 0 and plan["measured_ns"] > 0 and {"tree"} <= {cost["shape"] for cost in plan["costs"]}, plan
+        assert plan["expected_ns"] > 0 and plan["measured_ns"] > 0, plan
+        assert "tree" in {cost["shape"] for cost in plan["costs"]}, plan
         worker.do(f"key {keys[7]}")
         wait_until(lambda: explain(daemon)["frequencies"][0]["keys"] == str(keys[7]), "the mix has shifted")
         equal(worker.do("stop").split()[3], "0", "wrong verdicts")
@@ -114,7 +116,8 @@ def a_sample_says_nothing_of_a_table_that_has_grown():
         worker.do("stop")
         equal(explain(daemon)["shape"], "tree")
         keys = range(100, 2100)
-        daemon.call("Apply", operations=[{"operation": "attach", "table": "on_test", "key": key, "program": "p1"} for key in keys])
+        daemon.call("Apply", operations=[{"operation": "attach", "table": "on_test", "key": key,
+                                          "program": "p1"} for key in keys])
         assert explain(daemon)["shape"] != "tree", explain(daemon)
         equal([worker.do(f"call on_test {key}").split()[1] for key in (1, 100, 2099, 2100)], ["1", "1", "1", "0"])
 
@@ -156,14 +159,16 @@ def nothing_is_sampled_when_it_is_off():
 def ring_positions(worker):
     """How many keys each of the worker's first threads has written to its ring: layout.h, counters.h."""
     directory = f"/proc/{worker.pid}/fd"
-    path = next(f"{directory}/{fd}" for fd in os.listdir(directory) if "dispatchd-lines" in os.readlink(f"{directory}/{fd}"))
+    path = next(f"{directory}/{fd}" for fd in os.listdir(directory)
+                if "dispatchd-lines" in os.readlink(f"{directory}/{fd}"))
     with open(path, "rb") as file:
         return [int.from_bytes(os.pread(file.fileno(), 8, (1 + line) << 20), "little") for line in range(8)]
 
 
 @case
 def the_sampler_is_gone_when_the_daemon_stops():
-    """Workers go on in the code that the daemon leaves behind: it is that without the sampler, whenever the daemon stops."""
+    """Workers go on in the code that the daemon leaves behind:
+    it is that without the sampler, whenever the daemon stops."""
     with Daemon(arguments=["--planning-interval", "1"]) as daemon:
         worker = daemon.worker()
         fill(daemon, [1, 2, 3])
@@ -207,8 +212,8 @@ def all_shapes_are_measured():
 @case
 def dispatchctl_explains():
     def ctl(*arguments):
-        return subprocess.run([*DISPATCHCTL, "--socket", daemon.control_path, *arguments], capture_output=True, text=True,
-                              timeout=60, check=True).stdout
+        return subprocess.run([*DISPATCHCTL, "--socket", daemon.control_path, *arguments], capture_output=True,
+                              text=True, timeout=60, check=True).stdout
 
     with Daemon(arguments=FAST) as daemon:
         worker = daemon.worker()

@@ -11,7 +11,8 @@ POKE = os.path.join(tap.BUILD_DIR, "bench/poke")
 
 def poke(*options):
     """Run it; its exit status, its one object, and what it said besides."""
-    done = subprocess.run([POKE, "--json", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
+    done = subprocess.run([POKE, "--json", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=300)
     return done.returncode, json.loads(done.stdout)[0] if done.stdout else None, done.stderr
 
 

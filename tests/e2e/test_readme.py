@@ -27,7 +27,7 @@ ELSEWHERE = {
     "make install": ("tests/e2e/installation.py", 'make("install"'),
     "--prefix=/usr": ("tests/e2e/test_install.py", '"--prefix=/usr"'),
 }
-NO_COMMANDS = {"build/", "-g", "-I", "load", "const volatile", "DD_NO_INDIRECT"}    # other words that README sets as code
+NO_COMMANDS = {"build/", "-g", "-I", "load", "const volatile", "DD_NO_INDIRECT"}    # other words set as code
 
 ran = set()                             # what README shows and a case has run
 
@@ -199,7 +199,8 @@ def a_program_is_verified_and_configured():
         assert accepted.startswith("accepted\n"), accepted
         assert len(shell.run(f"{verify} {shown('-v')}")) > len(accepted)
         for name, limit in (("limited", "limit"), ("unsafe", "*(__u32 *)request->data")):
-            shell.write(name + ".bpf.c", "const volatile unsigned limit = 418;\n" + the("program").replace("418", limit))
+            shell.write(name + ".bpf.c",
+                        "const volatile unsigned limit = 418;\n" + the("program").replace("418", limit))
             shell.run(f"clang -target bpf -O2 -g -I/usr/include/x86_64-linux-gnu -c {name}.bpf.c")
         load = shown("dispatchctl load NAME FILE --set limit=100").replace("NAME FILE", "limited limited.bpf.o")
         shell.run(load + " && dispatchctl attach on_request 7 limited")
@@ -230,7 +231,8 @@ def for_one_user_the_daemon_needs_no_root_and_is_found():
         equal(ask(worker, 7), (1, 418), "without the daemon")
 
 
-# What a robot gets at /static (key 3), at / and at /api/v1 (keys 1 and 2) after the session's commands, one after another.
+# What a robot gets at /static (key 3), at / and at /api/v1 (keys 1 and 2) after the session's commands,
+# one after another.
 SESSION = [
     ("load", (200, 200, 200)), ("attach", (403, 200, 200)), ("list", (403, 200, 200)), ("detach", (200, 200, 200)),
     ("load", (200, 200, 200)), ("attach", (200, 200, 410)), ("attach", (200, 403, 403)), ("replace", (200, 200, 410)),
@@ -287,7 +289,8 @@ int main(void)
     with Daemon() as daemon, Shell(None, DISPATCHD_CONTROL_SOCKET=daemon.control_path,
                                    DISPATCHD_WORKER_SOCKET=daemon.worker_path) as shell:
         shell.write("call.c", "\n".join(["#include <stdio.h>", "#include <string.h>", the("call"),
-                                         "static uint64_t hash_plain" + body % 1, "uint64_t hash_fast" + body % 2, main]))
+                                         "static uint64_t hash_plain" + body % 1, "uint64_t hash_fast" + body % 2,
+                                         main]))
         shell.run("cc call.c -o call $(pkg-config --cflags --libs dispatchd)")
         worker = shell.start("./call")
         wait_until(lambda: shell.list("calls"), "the worker has joined")

@@ -120,8 +120,10 @@ def no_permission():
     with tempfile.TemporaryDirectory() as directory:
         os.mkdir(f"{directory}/open")
         os.mkdir(f"{directory}/full", 0o555)
-        expect(start("--state-dir", f"{directory}/full/s", "--runtime-dir", f"{directory}/open", wrapper=without), 6, "full")
-        expect(start("--runtime-dir", f"{directory}/full/r", "--state-dir", f"{directory}/open", wrapper=without), 6, "full")
+        expect(start("--state-dir", f"{directory}/full/s", "--runtime-dir", f"{directory}/open", wrapper=without), 6,
+               "full")
+        expect(start("--runtime-dir", f"{directory}/full/r", "--state-dir", f"{directory}/open", wrapper=without), 6,
+               "full")
 
 
 @case
@@ -154,7 +156,8 @@ def damaged_row_is_named_and_kept():
 @case
 def program_that_is_not_safe_is_named_and_kept():
     """As a daemon without a verifier may have loaded it."""
-    unsafe = compile_program(CONTEXT + 'SEC("table/test") __u32 f(struct test *t) { t->method = 1; return 0; }', "unsafe")
+    unsafe = compile_program(CONTEXT + 'SEC("table/test") __u32 f(struct test *t) { t->method = 1; return 0; }',
+                             "unsafe")
     with Daemon() as daemon:
         daemon.worker()
         for number in range(20):

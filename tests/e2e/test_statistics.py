@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 from fake_worker import LAYOUT_VERSION, TABLE, lines
-from harness import CONTEXT, DISPATCHCTL, Connection, Daemon, Refused, compile_program, verdict, wait_until
+from harness import CONTEXT, DISPATCHCTL, Connection, Daemon, compile_program, refused, verdict, wait_until
 from tap import BUILD_DIR, case, equal, run
 
 # The verdict is the key's remainder by 10, so that links have several.
@@ -22,16 +22,6 @@ def statistics(daemon, **scope):
 
 def counts(daemon, link):
     return statistics(daemon, link=link)["links"][0]["counts"]
-
-
-def refusal(function, error):
-    """The parameters of the named error with which a call is refused."""
-    try:
-        function()
-    except Refused as refused:
-        equal(refused.error, error)
-        return refused.parameters
-    raise AssertionError(f"not refused: {error}")
 
 
 def verdicts(counted):
@@ -60,7 +50,8 @@ def runs_verdicts_and_misses_are_exact():
         equal([counts(daemon, link)["runs"] for link in (first, second)], [15, 6])
         equal([verdicts(counts(daemon, link)) for link in (first, second)], [{1: 15}, {2: 6}])
         equal(statistics(daemon)["tables"], [dict(table="on_test", counting="runs", runs=21, misses=21)])
-        equal([(row["program"], row["counts"]["runs"]) for row in statistics(daemon)["programs"]], [("one", 15), ("two", 6)])
+        equal([(row["program"], row["counts"]["runs"]) for row in statistics(daemon)["programs"]],
+              [("one", 15), ("two", 6)])
         daemon.call("SetStatistics", table="on_test", counting="off")
         call(workers[0], 3, 5)
         equal(counts(daemon, first)["runs"], 15, "after it is switched off")
@@ -115,7 +106,8 @@ def many_verdicts_of_many_threads():
 
 @case
 def exact_under_load_while_others_are_switched():
-    """Loops in threads and in forked children; another link's counting, and this link's time, are switched all the time."""
+    """Loops in threads and in forked children;
+    another link's counting, and this link's time, are switched all the time."""
     with Daemon() as daemon:
         workers = [daemon.worker() for _ in range(2)]
         daemon.load("one", verdict(1))
@@ -145,7 +137,8 @@ def exact_under_load_while_others_are_switched():
 
 @case
 def a_place_that_was_used_counts_from_nothing():
-    """What ran since the last look at a link that is detached is nobody's: not that of the next link at its place either."""
+    """What ran since the last look at a link that is detached is nobody's:
+    not that of the next link at its place either."""
     with Daemon() as daemon:
         worker = daemon.worker()
         daemon.load("one", verdict(1))
@@ -327,7 +320,8 @@ def more_than_can_be_counted():
         daemon.load("one", verdict(1))
         operations = [{"operation": "attach", "table": "on_test", "key": key, "program": "one"} for key in range(3000)]
         links = [outcome["link"] for outcome in daemon.call("Apply", operations=operations)["outcomes"]]
-        maximum = refusal(lambda: daemon.call("SetStatistics", table="on_test", counting="runs"), "LimitExceeded")["maximum"]
+        maximum = refused(lambda: daemon.call("SetStatistics", table="on_test", counting="runs"),
+                          "LimitExceeded")["maximum"]
         equal(statistics(daemon, table="on_test")["tables"][0]["counting"], "off")
         for _ in range(3):                  # places come back
             operations = [{"operation": "detach", "link": link} for link in links[maximum - 1:]]
@@ -358,7 +352,8 @@ def what_does_not_exist():
     with Daemon() as daemon:
         for scope in (dict(table="none"), dict(link=99)):
             for method, parameters in (("SetStatistics", dict(counting="runs")), ("GetStatistics", {})):
-                refusal(lambda: daemon.call(method, **scope, **parameters), "UnknownTable" if "table" in scope else "UnknownLink")
+                refused(lambda: daemon.call(method, **scope, **parameters),
+                        "UnknownTable" if "table" in scope else "UnknownLink")
 
 
 @case
@@ -368,7 +363,8 @@ def a_worker_that_lies():
         worker, link = survivor(daemon)
         descriptor = lines()
         connection = Connection(daemon.worker_path)
-        connection.call("io.dispatchd.Worker.Join", [descriptor], layout_version=LAYOUT_VERSION, name="liar", tables=[TABLE])
+        connection.call("io.dispatchd.Worker.Join", [descriptor], layout_version=LAYOUT_VERSION, name="liar",
+                        tables=[TABLE])
         call(worker, 3, 5)
         os.pwrite(descriptor, (0xffffffff).to_bytes(4, "little"), 8)            # lines in use
         for word in (b"\xff" * 8, b"\x01" + bytes(7), os.urandom(8)):
@@ -384,8 +380,8 @@ def a_worker_that_lies():
 @case
 def dispatchctl_shows_it():
     def ctl(*arguments):
-        return subprocess.run([*DISPATCHCTL, "--socket", daemon.control_path, *arguments], capture_output=True, text=True,
-                              timeout=60, check=True).stdout
+        return subprocess.run([*DISPATCHCTL, "--socket", daemon.control_path, *arguments], capture_output=True,
+                              text=True, timeout=60, check=True).stdout
 
     with Daemon() as daemon:
         worker = daemon.worker()
@@ -397,7 +393,8 @@ def dispatchctl_shows_it():
         call(worker, 4, 2)
         shown = ctl("stats", "show")
         assert "1:3" in shown and "one" in shown and f"link {link}, runs by time" in shown, shown
-        equal([line.split() for line in shown.splitlines() if line.startswith("on_test")], [["on_test", "histogram", "3", "2"]])
+        equal([line.split() for line in shown.splitlines() if line.startswith("on_test")],
+              [["on_test", "histogram", "3", "2"]])
         equal(ctl("--quiet", "stats", "show", "--link", str(link)), f"{link} 3\n")
         equal(ctl("stats", "off"), "")
         equal(daemon.call("GetStatistics", link=link)["links"][0]["counting"], "off")

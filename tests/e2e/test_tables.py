@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Entries of tables: ranges, the default, chains, replacement in place, policies; against a model, under calls that go on
-meanwhile, across restarts, and where a step of a change fails."""
+"""Entries of tables: ranges, the default, chains, replacement in place, policies; against a model, under calls that go
+on meanwhile, across restarts, and where a step of a change fails."""
 import contextlib
 import os
 import random
 import resource
-import sqlite3
 import subprocess
 import threading
 
-from harness import CONTEXT, DISPATCHCTL, Daemon, Refused, compile_program, verdict, wait_until
+from harness import CONTEXT, DISPATCHCTL, Daemon, Refused, compile_program, refused, verdict, wait_until
 from tap import case, equal, run
 
 LAST_KEY = (1 << 32) - 1
 VERDICTS = range(1, 9)
-# Each program leaves its mark in the status that the caller sees, so that a chain shows which ones ran, and in which order.
+# Each program leaves its mark in the status that the caller sees, so that a chain shows which ones ran, and in which
+# order.
 MARKS = CONTEXT + """
 const volatile __u32 mark = 0;
 SEC("table/test") __u32 leave(struct test *t) { t->status = t->status * 10 + mark; return mark; }
@@ -49,16 +49,6 @@ def attach(daemon, keys, program, **more):
     return daemon.call("Attach", table="on_test", program=program, **more)["link"]
 
 
-def refused(function, error, **parameters):
-    try:
-        function()
-    except Refused as refusal:
-        equal(refusal.error, error, str(refusal))
-        equal({name: refusal.parameters.get(name) for name in parameters}, parameters, "parameters")
-        return refusal.parameters
-    raise AssertionError(f"was not refused as {error}")
-
-
 def ctl(daemon, *arguments):
     return subprocess.run([*DISPATCHCTL, "--socket", daemon.control_path, *arguments], capture_output=True, text=True)
 
@@ -85,8 +75,10 @@ def ranges_and_the_default():
         equal([called(worker, key) for key in edges], wanted, "with a default")
         shown = [(link["id"], link["keys"], link.get("first"), link.get("last")) for link in daemon.list("links")]
         equal(shown, [(links[0], "5", 5, 5), (links[1], "1024-65535", 1024, 65535), (links[2], "7", 7, 7),
-                      (links[3], "2147483648-4294967295", 1 << 31, LAST_KEY), (default, "default", None, None)], "links")
-        equal(daemon.list("tables")[0]["links"], [links[0], links[2], links[1], links[3], default], "in the table's order")
+                      (links[3], "2147483648-4294967295", 1 << 31, LAST_KEY), (default, "default", None, None)],
+                      "links")
+        equal(daemon.list("tables")[0]["links"], [links[0], links[2], links[1], links[3], default],
+              "in the table's order")
         before = daemon.list("links")
         daemon.restart()
         equal(daemon.list("links"), before, "links after a restart")
@@ -185,7 +177,8 @@ def a_chain_may_be_long():
         worker = daemon.worker()
         daemon.load("count", compile_program(text, "status"))
         links = [outcome["link"] for outcome in daemon.call("Apply", operations=[
-            {"operation": "attach", "table": "on_test", "key": 3, "program": "count", "proceed_on": [7]}] * 5000)["outcomes"]]
+            {"operation": "attach", "table": "on_test", "key": 3, "program": "count",
+             "proceed_on": [7]}] * 5000)["outcomes"]]
         equal(ran(worker), (7, "5000"))
         daemon.call("Apply", operations=[{"operation": "detach", "link": link} for link in links[1::2]])
         equal(ran(worker), (7, "2500"))
@@ -554,8 +547,8 @@ def from_view(link):
 @case
 def each_result_was_valid_between_call_and_return():
     """Threads and a forked child call one key all the time.  While a change is under way, the result before it and the
-    one behind it are valid; as soon as it is answered, only the latter.  First in a small table, then among many keys, where
-    the planner samples meanwhile."""
+    one behind it are valid; as soon as it is answered, only the latter.  First in a small table, then among many keys,
+    where the planner samples meanwhile."""
     for others in (0, 2000):
         call_while_changing(others)
 
@@ -564,7 +557,8 @@ def call_while_changing(others):
     with Daemon(arguments=("--planning-interval", "5")) as daemon:
         worker = daemon.worker()
         load_programs(daemon)
-        daemon.call("Apply", operations=[{"operation": "attach", "table": "on_test", "key": (1 << 31) + 7 * n, "program": "p1"}
+        daemon.call("Apply", operations=[{"operation": "attach", "table": "on_test", "key": (1 << 31) + 7 * n,
+                                          "program": "p1"}
                                          for n in range(others)])
         operator = Operator(daemon, int(os.environ.get("SEED", "1")), keys=6)
         operator.highest = (1 << 31) - 2000
@@ -642,7 +636,8 @@ def a_full_image():
         filling = []
         with contextlib.suppress(Refused):
             while True:
-                operations = [{"operation": "attach", "table": "on_test", "first": 10**9 + 10 * n, "last": 10**9 + 10 * n + 1,
+                operations = [{"operation": "attach", "table": "on_test", "first": 10**9 + 10 * n,
+                               "last": 10**9 + 10 * n + 1,
                                "program": "p1"} for n in range(len(filling), len(filling) + 64)]
                 outcomes = daemon.call("Apply", operations=operations)["outcomes"]
                 filling += [outcome["link"] for outcome in outcomes]
@@ -693,7 +688,8 @@ def a_database_that_cannot_be_written():
 
 
 def overwrite_slot(daemon):
-    """Write another instruction of the same effect (a jump to where the nop leads) into the slot of on_test, as an error of ours might."""
+    """Write another instruction of the same effect (a jump to where the nop leads) into the slot of on_test,
+    as an error of ours might."""
     pad_and_nop = bytes.fromhex("f30f1efa0f1f4000" "0f1f840000000000")
     with open(f"/proc/{daemon.process.pid}/maps") as file:
         [begin] = [int(line.split("-")[0], 16) for line in file if "dispatchd-text" in line]
@@ -706,7 +702,8 @@ def overwrite_slot(daemon):
 
 @case
 def a_slot_that_is_not_as_it_was_left():
-    """The change is in the database already, so the daemon ends, unanswered, and the next one builds what the database says."""
+    """The change is in the database already, so the daemon ends, unanswered,
+    and the next one builds what the database says."""
     with Daemon() as daemon:
         worker = daemon.worker()
         load_programs(daemon)

@@ -7,8 +7,8 @@ import sqlite3
 import threading
 import time
 
-from harness import CONTEXT, Daemon, Refused, compile_program, verdict, wait_until
-from tap import Skip, case, equal, run
+from harness import CONTEXT, Daemon, Refused, compile_program, refused, verdict, wait_until
+from tap import case, equal, run
 
 RUNNING_MAX = 4         # daemon/translation.h
 PATIENT = ["--translation-time", "3600"]        # where processes are stopped, or the host may be slow
@@ -109,16 +109,6 @@ def everything(daemon):
     info = daemon.call("Info")
     return (daemon.list("programs"), daemon.list("links"), database(daemon),
             {name: info[name] for name in ("text_bytes_used", "arena_bytes_used", "programs")})
-
-
-def refused(function, error, word=""):
-    try:
-        function()
-    except Refused as refusal:
-        equal(refusal.error, error, str(refusal.parameters))
-        assert word in str(refusal.parameters), f"{word!r} is not in {refusal.parameters}"
-        return refusal.parameters
-    raise AssertionError(f"was not refused, expected {error}")
 
 
 @case
@@ -293,7 +283,8 @@ def a_refused_program_leaves_nothing():
             path = compile_program(CONTEXT + f'SEC("table/test") __u32 f(struct test *t) {{ {body} }}', name)
             attempts.append((lambda path=path: daemon.load("bad", path), "ProgramRejected", word))
         for function, error, word in attempts:
-            refused(function, error, word)
+            parameters = refused(function, error)
+            assert word in str(parameters), f"{word!r} is not in {parameters}"
             equal(everything(daemon), before, f"state after {error} {word}")
         daemon.restart()
         equal(everything(daemon)[:3], before[:3], "state after a restart")

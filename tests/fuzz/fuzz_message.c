@@ -19,6 +19,7 @@
 #include <sys/un.h>
 
 #include "caller.h"
+#include "check.h"
 #include "interface.h"
 #include "message.h"
 #include "reader.h"
@@ -28,16 +29,6 @@
 
 /* Shorter than a socket's buffer, so that writing never waits. */
 #define INPUT_MAX 60000
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                              \
-    do {                                                                              \
-        if (!(condition)) {                                                           \
-            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                  \
-        }                                                                             \
-    } while (0)
 
 /* ---- reader -------------------------------------------------------------------------------------------- */
 

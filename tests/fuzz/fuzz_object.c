@@ -14,19 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "object.h"
 #include "object_file.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define CHECK(condition)                                                              \
-    do {                                                                              \
-        if (!(condition)) {                                                           \
-            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                  \
-        }                                                                             \
-    } while (0)
 
 static void check_error(int r, const struct jit_error *error)
 {

@@ -13,21 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "raw.h"
 #include "verifier/verifier.h"
 
 #define PROCESSED_MAX 20000
 #define INSTRUCTIONS_MAX 512
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition)                                                              \
-    do {                                                                              \
-        if (!(condition)) {                                                           \
-            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                  \
-        }                                                                             \
-    } while (0)
 
 static const struct bytecode_region regions[] = {
     { .name = ".rodata", .kind = REGION_CONSTANT, .size = 64 },

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "check.h"
 
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION        /* else libFuzzer has a main() */
 /* The content of a file in a buffer of just its size, so that a sanitizer sees a read beyond it. */
@@ -47,7 +47,8 @@ int main(int n_arguments, char *arguments[])
             LLVMFuzzerTestOneInput(data, size);     /* a fault ends the process: this test is then missing */
         else
             failed++;
-        printf("%sok %d - %s%s%s\n", data ? "" : "not ", i, arguments[i], data ? "" : ": ", data ? "" : strerror(errno));
+        printf("%sok %d - %s%s%s\n", data ? "" : "not ", i, arguments[i], data ? "" : ": ",
+               data ? "" : strerror(errno));
         free(data);
     }
     return failed > 0 || n_arguments < 2;

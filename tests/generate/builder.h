@@ -66,7 +66,7 @@ struct builder {
 };
 
 /* The regions of every program. */
-enum { REGION_OF_DATA, REGION_OF_CONSTANTS, REGION_OF_ARRAY, REGION_OF_HASH, REGIONS };    /* the last if options->hash */
+enum { REGION_OF_DATA, REGION_OF_CONSTANTS, REGION_OF_ARRAY, REGION_OF_HASH, REGIONS };  /* the last if options->hash */
 #define DATA_SIZE 64            /* bytes */
 #define CONSTANTS_SIZE 32
 #define ARRAY_VALUE_SIZE 24

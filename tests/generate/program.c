@@ -353,7 +353,8 @@ static void build_packet(struct builder *b)
 
 static void build_construct(struct builder *b, uint32_t statements, unsigned depth)
 {
-    const uint8_t weights[] = { 3, 2, 1, 2, 1, b->options->lookups, b->options->packet ? 5 : 0, b->options->hash ? 3 : 0 };
+    const uint8_t weights[] = { 3, 2, 1, 2, 1, b->options->lookups, b->options->packet ? 5 : 0,
+                                b->options->hash ? 3 : 0 };
 
     switch (builder_choose(b, weights, b->construct_taste, sizeof(weights))) {
     case 0:

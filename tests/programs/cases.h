@@ -4,9 +4,9 @@
  *
  *      expect: packet=4500+"GET /"+00*20 key=3 size=64 -> 1 status=200
  *
- * On the left the packet, in pieces joined by `+` (hexadecimal digits, or a string with the escapes of C; `*N` repeats a
- * piece; after a `+` it may go on in the next line), the key, and the fields of the context that are not 0; on the right
- * the verdict and the fields that the program changes.  All others must keep their value.
+ * On the left the packet, in pieces joined by `+` (hexadecimal digits, or a string with the escapes of C; `*N` repeats
+ * a piece; after a `+` it may go on in the next line), the key, and the fields of the context that are not 0; on the
+ * right the verdict and the fields that the program changes.  All others must keep their value.
  *
  * The cases run in order, on the same variables.  A line
  *

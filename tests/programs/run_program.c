@@ -245,8 +245,8 @@ static int run_case(const struct way *way, struct instance *instance, const stru
     return 1;
 }
 
-static int run_cases(const struct way *way, struct instance *instance, const char *source, const struct test_case *cases,
-                     size_t count)
+static int run_cases(const struct way *way, struct instance *instance, const char *source,
+                     const struct test_case *cases, size_t count)
 {
     int failed = 0;
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Compile the programs in real/ with each compiler that is there, for each processor that it knows, and for the host, and
-# run them on the cases that their sources name.  (What a map is to the host's compiler there is none to say: programs with
-# maps are run by the two other ways.)
+# Compile the programs in real/ with each compiler that is there, for each processor that it knows, and for the host,
+# and run them on the cases that their sources name.  (What a map is to the host's compiler there is none to say:
+# programs with maps are run by the two other ways.)
 set -u -o pipefail
 
 here=$SOURCE_DIR/tests/programs

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a daemon sends, made by hand: a control page, a text with real code, an arena, sealed.  For the client's unit tests. */
+/*
+ * What a daemon sends, made by hand: a control page, a text with real code, an arena, sealed.
+ * For the client's unit tests.
+ */
 #ifndef TESTS_IMAGE_H
 #define TESTS_IMAGE_H
 
@@ -43,8 +46,8 @@ static inline void image_write_entry(int text, unsigned entry, uint32_t verdict)
 static inline struct image image_new(uint64_t generation, uint32_t verdict)
 {
     struct image image = {
-        image_memfd("control", DD_CONTROL_SIZE), image_memfd("text", IMAGE_TEXT_SIZE), image_memfd("arena", DD_ARENA_SIZE),
-        image_memfd("linkage", DD_LINKAGE_SIZE), NULL,
+        image_memfd("control", DD_CONTROL_SIZE), image_memfd("text", IMAGE_TEXT_SIZE),
+        image_memfd("arena", DD_ARENA_SIZE), image_memfd("linkage", DD_LINKAGE_SIZE), NULL,
     };
 
     image.page = mmap(NULL, DD_CONTROL_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, image.control, 0);

@@ -4,9 +4,11 @@
 #define TEST_PROCESS_H
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* How many descriptors are open, and always the same few for the counting itself. */
@@ -20,6 +22,25 @@ static inline unsigned count_descriptors(void)
     if (directory)
         closedir(directory);
     return n;
+}
+
+/* A descriptor of a file of its own, so that its inode tells which it is; negative: there is none. */
+static inline int open_some_file(void)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -1;
+    close(ends[1]);
+    return ends[0];
+}
+
+/* 0: it is not open. */
+static inline ino_t inode_of(int descriptor)
+{
+    struct stat status;
+
+    return fstat(descriptor, &status) < 0 ? 0 : status.st_ino;
 }
 
 /* End a forked child, by exec: valgrind would count as lost what is its parent's. */

@@ -19,8 +19,8 @@ unsigned stepping_run(void (*act)(void *argument), void (*look)(void *argument),
 
 /*
  * A reader that is overtaken: for each of the instructions of read(argument) (if they are hundreds; else for some of
- * them), in a child process, meddle(argument) here once before it; begin(argument) comes before each such run, and check(argument) after it.  What the child shall tell,
- * it leaves in shared memory.  Returns how many runs there were.
+ * them), in a child process, meddle(argument) here once before it; begin(argument) comes before each such run, and
+ * check(argument) after it.  What the child shall tell, it leaves in shared memory.  Returns how many runs there were.
  */
 struct overtaking {
     void (*begin)(void *argument);

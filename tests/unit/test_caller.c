@@ -163,7 +163,8 @@ static void send_with_descriptor(int socket, const char *text, int descriptor)
         struct cmsghdr align;
     } control = {.align = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
     struct iovec bytes = {.iov_base = (char *)text, .iov_len = strlen(text) + 1};
-    struct msghdr header = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr header = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control,
+                            .msg_controllen = sizeof control};
 
     memcpy(CMSG_DATA(&control.align), &descriptor, sizeof descriptor);
     assert_int_equal(sendmsg(socket, &header, 0), (ssize_t)bytes.iov_len);

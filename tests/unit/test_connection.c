@@ -113,7 +113,8 @@ static void expect_limit(const char *call, struct message_limits limits, const c
     char answer[200];
 
     say(peer, call);
-    snprintf(answer, sizeof answer, "{\"error\":\"org.example.Test.LimitExceeded\",\"parameters\":{\"limit\":\"%s\",\"maximum\":%d}}",
+    snprintf(answer, sizeof answer,
+             "{\"error\":\"org.example.Test.LimitExceeded\",\"parameters\":{\"limit\":\"%s\",\"maximum\":%d}}",
              limit, maximum);
     hear(fixture, peer, answer);
     hear_end(fixture, peer);
@@ -205,7 +206,8 @@ static void test_connections_are_limited(void **state)
         for (int j = 0; j < 4; j++)
             peers[j] = connect_peer(fixture);
         assert_int_equal(fixture->opened, 3);
-        snprintf(answer, sizeof answer, "{\"error\":\"org.example.Test.LimitExceeded\",\"parameters\":{\"limit\":\"%s\",\"maximum\":3}}",
+        snprintf(answer, sizeof answer,
+                 "{\"error\":\"org.example.Test.LimitExceeded\",\"parameters\":{\"limit\":\"%s\",\"maximum\":3}}",
                  names[i]);
         hear(fixture, peers[3], answer);
         hear_end(fixture, peers[3]);
@@ -234,7 +236,8 @@ static void test_peer_that_does_not_read_gets_no_work_done(void **state)
     text[100000] = '\0';
     sprintf(call, ECHO("%s"), text);
     for (int i = 0; i < 50; i++)
-        (void)stream_send(peer), (void)send(stream_descriptor(peer), call, strlen(call) + 1, MSG_DONTWAIT), turn(fixture);
+        (void)stream_send(peer), (void)send(stream_descriptor(peer), call, strlen(call) + 1, MSG_DONTWAIT),
+        turn(fixture);
     assert_int_equal(fixture->closed, 0);       /* 5 MB of answers are not there: they were never made */
     assert_string_equal(fixture->log, "");
     stream_free(peer);

@@ -488,7 +488,10 @@ static void test_relocations_are_checked(void **state)
     }
 }
 
-/* A program's code reaches the elements of arrays by their distance, so more of them than there are would be others' memory. */
+/*
+ * A program's code reaches the elements of arrays by their distance,
+ * so more of them than there are would be others' memory.
+ */
 static void test_maps_are_checked(void **state)
 {
     static const struct { const char *name; uint64_t size; } bad[] = {

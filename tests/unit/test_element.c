@@ -15,8 +15,8 @@
 
 /* ---- a type with everything in it ------------------------------------------------------------------------ */
 
-enum { WHOLE, S8, U16, U64, BOOLEAN, ENUMERATION, TEXT, ARRAY, ARRAY_ELEMENT, INNER, INNER_S32, UNION, UNION_U32, UNION_BYTES, BITS,
-       BYTES };
+enum { WHOLE, S8, U16, U64, BOOLEAN, ENUMERATION, TEXT, ARRAY, ARRAY_ELEMENT, INNER, INNER_S32, UNION, UNION_U32,
+       UNION_BYTES, BITS, BYTES };
 
 static char strings[] = "\0tiny\0port\0large\0flag\0colour\0name\0list\0at\0x\0any\0number\0raw\0low\0rest\0RED\0BLUE";
 
@@ -51,7 +51,8 @@ static struct typed_type types[] = {
 static struct typed_member members[14];
 static struct typed_enumerator enumerators[2];
 static const struct typed everything = {
-    ARRAY_LENGTH(types), ARRAY_LENGTH(members), ARRAY_LENGTH(enumerators), sizeof(strings), types, members, enumerators, strings,
+    ARRAY_LENGTH(types), ARRAY_LENGTH(members), ARRAY_LENGTH(enumerators), sizeof(strings), types, members, enumerators,
+    strings,
 };
 
 static void set_member(unsigned i, const char *text, uint32_t byte, uint32_t bits, uint32_t type)
@@ -85,7 +86,8 @@ static int make_types(void **state)
 
 static void assert_json(struct json_object *json, const char *wanted)
 {
-    assert_string_equal(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE), wanted);
+    assert_string_equal(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+                        wanted);
     json_object_put(json);
 }
 
@@ -101,7 +103,8 @@ static int read_text(const struct typed *typed, const char *text, bool complete,
     return r;
 }
 
-static void assert_refused(const struct typed *typed, const char *text, bool complete, const char *path, const char *reason)
+static void assert_refused(const struct typed *typed, const char *text, bool complete, const char *path,
+                           const char *reason)
 {
     struct refusal refusal = { 0 };
     uint8_t bytes[48];

@@ -192,18 +192,8 @@ static void check_unchanged(void)
 
 static int setup(void **state)
 {
-    struct emitter emitter;
-    uint64_t offset;
-
-    if (text_new(TEXT_SIZE, &text) < 0)
+    if (text_new(TEXT_SIZE, &text) < 0 || text_make_targets(&text, target, TARGETS) < 0)
         return -1;
-    for (uint32_t i = 0; i < TARGETS; i++) {
-        assert_int_equal(image_reserve(text.image, IMAGE_GRANULE, IMAGE_FRESH, &offset), 0);
-        emitter_init(&emitter, image_write(text.image, offset), IMAGE_GRANULE, offset);
-        architecture_native()->emit_tree(&emitter, NULL, 0, &(struct fallback){ .verdict = i + 1 });
-        image_commit(text.image, offset);
-        target[i].code = (int64_t)offset;
-    }
     fill(0);            /* every page holds poison from here on */
     unfill();
     return 0;

@@ -397,8 +397,8 @@ static uint64_t ring_after(int32_t helper)
     const struct instruction code[] = {
         LOAD_64(1, WIDE_MAP, 0, 0), MOV64_IMM(2, 24), MOV64_IMM(3, 0), HELPER(BPF_FUNC_ringbuf_reserve),
         JEQ_IMM(0, 0, 12), ST(8, 0, 0, 1), ST(8, 0, 8, 2), ST(8, 0, 16, 3), MOV64_REG(1, 0), MOV64_IMM(2, 0),
-        MOV64_IMM(3, 0), HELPER(helper), LOAD_64(1, WIDE_MAP, 0, 0), MOV64_IMM(2, BPF_RB_AVAIL_DATA), HELPER(BPF_FUNC_ringbuf_query),
-        EXIT(), EXIT(),
+        MOV64_IMM(3, 0), HELPER(helper), LOAD_64(1, WIDE_MAP, 0, 0), MOV64_IMM(2, BPF_RB_AVAIL_DATA),
+        HELPER(BPF_FUNC_ringbuf_query), EXIT(), EXIT(),
     };
 
     return run(code, COUNT(code), &ring, 1);

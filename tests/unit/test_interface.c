@@ -239,7 +239,8 @@ static void expect_fault(struct trial *trial, const char *path, const char *reas
     struct parameters_fault fault = {"", ""};
 
     if (parameters_check(trial->type, trial->sample, 0, &fault) != -EINVAL)
-        fail_msg("%s: accepted with %s wrong (%s): %s", trial->what, path, reason, json_object_to_json_string(trial->sample));
+        fail_msg("%s: accepted with %s wrong (%s): %s", trial->what, path, reason,
+                 json_object_to_json_string(trial->sample));
     if (strcmp(fault.parameter, path) != 0 || !strstr(fault.reason, reason))
         fail_msg("%s: %s wrong (%s), but told `%s` %s", trial->what, path, reason, fault.parameter, fault.reason);
     trial->refused++;
@@ -299,7 +300,8 @@ static void try_wrong_types(struct trial *trial, const struct interface_type *ty
             try_wrong_value(trial, slot, path, values[i], "must be ");
 }
 
-static void try_value(struct trial *trial, const struct interface_type *type, const struct slot *slot, const char *path);
+static void try_value(struct trial *trial, const struct interface_type *type, const struct slot *slot,
+                      const char *path);
 
 static void try_fields(struct trial *trial, const struct interface_type *type, struct json_object *object,
                        const char *path)
@@ -421,12 +423,14 @@ static void test_faults_say_where_and_why(void **state)
                            "operations[2].key", "must be an int, not string");
     expect_parameter_fault(apply, "{\"operations\":[{\"operation\":\"destroy\"}]}", "operations[0].operation",
                            "must be one of load, unload, attach, detach, replace, set_policy, set_call");
-    expect_parameter_fault(attach, "{\"table\":\"t\",\"key\":3.0,\"program\":\"p\"}", "key", "must be an int, not double");
+    expect_parameter_fault(attach, "{\"table\":\"t\",\"key\":3.0,\"program\":\"p\"}", "key",
+                           "must be an int, not double");
     expect_parameter_fault(attach, "{\"table\":\"t\",\"key\":99999999999999999999,\"program\":\"p\"}", "key",
                            "must be an int of 64 bits");
     expect_parameter_fault(attach, "{\"table\":\"t\",\"key\":-99999999999999999999,\"program\":\"p\"}", "key",
                            "must be an int of 64 bits");
-    expect_parameter_fault(attach, "{\"table\":null,\"key\":3,\"program\":\"p\"}", "table", "must be a string, not null");
+    expect_parameter_fault(attach, "{\"table\":null,\"key\":3,\"program\":\"p\"}", "table",
+                           "must be a string, not null");
     expect_parameter_fault(attach, "{\"key\":3,\"program\":\"p\"}", "table", "is missing");
     assert_int_equal(parameters_check(attach, NULL, 0, NULL), -EINVAL);
     assert_int_equal(parameters_check(interface_method(interface, "Info")->input, NULL, 0, NULL), 0);

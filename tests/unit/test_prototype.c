@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Prototypes: spellings of one function are equal, others are not, and what cannot be passed in registers is refused. */
+/*
+ * Prototypes: spellings of one function are equal, others are not,
+ * and what cannot be passed in registers is refused.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +26,8 @@ static const struct {
     { "int(int)", "s32(s32)", PROTOTYPE_INTEGER, 1 },
     { "uint32_t(const void *, size_t)", "u32(const void*,u64)", PROTOTYPE_INTEGER, 2 },
     { "unsigned(const void *data,unsigned long size)", "u32(const void*,u64)", PROTOTYPE_INTEGER, 2 },
-    { "unsigned int (void const *restrict data, long unsigned int size)", "u32(const void*,u64)", PROTOTYPE_INTEGER, 2 },
+    { "unsigned int (void const *restrict data, long unsigned int size)", "u32(const void*,u64)", PROTOTYPE_INTEGER,
+      2 },
     { "uint32_t(struct request *, uint32_t key)", "u32(request*,u32)", PROTOTYPE_INTEGER, 2 },
     { "u32(request*,u32)", "u32(request*,u32)", PROTOTYPE_INTEGER, 2 },
     { "char(signed char, unsigned char, short, unsigned short)", "s8(s8,u8,s16,u16)", PROTOTYPE_INTEGER, 4 },
@@ -113,8 +117,10 @@ static void test_tables_and_digests(void **state)
     prototype_of_table("request", &table);
     assert_int_equal(prototype_read("uint32_t(struct request *request, uint32_t key)", &native), 0);
     assert_string_equal(table.text, native.text);
-    assert_int_not_equal(prototype_native_digest("f", native.text, false), prototype_native_digest("f", native.text, true));
-    assert_int_not_equal(prototype_native_digest("f", native.text, false), prototype_native_digest("g", native.text, false));
+    assert_int_not_equal(prototype_native_digest("f", native.text, false),
+                         prototype_native_digest("f", native.text, true));
+    assert_int_not_equal(prototype_native_digest("f", native.text, false),
+                         prototype_native_digest("g", native.text, false));
     assert_int_not_equal(prototype_native_digest("f", "u32()", false), prototype_native_digest("fu", "32()", false));
 }
 

@@ -116,7 +116,8 @@ static void test_forbidden(void **state)
         void (*act)(void);
     } forbidden[] = {
         ATTEMPT(open), ATTEMPT(socket), ATTEMPT(fork), ATTEMPT(execute), ATTEMPT(kill), ATTEMPT(kill_self),
-        ATTEMPT(trace), ATTEMPT(protect), ATTEMPT(map_executable), ATTEMPT(map_file), ATTEMPT(read_other), ATTEMPT(write_other),
+        ATTEMPT(trace), ATTEMPT(protect), ATTEMPT(map_executable), ATTEMPT(map_file), ATTEMPT(read_other),
+        ATTEMPT(write_other),
         ATTEMPT(send), ATTEMPT(receive), ATTEMPT(prctl), ATTEMPT(pipe), ATTEMPT(duplicate), ATTEMPT(memfd),
         ATTEMPT(other_architecture),
     };

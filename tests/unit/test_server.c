@@ -35,8 +35,10 @@ static void test_answers_and_errors(void **state)
     ask(fixture, "{\"method\":\"org.example.Tes.Echo\"}",
         "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"org.example.Tes\"}}");
     ask(fixture, "{\"method\":\"org.example.Test.Echo\"}", INVALID("text", "is missing"));
-    ask(fixture, "{\"method\":\"org.example.Test.Echo\",\"parameters\":{\"text\":5}}", INVALID("text", "must be a string, not int"));
-    ask(fixture, "{\"method\":\"org.example.Test.Echo\",\"parameters\":{\"text\":\"\",\"x\":1}}", INVALID("x", "is unknown"));
+    ask(fixture, "{\"method\":\"org.example.Test.Echo\",\"parameters\":{\"text\":5}}",
+        INVALID("text", "must be a string, not int"));
+    ask(fixture, "{\"method\":\"org.example.Test.Echo\",\"parameters\":{\"text\":\"\",\"x\":1}}",
+        INVALID("x", "is unknown"));
     ask(fixture, "{\"parameters\":{}}", INVALID("method", "is not a valid member of a call, or is missing"));
     ask(fixture, "{\"method\":\"org.example.Test.Stream\",\"parameters\":{\"count\":1,\"bytes\":1}}",
         "{\"error\":\"org.varlink.service.ExpectedMore\",\"parameters\":{}}");
@@ -73,7 +75,8 @@ static void test_description_is_the_text_and_parses(void **state)
         char call[200];
 
         snprintf(call, sizeof call,
-                 "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"%s\"}}", names[i]);
+                 "{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{\"interface\":\"%s\"}}",
+                 names[i]);
         say(peer, call);
         answer = hear_message(fixture, peer, &message);
         assert_true(json_object_object_get_ex(answer, "parameters", &parameters));
@@ -107,7 +110,8 @@ static void try_real_interface(const char *text)
     assert_int_equal(server_add_interface(fixture->server, text, table, NULL), 0);
     unlink(fixture->path);
     assert_int_equal(server_listen(fixture->server, listening_socket(fixture->path),
-                                   &(struct listener_options){.name = "real", .interfaces = (const char *[]){interface->name, NULL}},
+                                   &(struct listener_options){.name = "real",
+                                                              .interfaces = (const char *[]){interface->name, NULL}},
                                    &fixture->listener), 0);
     peer = connect_peer(fixture);
     for (const struct interface_member *method = interface->methods; method; method = method->next) {
@@ -116,7 +120,8 @@ static void try_real_interface(const char *text)
 
         while (required && required->type->kind == INTERFACE_OPTIONAL)
             required = required->next;
-        snprintf(call, sizeof call, "{\"method\":\"%s.%s\",\"parameters\":{\"surplus\":true}}", interface->name, method->name);
+        snprintf(call, sizeof call, "{\"method\":\"%s.%s\",\"parameters\":{\"surplus\":true}}", interface->name,
+                 method->name);
         snprintf(answer, sizeof answer, INVALID("%s", "is %s"), required ? required->name : "surplus",
                  required ? "missing" : "unknown");
         say(peer, call);
@@ -139,8 +144,10 @@ static void test_interfaces_and_handlers_must_match(void **state)
     struct fixture *fixture = begin((struct listener_options){0});
     const char *text = "interface a.b\nmethod A() -> ()\nmethod B() -> ()\n";
     const struct method_handler missing[] = {{"A", handle_forget, 0}, {0}};
-    const struct method_handler surplus[] = {{"A", handle_forget, 0}, {"B", handle_forget, 0}, {"C", handle_forget, 0}, {0}};
-    const struct method_handler twice[] = {{"A", handle_forget, 0}, {"B", handle_forget, 0}, {"A", handle_forget, 0}, {0}};
+    const struct method_handler surplus[] = {{"A", handle_forget, 0}, {"B", handle_forget, 0}, {"C", handle_forget, 0},
+                                             {0}};
+    const struct method_handler twice[] = {{"A", handle_forget, 0}, {"B", handle_forget, 0}, {"A", handle_forget, 0},
+                                           {0}};
     const struct method_handler both[] = {{"A", handle_forget, 0}, {"B", handle_forget, 0}, {0}};
     struct listener_options options = {.name = "x", .interfaces = (const char *[]){"c.d", NULL}};
     struct listener *listener = NULL;

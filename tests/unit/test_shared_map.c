@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* shared_map.h: who asks for a name gets the same map; what is placed is reached from image and daemon alike, and goes back. */
+/*
+ * shared_map.h: who asks for a name gets the same map;
+ * what is placed is reached from image and daemon alike, and goes back.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -214,10 +217,12 @@ static void test_what_cannot_be(void **state)
 /* What workers have: the text, and the arena behind it. */
 static uint8_t *map_window(void)
 {
-    uint8_t *window = mmap(NULL, TEXT_SIZE + DD_ARENA_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *window = mmap(NULL, TEXT_SIZE + DD_ARENA_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                           0);
 
     assert_ptr_not_equal(window, MAP_FAILED);
-    assert_ptr_not_equal(mmap(window, TEXT_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, memory->text_descriptor, 0), MAP_FAILED);
+    assert_ptr_not_equal(mmap(window, TEXT_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, memory->text_descriptor, 0),
+                         MAP_FAILED);
     assert_ptr_not_equal(mmap(window + TEXT_SIZE, DD_ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
                               memory->arena_descriptor, 0), MAP_FAILED);
     return window;
@@ -420,8 +425,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_the_same_name_is_the_same_map), TEST(test_mismatches), TEST(test_types), TEST(test_what_cannot_be),
         TEST(test_descriptor_and_view_lead_to_the_same), TEST(test_memory_lives_as_long_as_somebody_refers_to_it),
-        TEST(test_no_room_leaves_nothing), TEST(test_placed_where_it_was), TEST(test_array_of_maps), TEST(test_hash_of_maps),
-        TEST(test_room_in_maps_of_maps), TEST(test_which_maps_may_be_inner),
+        TEST(test_no_room_leaves_nothing), TEST(test_placed_where_it_was), TEST(test_array_of_maps),
+        TEST(test_hash_of_maps), TEST(test_room_in_maps_of_maps), TEST(test_which_maps_may_be_inner),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

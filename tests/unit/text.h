@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "jitcore/dispatcher.h"
 #include "jitcore/image.h"
 
 #ifndef MFD_EXEC
@@ -64,6 +65,24 @@ static inline void text_done(struct text *text)
     munmap(text->write, text->size);
     for (int i = 0; i < 2; i++)
         munmap(text->execute[i] - TEXT_PRIVATE, TEXT_PRIVATE + text->size);
+}
+
+/* Make these targets: number i returns i + 1.  They stay with the image. */
+static inline int text_make_targets(const struct text *text, struct dispatcher_target *ret_target, uint32_t targets)
+{
+    for (uint32_t i = 0; i < targets; i++) {
+        struct emitter emitter;
+        uint64_t offset;
+        int r = image_reserve(text->image, IMAGE_GRANULE, IMAGE_FRESH, &offset);
+
+        if (r < 0)
+            return r;
+        emitter_init(&emitter, image_write(text->image, offset), IMAGE_GRANULE, offset);
+        architecture_native()->emit_tree(&emitter, NULL, 0, &(struct fallback){ .verdict = i + 1 });
+        image_commit(text->image, offset);
+        ret_target[i].code = (int64_t)offset;
+    }
+    return 0;
 }
 
 /* Call what stands at `offset` as a hook does, through mapping 0 or 1. */

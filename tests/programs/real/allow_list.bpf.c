@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A list of networks, the longest prefix decides.  The packet is an IPv4 address; by the key, 0: may it pass (the verdict
- * of its network, 0 if there is none), 1: enter its network, size bits long, with verdict tiny; 2: remove that.  The
- * verdict of 1 and 2 is 1 if it was done.
+ * A list of networks, the longest prefix decides.  The packet is an IPv4 address; by the key, 0: may it pass (the
+ * verdict of its network, 0 if there is none), 1: enter its network, size bits long, with verdict tiny; 2: remove that.
+ * The verdict of 1 and 2 is 1 if it was done.
  *
  * expect: packet=0a010203 key=0 -> 0
  * expect: packet=0a000000 key=1 size=8 tiny=1 -> 1

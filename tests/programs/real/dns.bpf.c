@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The question of a DNS message: its type, in status the labels of its name, in value the FNV-1a hash of the name in
- * lower case, with a dot in front of each label.  0 for answers, for names that are compressed or too long, and for what
- * is cut off.
+ * lower case, with a dot in front of each label.  0 for answers, for names that are compressed or too long, and for
+ * what is cut off.
  *
  * expect: packet=123401000001+00*6+0377777707+"Example"+03434f4d0000010001 -> 1 status=3 value=0xec5e1869285025b7
  * expect: packet=123401000001+00*6+01610162016301640165016600001c0001 -> 28 status=6 value=0xc7955576ab9d68c4

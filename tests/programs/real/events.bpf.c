@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events for whoever reads the ring buffer: key 0 writes one in place, but thinks better of it where size is 0; key 1 hands
- * over one that is made on the stack.  The verdict is 1 if there was room; value is how many bytes wait to be read then,
- * a header of 8 bytes with each event.
+ * Events for whoever reads the ring buffer: key 0 writes one in place, but thinks better of it where size is 0; key 1
+ * hands over one that is made on the stack.  The verdict is 1 if there was room; value is how many bytes wait to be
+ * read then, a header of 8 bytes with each event.
  *
  * expect: key=0 size=1 offset=5 -> 1 value=24
  * expect: key=1 size=2 offset=5 -> 1 value=48

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Leases that expire.  Key 0: the lease in value is taken, or renewed, until the time in size; the verdict is 1.  Key 1: all
- * whose time is before size are given back; the verdict is how many are left, status how many went.  Key 2: those that
- * begin with a name: the packet is compared with "lease:", the verdict is 1 if it begins so.
+ * Leases that expire.  Key 0: the lease in value is taken, or renewed, until the time in size; the verdict is 1.  Key
+ * 1: all whose time is before size are given back; the verdict is how many are left, status how many went.  Key 2:
+ * those that begin with a name: the packet is compared with "lease:", the verdict is 1 if it begins so.
  *
  * expect: key=0 value=1 size=10 -> 1
  * expect: key=0 value=2 size=20 -> 1

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Policies that an operator exchanges as a whole: a map of maps, from a tenant (size) to its policy, which is a table from
- * users (the key) to verdicts.  By offset, 0: the verdict of the user, 0 if it is not in the policy; 1: enter the user with
- * verdict tiny, the verdict is 1 if that was done.  Tenants without a policy get 100.
+ * Policies that an operator exchanges as a whole: a map of maps, from a tenant (size) to its policy, which is a table
+ * from users (the key) to verdicts.  By offset, 0: the verdict of the user, 0 if it is not in the policy; 1: enter the
+ * user with verdict tiny, the verdict is 1 if that was done.  Tenants without a policy get 100.
  *
  * The tests put empty policies at places 0 and 1.
  *

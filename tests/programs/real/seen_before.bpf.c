@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Has this packet been there before?  A filter in the manner of Bloom: three bits for each packet, of 4096, so it may say
- * yes of one that was not there, and never no of one that was.  The verdict is 1 for yes; every packet is entered.
+ * Has this packet been there before?  A filter in the manner of Bloom: three bits for each packet, of 4096, so it may
+ * say yes of one that was not there, and never no of one that was.  The verdict is 1 for yes; every packet is entered.
  *
  * expect: packet="first" -> 0
  * expect: packet="second" -> 0

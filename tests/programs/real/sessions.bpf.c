@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A table of sessions, of which the least used go when it is full.  The packet begins with the session's addresses and
- * ports (12 bytes); the verdict is the how-manieth packet of the session it is, value all bytes of it so far, and size the
- * bytes of this one.  Key 1 ends the session: the verdict is 1 if it was there.
+ * ports (12 bytes); the verdict is the how-manieth packet of the session it is, value all bytes of it so far, and size
+ * the bytes of this one.  Key 1 ends the session: the verdict is 1 if it was there.
  *
  * expect: packet=0a000001+0a000002+1f90+0050 size=100 -> 1 value=100
  * expect: packet=0a000001+0a000002+1f90+0050 size=50 -> 2 value=150

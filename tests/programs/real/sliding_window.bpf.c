@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * At most `limit` requests in any `window` ms, by the two counters of the usual estimate: those of the window that runs,
- * and those of the one before, weighed with how much of it still counts.  The key is the client, value the time in ms.
- * The verdict is 1 (pass) or 0; status the estimate, with this request if it passes.
+ * At most `limit` requests in any `window` ms, by the two counters of the usual estimate: those of the window that
+ * runs, and those of the one before, weighed with how much of it still counts.  The key is the client, value the time
+ * in ms.  The verdict is 1 (pass) or 0; status the estimate, with this request if it passes.
  *
  * expect: key=1 value=1000 -> 1 status=1
  * expect: key=1 value=1001 -> 1 status=2

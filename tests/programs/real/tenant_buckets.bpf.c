@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A token bucket for each tenant, in a table of all that were seen: a tenant is what the key says, `rate` bytes a second
- * flow into its bucket, at most `burst` stay.  value is the time in ns, size the bytes of this packet.  The verdict is 1
- * (pass), 0 (drop), or 2: there is no room for one more tenant.  status is what is left in the bucket.
+ * A token bucket for each tenant, in a table of all that were seen: a tenant is what the key says, `rate` bytes a
+ * second flow into its bucket, at most `burst` stay.  value is the time in ns, size the bytes of this packet.  The
+ * verdict is 1 (pass), 0 (drop), or 2: there is no room for one more tenant.  status is what is left in the bucket.
  *
  * expect: key=1 value=1000000000 size=1000 -> 1 status=500
  * expect: key=1 value=1000000000 size=600 -> 0 status=500

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packets and bytes by protocol (the key), counted by each thread for itself, so that none waits for another and no cache
- * line is shared.  The verdict is how many packets this thread has seen of the protocol, value their bytes; size is the
- * bytes of this one.  There is room for four protocols; the verdict of others is 0.
+ * Packets and bytes by protocol (the key), counted by each thread for itself, so that none waits for another and no
+ * cache line is shared.  The verdict is how many packets this thread has seen of the protocol, value their bytes; size
+ * is the bytes of this one.  There is room for four protocols; the verdict of others is 0.
  *
  * expect: key=6 size=100 -> 1 value=100
  * expect: key=17 size=8 -> 1 value=8

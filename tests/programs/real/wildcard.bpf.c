@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does the packet, as text, match the pattern below?  `*` stands for any bytes, `?` for one.  All positions of the pattern
- * that the text may have led to are kept at once, a bit each.  The verdict is 1 or 0, status the bits at the end.
+ * Does the packet, as text, match the pattern below?  `*` stands for any bytes, `?` for one.  All positions of the
+ * pattern that the text may have led to are kept at once, a bit each.  The verdict is 1 or 0, status the bits at the
+ * end.
  *
  * expect: packet="/api/v1/users/7.json" -> 1 status=0x10c060
  * expect: packet="/api/v1/x/users/users/8.json.json" -> 1 status=0x10c060

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Jobs in a queue of 4.  By the key, 0: put the one in value in, 1: the same, and the oldest goes if there is no room, 2:
- * take the oldest out, 3: look at it.  The verdict is 1 if that was done; value is the job taken or seen, else as it was.
+ * Jobs in a queue of 4.  By the key, 0: put the one in value in, 1: the same, and the oldest goes if there is no room,
+ * 2: take the oldest out, 3: look at it.  The verdict is 1 if that was done; value is the job taken or seen, else as it
+ * was.
  *
  * expect: key=2 value=9 -> 0
  * expect: key=0 value=11 -> 1
