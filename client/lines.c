@@ -234,6 +234,37 @@ bool lines_in_guard(void)
     return false;
 }
 
+/*
+ * A thread enters each guard with what it remembers in `last`, so the word may be the same in the next: with `last` forgotten
+ * that one differs, and is long enough to be seen where the time between two is not.  As in lines_replace(), a store
+ * that the thread overwrites meanwhile is made again at the next look.
+ */
+static bool guard_has_ended(struct dd_line *line, uint64_t *word)
+{
+    uint64_t now = __atomic_load_n(&line->word, __ATOMIC_ACQUIRE);
+
+    if (now == 0 || (*word && now != *word) || (owner_of(line) & FUTEX_OWNER_DIED))
+        return true;
+    *word = now;
+    if (now != DD_LINE_UNSEEN)
+        __atomic_store_n(&line->last, DD_LINE_UNSEEN, __ATOMIC_RELAXED);
+    return false;
+}
+
+bool lines_wait_step(struct lines_wait *wait)
+{
+    if (!wait->lines)
+        wait->lines = lines_current();
+    for (; wait->lines; wait->lines = wait->lines->older, wait->index = 0) {
+        struct dd_lines *map = wait->lines->map;
+
+        for (; wait->index < __atomic_load_n(&map->used, __ATOMIC_ACQUIRE); wait->index++, wait->word = 0)
+            if (!guard_has_ended(&map->line[wait->index], &wait->word))
+                return false;
+    }
+    return true;
+}
+
 /* ---- handing out --------------------------------------------------------------------------------------- */
 
 static int init_owner(pthread_mutex_t *owner)

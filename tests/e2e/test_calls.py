@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Static calls and natives: what a call runs is set from outside, and each worker runs what it has."""
 import os
+import shlex
 import subprocess
+import tempfile
 
 from fake_worker import LAYOUT_VERSION, lines
 from harness import DISPATCHCTL, Connection, Daemon, Refused, compile_program, verdict, wait_until
-from tap import BUILD_DIR, case, equal, run
+from installation import variables
+from tap import BUILD_DIR, SOURCE_DIR, case, equal, run
 
 CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")
 LACKING = CALLER + "_lacking"
@@ -116,6 +119,49 @@ def a_native_that_comes_later_is_reached_at_once():
         equal(sums(worker), 1)
         worker.do("forget")
         equal(sums(worker), SUM)
+
+
+# Long enough that a thread which calls it without a pause is in it, hardly ever between two calls.
+MODULE = """
+#include <dispatchd.h>
+uint64_t sum_module(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, int f);
+DD_NATIVE(sum_module, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int))
+uint64_t sum_module(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, int f)
+{
+    for (volatile int i = 0; i < 100000; i++)
+        ;
+    return 5;
+}
+"""
+
+
+def compile_module(directory):
+    made, path = variables(), os.path.join(directory, "module.so")
+    include = [f"-I{os.path.join(SOURCE_DIR, part)}" for part in ("client", "proto")]
+    command = [*shlex.split(made["CC"] + " " + made["SANITIZER_FLAGS"]), "-shared", "-fPIC", *include, "-x", "c", "-", "-o", path]
+    subprocess.run(command, input=MODULE, text=True, check=True)
+    return path
+
+
+@case
+def a_module_is_unloaded_while_its_native_is_called():
+    """Nobody is in it any more when its memory goes: a thread that was would crash."""
+    with Daemon() as daemon, tempfile.TemporaryDirectory() as directory:
+        path = compile_module(directory)
+        worker = daemon.worker(executable=LACKING)
+        equal(worker.do(f"plug {path}"), "ok")
+        wait_until(lambda: any("sum_module" in row["natives"] for row in daemon.list("workers")), "it is offered")
+        set_call(daemon, "sum", native="sum_module")
+        worker.do(f"allow 5 {SUM}")
+        worker.do("loop")
+        for _ in range(20):
+            equal(sums(worker), 5)
+            equal(worker.do("unplug"), "0")
+            equal(sums(worker), SUM)
+            equal(worker.do(f"plug {path}"), "ok")
+        calls_made, wrong = worker.do("stop").split()[1::2]
+        assert int(calls_made) > 0
+        equal(wrong, "0")
 
 
 @case

@@ -296,6 +296,60 @@ static void test_past_looks_at_older_sets(void **state)
     release(line);
 }
 
+/* ---- waiting for guards -------------------------------------------------------------------------------- */
+
+static void test_wait_for_guards(void **state)
+{
+    struct lines_wait wait = { 0 };
+    struct dd_line *old, *line;
+
+    fresh_lines();
+    old = claim();
+    old->word = DD_LINE_UNSEEN;
+    fresh_lines();
+    line = claim();
+    line->word = line->last = DD_EPOCH(5, 3);
+    assert_false(lines_wait_step(&wait));
+    assert_false(lines_wait_step(&wait));
+    line->word = 0;
+    assert_false(lines_wait_step(&wait));       /* the older set's */
+    line->word = DD_EPOCH(5, 3);                /* a later guard is nobody's business */
+    assert_false(lines_wait_step(&wait));
+    old->word = DD_EPOCH(5, 3);                 /* another guard than the one that was there */
+    assert_true(lines_wait_step(&wait));
+    old->word = line->word = 0;
+    release(old);
+    release(line);
+}
+
+static void test_guards_that_follow_on_each_other(void **state)
+{
+    struct lines_wait wait = { 0 };
+    struct dd_line *line;
+
+    fresh_lines();
+    line = claim();
+    line->word = line->last = DD_EPOCH(5, 3);
+    assert_false(lines_wait_step(&wait));
+    line->word = line->last;                    /* the same thread enters again, and was never seen outside */
+    assert_true(lines_wait_step(&wait));
+    line->word = 0;
+    release(line);
+}
+
+static void test_nobody_waits_for_the_dead(void **state)
+{
+    struct lines_wait wait = { 0 };
+    struct dd_line *line;
+    pthread_t thread;
+
+    fresh_lines();
+    assert_int_equal(pthread_create(&thread, NULL, claim_and_die, &line), 0);
+    pthread_join(thread, NULL);
+    assert_true(lines_wait_step(&wait));
+    line->word = 0;
+}
+
 /* ---- replacing ----------------------------------------------------------------------------------------- */
 
 static void *go_over(void *unused)
@@ -600,6 +654,9 @@ int main(void)
         cmocka_unit_test(test_file_size_limit),
         cmocka_unit_test(test_past),
         cmocka_unit_test(test_past_looks_at_older_sets),
+        cmocka_unit_test(test_wait_for_guards),
+        cmocka_unit_test(test_guards_that_follow_on_each_other),
+        cmocka_unit_test(test_nobody_waits_for_the_dead),
         cmocka_unit_test(test_replaced_inside_a_guard),
         cmocka_unit_test(test_replaced_by_a_handler),
         cmocka_unit_test(test_replaced_while_renewing),
