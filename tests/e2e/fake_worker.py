@@ -3,7 +3,7 @@
 import fcntl
 import os
 
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 FIELDS = [
     {"name": "data", "offset": 0, "size": 8, "rights": "data"},
     {"name": "data_end", "offset": 8, "size": 8, "rights": "data_end"},

@@ -312,6 +312,61 @@ def children_of_forks_call_as_their_parents_do():
         equal(worker.do("fork"), str(100 * SUM))
 
 
+class Offering:
+    """A process that offers natives for on_event while the block lasts."""
+
+    def __init__(self, daemon, names):
+        self.daemon = daemon
+        self.natives = [{"name": name, "prototype": "u32(event*,u32)", "may_block": False} for name in names]
+
+    def __enter__(self):
+        joined, tell = os.pipe()
+        end, self.end = os.pipe()
+        self.child = os.fork()
+        if self.child == 0:
+            os.close(self.end)
+            try:
+                connection = Connection(self.daemon.worker_path)
+                connection.call("io.dispatchd.Worker.Join", [lines()], layout_version=LAYOUT_VERSION, name="offering",
+                                tables=[], natives=self.natives)
+                os.write(tell, b"joined")
+                os.read(end, 1)
+            finally:
+                os._exit(0)
+        os.close(tell)
+        os.close(end)
+        equal(os.read(joined, 6), b"joined")
+        os.close(joined)
+        return self
+
+    def __exit__(self, *unused):
+        os.close(self.end)
+        os.waitpid(self.child, 0)
+
+
+@case
+def natives_come_and_go_without_end():
+    """More pairs of hook and native than there are indices; a worker keeps nothing of those that had them before."""
+    rounds, each = 12, 1000
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        set_call(daemon, "sum", native="sum_times")
+        link = daemon.call("Attach", table="on_event", key=0, native="event_native")["link"]
+        equal(worker.do("verdict 0"), "1003")
+        daemon.call("Detach", link=link)
+        for number in range(rounds):
+            names = [f"native_{number}_{key}" for key in range(each)]
+            with Offering(daemon, names):
+                attach = [{"operation": "attach", "table": "on_event", "key": key, "native": name}
+                          for key, name in enumerate(names)]
+                links = [outcome["link"] for outcome in daemon.call("Apply", operations=attach)["outcomes"]]
+                equal({worker.do(f"verdict {key}") for key in range(each)}, {"5"}, "the worker has none of them")
+                equal(sums(worker), 100 * SUM)
+                daemon.call("Apply", operations=[{"operation": "detach", "link": link} for link in links], wait="quiescent")
+        daemon.call("Attach", table="on_event", key=0, native="event_native")
+        equal(worker.do("verdict 0"), "1003")
+
+
 def declare_call(daemon, prototype):
     """A process declares the call `changing`, and ends; what it was told."""
     reading, writing = os.pipe()
