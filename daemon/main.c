@@ -382,8 +382,10 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
     inheritance_end(daemon, NULL);
     server_free(daemon->server);
     translations_free(daemon->translations);
-    if (daemon->statistics)
-        statistics_store(daemon->statistics);
+    if (daemon->statistics) {
+        statistics_read(daemon->statistics);
+        statistics_store_changed(daemon->statistics);
+    }
     if (daemon->workers)
         workers_store_counted(daemon->workers);
     daemon->seats = seats_free(daemon->seats);

@@ -214,14 +214,14 @@ struct dd_lines {
  * (jitcore/counters.h), and reads them as a file: a mapping of its own would take memory for what was never
  * written.
  */
-#define DD_LINE_COUNTERS_SIZE 0x100000u                                 /* bytes a line */
+#define DD_LINE_COUNTERS_SIZE 0x2800000u                                /* bytes a line */
 #define DD_LINE_THREAD 4160u                                            /* offset in them of a struct dd_line_thread */
 #define DD_LINE_COUNTERS(index) (DD_LINES_SIZE + (uint64_t)(index) * DD_LINE_COUNTERS_SIZE)    /* offset in the memfd */
 #define DD_LINES_FILE_SIZE DD_LINE_COUNTERS(DD_LINES_MAX)               /* bytes of the memfd */
 
 DD_STATIC_ASSERT(offsetof(struct dd_lines, line) == DD_CACHE_LINE, "shared layout");
 DD_STATIC_ASSERT(DD_LINES_SIZE == 0x100000, "whole pages");
-DD_STATIC_ASSERT(DD_LINES_FILE_SIZE == UINT64_C(0x400000000), "shared layout");
+DD_STATIC_ASSERT(DD_LINES_FILE_SIZE == UINT64_C(0x9ffd900000), "shared layout");
 
 /*
  * Among the counters: what the image's code needs to know of the line's thread, where it changes maps.  Written by the client

@@ -4,7 +4,7 @@ import os
 import subprocess
 import tempfile
 
-from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, lines
+from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, counters, lines
 from harness import CONTEXT, Connection, Daemon, Refused, compile_program, verdict
 from tap import BUILD_DIR, case, equal, run
 
@@ -276,7 +276,7 @@ def calls_and_natives_that_are_none():
 def descriptors_that_are_no_lines():
     import fcntl
     unsealed = os.memfd_create("lines", os.MFD_ALLOW_SEALING)
-    os.ftruncate(unsealed, 1 << 34)
+    os.ftruncate(unsealed, counters(16383))
     small = os.memfd_create("lines", os.MFD_ALLOW_SEALING)
     os.ftruncate(small, 4096)
     fcntl.fcntl(small, 1033, 1 | 2 | 4)

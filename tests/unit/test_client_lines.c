@@ -141,6 +141,24 @@ static void test_each_line_has_counters(void **state)
     release(second);
 }
 
+/* They are large: nothing of them is allocated before it is used, not even where all memory is locked. */
+static void test_counters_in_locked_memory(void **state)
+{
+    struct lines *lines = fresh_lines();
+    struct dd_line *line;
+    struct stat status;
+
+    if (mlockall(MCL_FUTURE) < 0)
+        skip();
+    line = claim();
+    assert_non_null(line);
+    *((char *)lines_counters(line) + DD_LINE_COUNTERS_SIZE - 1) = 1;
+    munlockall();
+    assert_int_equal(fstat(lines->memfd.number, &status), 0);
+    assert_true((uint64_t)status.st_blocks * 512 < DD_LINE_COUNTERS_SIZE / 10);
+    release(line);
+}
+
 static const struct dd_line_thread *thread_of(const struct dd_line *line)
 {
     return (const struct dd_line_thread *)(const void *)((char *)lines_counters(line) + DD_LINE_THREAD);
@@ -649,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_dead_owner),
         cmocka_unit_test(test_memfd_is_sealed),
         cmocka_unit_test(test_each_line_has_counters),
+        cmocka_unit_test(test_counters_in_locked_memory),
         cmocka_unit_test(test_each_line_names_its_thread),
         cmocka_unit_test(test_counters_without_the_memfd),
         cmocka_unit_test(test_file_size_limit),
