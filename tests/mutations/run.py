@@ -112,7 +112,7 @@ MUTATIONS = [
      "the first few counters are read only"),
     ("daemon/lines.c", "        index = (uint32_t)line + (inside >= offset + size);\n", "        index = (uint32_t)line + 1;\n",
      "tests/unit/test_grace", "a line that has other counters before those is passed over"),
-    ("client/lines.c", "    munlock(map, DD_LINE_COUNTERS_SIZE);\n", "", "tests/unit/test_client_lines",
+    ("client/lines.c", "DD_LINE_COUNTERS_SIZE, PROT_NONE, flags,", "DD_LINE_COUNTERS_SIZE, PROT_READ | PROT_WRITE, flags,", "tests/unit/test_client_lines",
      "counters are allocated in a process that locks its memory"),
     ("daemon/counts.c", "    *seen = *now;\n", "", "tests/unit/test_counts", "what was seen is counted again"),
     ("daemon/main.c", "        statistics_read(daemon->statistics);\n        statistics_store_changed(daemon->statistics);\n", "        (void)0;\n", "tests/e2e/test_statistics.py",
@@ -129,6 +129,8 @@ MUTATIONS = [
      "indices are taken away that links refer to"),
     ("client/lines.c", "    if (now != DD_LINE_UNSEEN)\n", "    if (0)\n", "tests/unit/test_client_lines",
      "guards that follow on each other are taken for one"),
+    ("daemon/sampling.c", "keys > 0 || sampling->window_ms < SAMPLING_WINDOW_MAX;", "keys > 0;", "tests/unit/test_sampling",
+     "a table that was not called for a ms is taken for one that never is"),
     ("daemon/planning.c", "        take_out(planning);\n    event_free", "        (void)0;\n    event_free",
      "tests/e2e/test_planning.py", "a daemon that stops leaves its sampler in"),
     # Elements of maps, for control clients.
