@@ -64,7 +64,7 @@ struct dd_options {
 /*
  * Join the daemon.  Returns 0 also when no daemon is there: defaults run, and the library joins when one comes.
  * Errors: -EALREADY open already; -EINVAL options; -ENAMETOOLONG the path of the socket; -ENOMEM, -EAGAIN, -EMFILE,
- * -ENFILE memory, thread or descriptors; -EFBIG the limit on the size of files (it makes a sparse one of 16 GiB in
+ * -ENFILE memory, thread or descriptors; -EFBIG the limit on the size of files (it makes a sparse one of 640 GiB in
  * memory); -EDEADLK inside a guard that is older than a dd_close(); -ENOSYS, -EPERM, -EINVAL the kernel (Linux 5.14
  * or later is needed) or a filter in front of it has no membarrier or memfd.  A failure leaves nothing behind but
  * memory that the next dd_open() uses.

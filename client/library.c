@@ -104,6 +104,29 @@ static int make_lines(void)
     return r < 0 ? r : lines_replace(lines);
 }
 
+static bool exiting;
+
+static void note_exit(void)
+{
+    __atomic_store_n(&exiting, true, __ATOMIC_RELAXED);
+}
+
+static bool is_exiting(void)
+{
+    return __atomic_load_n(&exiting, __ATOMIC_RELAXED);
+}
+
+/* exit() calls it before any destructor of the process that unregisters a native. */
+static int watch_exit(void)
+{
+    static bool watching;
+
+    if (!watching && atexit(note_exit) != 0)
+        return -ENOMEM;
+    watching = true;
+    return 0;
+}
+
 static int begin(const struct dd_options *options)
 {
     const char *sockets[MEMBERSHIP_SOCKETS];
@@ -112,6 +135,8 @@ static int begin(const struct dd_options *options)
 
     find_sockets(options->socket, user, sockets);
     r = barrier_register();
+    if (r == 0)
+        r = watch_exit();
     if (r == 0)
         r = fork_prepare();
     if (r == 0)
@@ -373,17 +398,43 @@ int dd_native_register(struct dd_native *native)
     return r;
 }
 
-void dd_native_unregister(struct dd_native *native)
+/*
+ * Nobody finds the native any more, neither in the list nor in what stubs remember.  The barrier orders that before the
+ * look at the lines: a guard that the look misses has begun after it, and finds nothing.  While the process exits nothing is
+ * unmapped, and threads may be stopped anywhere.  Drops and retakes the lock.
+ */
+static int wait_for_guards(void)
+{
+    struct lines_wait wait = { 0 };
+    int r;
+
+    if (!lines_current() || is_exiting())
+        return 0;
+    if (lines_in_guard())
+        return -EDEADLK;
+    r = barrier_process();
+    while (r == 0 && !is_exiting() && !lines_wait_step(&wait)) {
+        library_unlock();
+        nanosleep(&(struct timespec){ .tv_nsec = CLOSE_POLL_NS }, NULL);
+        library_lock();
+    }
+    return r;
+}
+
+int dd_native_unregister(struct dd_native *native)
 {
     int saved_errno = errno;
+    int r;
 
     if (!native)
-        return;
+        return 0;
     library_lock();
     native_remove(native);
     mover_refresh(&library.membership.mover);
+    r = wait_for_guards();
     library_unlock();
     errno = saved_errno;
+    return r;
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------- */

@@ -120,26 +120,28 @@ struct lines *lines_current(void)
 }
 
 /*
- * Map the counters of a line.  address: NULL, or where they were in the parent of a fork.  One mapping a line, and not one for all:
- * a process that locks its memory would have all of it allocated.  Where the application has closed the memfd they are
- * private: nobody reads them until the process has new lines.
+ * Map the counters of a line.  address: NULL, or where they were in the parent of a fork.  Where the application has closed the
+ * memfd they are private: nobody reads them until the process has new lines.  In a process that locks its memory
+ * (mlockall) all of them would be allocated: so they may be accessed only once they are unlocked.
  */
 static int map_counters(struct lines *lines, size_t index, void *address)
 {
-    int flags = address ? MAP_FIXED : 0;
+    bool ours = descriptor_is_ours(&lines->memfd);
+    int flags = (ours ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE) | (address ? MAP_FIXED : 0);
     void *map;
+    int r;
 
-    if (descriptor_is_ours(&lines->memfd))
-        map = mmap(address, DD_LINE_COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | flags, lines->memfd.number,
-                   (off_t)DD_LINE_COUNTERS(index));
-    else
-        map = mmap(address, DD_LINE_COUNTERS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    map = mmap(address, DD_LINE_COUNTERS_SIZE, PROT_NONE, flags, ours ? lines->memfd.number : -1,
+               ours ? (off_t)DD_LINE_COUNTERS(index) : 0);
     if (map == MAP_FAILED)
         return -errno;
+    munlock(map, DD_LINE_COUNTERS_SIZE);
     madvise(map, DD_LINE_COUNTERS_SIZE, MADV_DONTDUMP);         /* a core file would have them all */
-    if (madvise(map, DD_LINE_COUNTERS_SIZE, MADV_DONTFORK) < 0) {
+    if (mprotect(map, DD_LINE_COUNTERS_SIZE, PROT_READ | PROT_WRITE) < 0 ||
+        madvise(map, DD_LINE_COUNTERS_SIZE, MADV_DONTFORK) < 0) {
+        r = -errno;
         munmap(map, DD_LINE_COUNTERS_SIZE);
-        return -errno;
+        return r;
     }
     lines->counters[index] = map;
     if (lines->counted <= index)
@@ -232,6 +234,37 @@ bool lines_in_guard(void)
             return true;
     }
     return false;
+}
+
+/*
+ * A thread enters each guard with what it remembers in `last`, so the word may be the same in the next: with `last` forgotten
+ * that one differs, and is long enough to be seen where the time between two is not.  As in lines_replace(), a store
+ * that the thread overwrites meanwhile is made again at the next look.
+ */
+static bool guard_has_ended(struct dd_line *line, uint64_t *word)
+{
+    uint64_t now = __atomic_load_n(&line->word, __ATOMIC_ACQUIRE);
+
+    if (now == 0 || (*word && now != *word) || (owner_of(line) & FUTEX_OWNER_DIED))
+        return true;
+    *word = now;
+    if (now != DD_LINE_UNSEEN)
+        __atomic_store_n(&line->last, DD_LINE_UNSEEN, __ATOMIC_RELAXED);
+    return false;
+}
+
+bool lines_wait_step(struct lines_wait *wait)
+{
+    if (!wait->lines)
+        wait->lines = lines_current();
+    for (; wait->lines; wait->lines = wait->lines->older, wait->index = 0) {
+        struct dd_lines *map = wait->lines->map;
+
+        for (; wait->index < __atomic_load_n(&map->used, __ATOMIC_ACQUIRE); wait->index++, wait->word = 0)
+            if (!guard_has_ended(&map->line[wait->index], &wait->word))
+                return false;
+    }
+    return true;
 }
 
 /* ---- handing out --------------------------------------------------------------------------------------- */

@@ -56,6 +56,20 @@ bool lines_are_past(uint64_t generation);
 /* Is the calling thread inside a guard? */
 bool lines_in_guard(void);
 
+/* How far a wait for the guards of this process has come: zero before its first step. */
+struct lines_wait {
+    const struct lines *lines;  /* the set that it is at; NULL before the first step */
+    uint32_t index;             /* of the line that it waits for: those before have left */
+    uint64_t word;              /* what that line held at the first look; 0: none yet */
+};
+
+/*
+ * Has every guard ended that was open when the wait began?  Its first step comes after a barrier in all threads, so that
+ * later guards see what was stored before that.  Never blocks; call again after a while.  Guards that follow on each
+ * other without a pause are told apart.  Not once the answer was true.
+ */
+bool lines_wait_step(struct lines_wait *wait);
+
 /* ---- handing out --------------------------------------------------------------------------------------- */
 
 /* A line of the current set, locked for the calling thread until it exits; NULL: none is left, no set is there, or

@@ -212,14 +212,43 @@ void stubs_fill(const struct window *window, bool no_indirect)
     data->leave = (uint64_t)(uintptr_t)(no_indirect ? leave_without_indirect : leave);
 }
 
-/* Words that are 0 are left alone: their pages may never have been written. */
-void stubs_forget(const struct window *window)
+/* Under the lock.  Words that are 0 are left alone: their pages may never have been written. */
+static void forget(struct dd_linkage_data *data)
 {
-    struct dd_linkage_data *data = window ? window_linkage(window) : NULL;
-    sigset_t saved = stubs_lock();
-
-    for (size_t i = 0; data && i < DD_LINKAGE_MAX; i++)
+    for (size_t i = 0; i < DD_LINKAGE_MAX; i++)
         if (__atomic_load_n(&data->target[i], __ATOMIC_RELAXED))
             __atomic_store_n(&data->target[i], 0, __ATOMIC_RELAXED);
+}
+
+void stubs_forget(const struct window *window)
+{
+    sigset_t saved = stubs_lock();
+
+    if (window)
+        forget(window_linkage(window));
+    stubs_unlock(&saved);
+}
+
+/*
+ * The window stays, as the caller's guard keeps it.  Acquire, for the version in the control page: the partner is the daemon's
+ * release after it has cleared entries, so none of these is found again.  Acquire and release, for the process's own: a
+ * thread that finds it raised by another finds the targets gone.
+ */
+void stubs_follow(void)
+{
+    char *base = __atomic_load_n(&dd_window_base, __ATOMIC_RELAXED);
+    const struct dd_control *control = (const void *)(base + DD_WINDOW_CONTROL);
+    struct dd_linkage_data *data = (void *)(base + DD_WINDOW_DATA);
+    uint64_t version;
+    sigset_t saved;
+
+    if (((const struct dd_window_head *)(const void *)base)->slot == 0)
+        return;                         /* the default window has neither */
+    version = __atomic_load_n(&control->directory_version, __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&data->directory_version, __ATOMIC_ACQUIRE) == version)
+        return;
+    saved = stubs_lock();
+    forget(data);
+    __atomic_store_n(&data->directory_version, version, __ATOMIC_RELEASE);
     stubs_unlock(&saved);
 }

@@ -27,4 +27,10 @@ void stubs_fill(const struct window *window, bool no_indirect);
 /* What is known may not be right any more: a native or a table came or went.  NULL is fine. */
 void stubs_forget(const struct window *window);
 
+/*
+ * By a thread that has seen a new epoch, in its guard and before it runs code of the window: where the daemon has cleared
+ * entries of the directory since, what is known is forgotten, as others may have their indices.  Async-signal-safe.
+ */
+void stubs_follow(void);
+
 #endif

@@ -16,6 +16,7 @@
 #include "lines.h"
 #include "serialise.h"
 #include "signals.h"
+#include "stubs.h"
 
 __thread struct dd_thread dd_thread_self;
 
@@ -93,7 +94,8 @@ static struct dd_guard go_over(struct dd_guard old)
 
 /*
  *   1 go over to the thread's newest line, if this guard is on an older one;
- *   2 serialise: what the thread fetched before the daemon's poke is not executed after;
+ *   2 serialise: what the thread fetched before the daemon's poke is not executed after; and forget what stubs know, if
+ *     the directory has changed: the epoch is loaded before its version;
  *   3 only then remember the epoch: a handler between 2 and 3 serialises once more, the other order would let
  *     it run stale code;
  *   4 look again: a handler, or the membership in the middle of lines_replace(), may have made this line an old one,
@@ -112,6 +114,7 @@ struct dd_guard dd_thread_renew(struct dd_guard guard, uint64_t epoch)
         if (guard.line != dd_thread_self.line)
             guard = go_over(guard);                                         /* 1 */
         serialise();                                                        /* 2 */
+        stubs_follow();
         __atomic_store_n(&guard.line->last, epoch, __ATOMIC_RELAXED);       /* 3 */
         DD_COMPILER_BARRIER_();
     } while (guard.line != dd_thread_self.line || !lines_is_current(guard.line));   /* 4 */

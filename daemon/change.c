@@ -203,7 +203,7 @@ static int prepare(struct change *change, struct refusal *refusal)
     r = prepare_operations(change, refusal);
     if (r < 0)
         return r;
-    statistics_prepare(change->daemon->statistics);
+    statistics_read_marked(change->daemon->statistics);
     collect_tables(change);
     for (size_t i = 0; i < change->tables; i++) {
         r = prepare_table(change, i, refusal);

@@ -21,6 +21,7 @@
 
 struct arena;
 struct change;
+struct directory;
 struct event_base;
 struct grace_driver;
 struct image;
@@ -39,6 +40,7 @@ struct daemon {
     struct event_base *base;
     struct store *store;
     struct memory *memory;
+    struct directory *directory;
     struct image *image;
     struct arena *arena;
     enum arena_origin arena_origin;

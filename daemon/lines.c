@@ -177,15 +177,26 @@ uint64_t lines_oldest(const struct lines *lines, uint64_t generation)
     return oldest;
 }
 
-uint32_t lines_next_counted(const struct lines *lines, uint32_t index)
+/* The kernel knows which pages there are: it is asked once or twice a line that has some. */
+uint32_t lines_next_counted(const struct lines *lines, uint32_t index, size_t offset, size_t size)
 {
-    off_t data = lseek(lines->descriptor, (off_t)DD_LINE_COUNTERS(index), SEEK_DATA);
-    uint32_t used = lines_used(lines), next;
+    uint32_t used = lines_used(lines);
 
-    if (data < 0)
-        return used;
-    next = (uint32_t)(((uint64_t)data - DD_LINES_SIZE) / DD_LINE_COUNTERS_SIZE);
-    return next < used ? next : used;
+    while (index < used) {
+        off_t data = lseek(lines->descriptor, (off_t)(DD_LINE_COUNTERS(index) + offset), SEEK_DATA);
+        uint64_t line, inside;
+
+        if (data < 0)
+            break;
+        line = ((uint64_t)data - DD_LINES_SIZE) / DD_LINE_COUNTERS_SIZE;
+        inside = ((uint64_t)data - DD_LINES_SIZE) % DD_LINE_COUNTERS_SIZE;
+        if (line == index && inside < offset + size)
+            return index;
+        if (line >= used)
+            break;
+        index = (uint32_t)line + (inside >= offset + size);
+    }
+    return used;
 }
 
 int lines_read_counters(const struct lines *lines, uint32_t index, size_t offset, void *ret, size_t size)

@@ -64,8 +64,11 @@ bool lines_holding(const struct lines *lines, uint64_t epoch);
 /* Lines that were ever handed out: those whose counters may have been written. */
 uint32_t lines_used(const struct lines *lines);
 
-/* The first line from `index` on whose counters were ever written; lines_used() if there is none. */
-uint32_t lines_next_counted(const struct lines *lines, uint32_t index);
+/*
+ * The first line from `index` on in whose counters something was ever written near `offset`, `size` bytes of them; lines_used()
+ * if there is none.
+ */
+uint32_t lines_next_counted(const struct lines *lines, uint32_t index, size_t offset, size_t size);
 
 /*
  * Read counters of one line, from `offset` bytes on: what the worker's threads have written, torn at worst between

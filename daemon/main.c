@@ -15,6 +15,7 @@
 #include "change.h"
 #include "config.h"
 #include "daemon.h"
+#include "directory.h"
 #include "explanation.h"
 #include "grace_driver.h"
 #include "interface.h"
@@ -175,6 +176,8 @@ static int make_image(struct daemon *daemon, const struct options *options)
     r = arena_new(daemon->memory, options->arena_quota, &daemon->arena);
     if (r < 0)
         return fail(STARTUP_OTHER, "arena", strerror(-r));
+    if (directory_new(daemon, &daemon->directory) < 0)
+        return fail(STARTUP_OTHER, "directory", strerror(ENOMEM));
     registry_init(&daemon->registry, daemon->image, daemon->memory->text_size, daemon->arena);
     daemon->registry.no_indirect = options->no_indirect;
     LIST_INIT(&daemon->changes);
@@ -386,8 +389,10 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
     inheritance_end(daemon, NULL);
     server_free(daemon->server);
     translations_free(daemon->translations);
-    if (daemon->statistics)
-        statistics_store(daemon->statistics);
+    if (daemon->statistics) {
+        statistics_read(daemon->statistics);
+        statistics_store_changed(daemon->statistics);
+    }
     if (daemon->workers)
         workers_store_counted(daemon->workers);
     daemon->seats = seats_free(daemon->seats);
@@ -400,6 +405,7 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
         registry_done(&daemon->registry);
     }
     statistics_free(daemon->statistics);
+    directory_free(daemon->directory);
     arena_free(daemon->arena);
     image_free_all(daemon->image);
     memory_free(daemon->memory);

@@ -24,7 +24,6 @@ struct memory {
     size_t text_size;
     struct dd_control *control;         /* read+write */
     struct dd_directory_entry *directory;       /* read+write; DD_LINKAGE_MAX of them; in the mapping of control */
-    size_t directory_used;              /* native.h */
     void *arena;                        /* read+write; DD_ARENA_SIZE bytes: what is in it is hostile input */
 };
 

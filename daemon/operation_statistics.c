@@ -85,6 +85,19 @@ static int find_scope(struct daemon *daemon, struct operation *operation, struct
     return 0;
 }
 
+/* What ran so far ran with what was counted then. */
+static void read_before(struct daemon *daemon, const struct operation *operation)
+{
+    if (operation->link) {
+        statistics_mark(daemon->statistics, &operation->link->counter);
+    } else {
+        statistics_mark(daemon->statistics, &operation->table->misses);
+        for (size_t i = 0; i < operation->table->links && !operation->misses; i++)
+            statistics_mark(daemon->statistics, &operation->table->link[i]->counter);
+    }
+    statistics_read_marked(daemon->statistics);
+}
+
 static int check_statistics(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
 {
     int r;
@@ -95,7 +108,7 @@ static int check_statistics(struct daemon *daemon, struct operation *operation, 
     operation->switched = calloc(operation->table->links + 1, sizeof(*operation->switched));
     if (!operation->switched)
         return refuse_memory(refusal);
-    statistics_read(daemon->statistics);
+    read_before(daemon, operation);
     if (operation->link)
         return switch_counter(daemon, operation, &operation->link->counter, operation->link_id, refusal);
     r = switch_counter(daemon, operation, &operation->table->misses, 0, refusal);
@@ -123,11 +136,23 @@ static int store_statistics(struct daemon *daemon, const struct operation *opera
     return r;
 }
 
+static void read_last(struct daemon *daemon, const struct operation *operation)
+{
+    for (size_t i = 0; i < operation->switches; i++) {
+        const struct counter *counter = find_counter(daemon, operation, operation->switched[i].link);
+
+        if (counter)
+            statistics_mark(daemon->statistics, counter);
+    }
+    statistics_read_marked(daemon->statistics);
+    statistics_store_changed(daemon->statistics);
+}
+
 /* No thread counts any more because of what was switched off here: somebody else may have switched it on again. */
 static void release_statistics(struct daemon *daemon, struct operation *operation)
 {
     if (!operation->counted)
-        statistics_store(daemon->statistics);
+        read_last(daemon, operation);
     for (size_t i = 0; i < operation->switches; i++) {
         struct counter *counter = find_counter(daemon, operation, operation->switched[i].link);
 

@@ -124,16 +124,19 @@ static int place_maps(struct daemon *daemon, const struct translation *translati
 
 /* ---- natives ------------------------------------------------------------------------------------------- */
 
-static int place_natives(struct daemon *daemon, const struct translation *translation, struct places *places,
-                         struct refusal *refusal)
+static int place_natives(struct daemon *daemon, const struct translation *translation, struct program *program,
+                         struct places *places, struct refusal *refusal)
 {
+    program->stub = calloc(translation->natives + 1, sizeof(*program->stub));
+    if (!program->stub)
+        return refuse_memory(refusal);
     for (uint32_t i = 0; i < translation->natives; i++) {
         const struct translation_native *native = &translation->native[i];
-        int64_t stub;
 
-        if (target_helper_stub(daemon, native->name, native->prototype, &stub) < 0)
+        if (target_helper_stub(daemon, native->name, native->prototype, &program->stub[i]) < 0)
             return target_refuse_stub(refusal);
-        places->native[i] = (uint64_t)stub;
+        places->native[i] = (uint64_t)program->stub[i];
+        program->stubs = i + 1;
     }
     return 0;
 }
@@ -223,7 +226,7 @@ int placement(struct daemon *daemon, const struct translation *translation, stru
 
     r = place_maps(daemon, translation, program, &places, refusal);
     if (r >= 0)
-        r = place_natives(daemon, translation, &places, refusal);
+        r = place_natives(daemon, translation, program, &places, refusal);
     if (r >= 0)
         r = place_data(daemon, translation, program, &places, refusal);
     if (r >= 0)

@@ -13,23 +13,19 @@
 #include "log.h"
 #include "pace.h"
 #include "planner.h"
+#include "sampling.h"
 #include "store.h"
 #include "table_code.h"
 #include "util.h"
 #include "view.h"
 
-#define WINDOW_MIN_MS 1
-#define WINDOW_MAX_MS 64
-#define IDLE_MAX 15                     /* turns that a table passes where no keys come */
 #define SAMPLE_MAX 16384                /* keys of one window that are looked at */
-#define SAMPLE_ENOUGH 256               /* with fewer the table's next window is longer */
 #define FREQUENCIES_MAX 64              /* hottest entries that are stored and shown */
 
 struct planned {
     struct planner_answer answer;
     size_t keys;                        /* in the last sample that was large enough; 0: none was */
-    unsigned window_ms;                 /* of the next */
-    unsigned idle, skip;                /* turns that it passes, as no keys came; and how many of them are left */
+    struct sampling sampling;
     uint32_t key[PLANNING_KEYS];        /* of that sample */
     size_t kept;                        /* of them */
 };
@@ -54,10 +50,11 @@ static void sleep_ms(struct planning *planning, unsigned ms)
 
 static struct planned *planned_of(struct table *table)
 {
-    if (!table->planned)
-        table->planned = calloc(1, sizeof(*table->planned));
-    if (table->planned && !table->planned->window_ms)
-        table->planned->window_ms = WINDOW_MIN_MS;
+    if (table->planned)
+        return table->planned;
+    table->planned = calloc(1, sizeof(*table->planned));
+    if (table->planned)
+        table->planned->sampling = SAMPLING_FIRST;
     return table->planned;
 }
 
@@ -203,9 +200,7 @@ static struct table *pick(struct planning *planning)
     for (size_t i = 0; i < registry->tables; i++) {
         struct table *table = registry->table[planning->next++ % registry->tables];
 
-        if (table->planned && table->planned->skip > 0)
-            table->planned->skip--;
-        else if (is_plannable(table))
+        if ((!table->planned || sampling_turn(&table->planned->sampling)) && is_plannable(table))
             return table;
     }
     return NULL;
@@ -225,18 +220,7 @@ static void open_window(struct planning *planning)
     }
     strcpy(planning->table, table->name);
     planning->is_open = true;
-    sleep_ms(planning, table->planned->window_ms);
-}
-
-/* Seldom called: look longer the next time.  Not called: look seldom. */
-static void adapt_window(struct planned *planned, size_t keys)
-{
-    planned->idle = keys > 0 ? 0 : planned->idle < IDLE_MAX ? 2 * planned->idle + 1 : IDLE_MAX;
-    planned->skip = planned->idle;
-    if (keys >= SAMPLE_ENOUGH)
-        planned->window_ms = WINDOW_MIN_MS;
-    else if (planned->window_ms < WINDOW_MAX_MS)
-        planned->window_ms *= 2;
+    sleep_ms(planning, table->planned->sampling.window_ms);
 }
 
 /* Nobody writes keys any more. */
@@ -249,7 +233,7 @@ static void closed(struct grace_waiter *waiter)
     struct timeval delay;
 
     if (table && table->planned) {
-        adapt_window(table->planned, keys);
+        sampling_adapt(&table->planned->sampling, keys);
         plan_table(planning, table, keys);
     }
     delay = pace_delay(begin_us, planning->interval_ms * INT64_C(1000));
@@ -267,7 +251,7 @@ static int take_out(struct planning *planning)
 static void close_window(struct planning *planning)
 {
     if (take_out(planning) < 0) {
-        sleep_ms(planning, WINDOW_MAX_MS);      /* it is settling, or there is no memory: try again */
+        sleep_ms(planning, SAMPLING_WINDOW_MAX);        /* it is settling, or there is no memory: try again */
         return;
     }
     planning->is_open = false;

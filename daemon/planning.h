@@ -10,7 +10,7 @@
  *      pick a table -- sampler in -- window -- sampler out -- grace period -- keys -- plan -- perhaps new code
  *
  * Outside its window a table pays nothing.  A window is a millisecond, and up to 64 for tables that are called seldom;
- * those that are not called pass up to 15 turns.
+ * those that are not called in these pass up to 15 turns (sampling.h).
  * Plans are kept in the database, with how often the hottest keys came, so that a daemon that starts begins with them.
  *
  * One thread.

@@ -338,6 +338,7 @@ struct program *program_put(struct program *program)
     for (size_t i = 0; i < program->maps; i++)
         shared_map_put(program->map[i]);
     free(program->map);
+    free(program->stub);
     json_object_put(program->settings);
     shared_context_put(program->context);
     free(program->link);

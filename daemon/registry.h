@@ -65,6 +65,8 @@ struct program {
     size_t data_size;                   /* bytes */
     struct shared_map **map;            /* that it uses, a reference each */
     size_t maps;
+    int64_t *stub;                      /* image offsets of those of natives that it calls */
+    size_t stubs;
     struct link **link;                 /* by id */
     size_t links, links_capacity;
 };

@@ -15,17 +15,25 @@
 #include "lines.h"
 #include "log.h"
 #include "pace.h"
+#include "registry.h"
 #include "store.h"
 #include "util.h"
 
 #define READ_INTERVAL_US 1000000
+#define SLICE_US 3000           /* of reading, before others have their turn */
 #define CALIBRATION_US 2000
+
+/* Places are read a chunk at a time: a whole table's would be 40 MB of each thread. */
+#define CHUNK 64
+#define CHUNKS ((COUNTERS_MAX + CHUNK - 1) / CHUNK)
+
+_Static_assert(COUNTERS_MAX >= LINKS_MAX + TABLES_MAX, "all there are can be counted");
 
 struct counted_lines {
     LIST_ENTRY(counted_lines) entry;
     struct statistics *statistics;
     const struct lines *lines;
-    struct counts seen[COUNTERS_MAX];   /* by place: the sum over all lines when it was last read */
+    struct counts *seen[CHUNKS];        /* by place: the sum over all lines when it was last read; NULL: all 0 */
     uint64_t position[DD_LINES_MAX];    /* of each line's sample ring */
 };
 
@@ -45,9 +53,13 @@ struct statistics {
     LIST_HEAD(, counted_lines) lines;
     struct place place[COUNTERS_MAX];
     size_t used;                                /* no place from this one on is anybody's */
-    bool has_fresh;                             /* some are */
-    struct counter_block block[COUNTERS_MAX];   /* of one line, as it is read */
-    struct counts now[COUNTERS_MAX];            /* sums over the lines of one worker */
+    size_t free_from;                           /* none before this one is nobody's */
+    bool marked[CHUNKS];                        /* to be read by statistics_read_marked() */
+    size_t next_chunk;                          /* the timer's: what it reads next, */
+    struct counted_lines *next_lines;           /* and of whom; NULL: of all */
+    bool reading;                               /* it is in the middle of the places */
+    struct counter_block block[CHUNK];          /* of one line, as it is read */
+    struct counts now[CHUNK];                   /* sums over the lines of one worker */
 };
 
 static size_t place_index(uint32_t place)
@@ -62,21 +74,50 @@ static uint32_t index_place(size_t index)
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
 
-/* Sum up all places over all lines.  A line that cannot be read counts nothing. */
-static void sum_lines(struct counted_lines *lines)
+static size_t chunk_end(const struct statistics *statistics, size_t chunk)
+{
+    size_t end = (chunk + 1) * CHUNK;
+
+    return end < statistics->used ? end : statistics->used;
+}
+
+/* What a place was read to; NULL: to 0. */
+static struct counts *seen_of(const struct counted_lines *lines, size_t index)
+{
+    struct counts *chunk = lines->seen[index / CHUNK];
+
+    return chunk ? &chunk[index % CHUNK] : NULL;
+}
+
+/* The same, to be changed.  NULL: no memory. */
+static struct counts *want_seen(struct counted_lines *lines, size_t index)
+{
+    struct counts **chunk = &lines->seen[index / CHUNK];
+
+    if (!*chunk)
+        *chunk = calloc(CHUNK, sizeof(**chunk));
+    return seen_of(lines, index);
+}
+
+/* Sum up a chunk of places over all lines.  A line that cannot be read counts nothing. */
+static void sum_lines(struct counted_lines *lines, size_t chunk)
 {
     struct statistics *statistics = lines->statistics;
+    size_t first = chunk * CHUNK, places = chunk_end(statistics, chunk) - first;
+    size_t offset = index_place(first), size = places * sizeof(struct counter_block);
     uint32_t used = lines_used(lines->lines);
 
-    for (size_t i = 0; i < statistics->used; i++)
-        statistics->now[i] = counts_after(&lines->seen[i]);
-    for (uint32_t line = lines_next_counted(lines->lines, 0); line < used;
-         line = lines_next_counted(lines->lines, line + 1)) {
-        if (lines_read_counters(lines->lines, line, index_place(0), statistics->block,
-                                statistics->used * sizeof(struct counter_block)) < 0)
+    for (size_t i = 0; i < places; i++) {
+        const struct counts *seen = seen_of(lines, first + i);
+
+        statistics->now[i] = seen ? counts_after(seen) : (struct counts){ 0 };
+    }
+    for (uint32_t line = lines_next_counted(lines->lines, 0, offset, size); line < used;
+         line = lines_next_counted(lines->lines, line + 1, offset, size)) {
+        if (lines_read_counters(lines->lines, line, offset, statistics->block, size) < 0)
             continue;
-        for (size_t i = 0; i < statistics->used; i++)
-            if (statistics->place[i].counter && statistics->block[i].runs)
+        for (size_t i = 0; i < places; i++)
+            if (statistics->place[first + i].counter && statistics->block[i].runs)
                 counts_add_block(&statistics->now[i], &statistics->block[i]);
     }
 }
@@ -97,46 +138,63 @@ static void advance_counter(struct counter *counter, const struct counts *now, s
         counter->totals->timed += counter->totals->runs - before;
 }
 
-/* What has come since the last time. */
-static void advance(struct counted_lines *lines)
+/* What has come since the last time.  old: whatever is there is not to be counted.  Without memory it comes the next time. */
+static void advance(struct counted_lines *lines, size_t chunk, bool old)
 {
     struct statistics *statistics = lines->statistics;
 
-    sum_lines(lines);
-    for (size_t i = 0; i < statistics->used; i++) {
+    sum_lines(lines, chunk);
+    for (size_t i = chunk * CHUNK; i < chunk_end(statistics, chunk); i++) {
         const struct place *place = &statistics->place[i];
+        const struct counts *now = &statistics->now[i % CHUNK];
+        struct counts *seen = seen_of(lines, i);
 
-        if (place->fresh)
-            lines->seen[i] = statistics->now[i];
-        else if (place->counter)
-            advance_counter(place->counter, &statistics->now[i], &lines->seen[i]);
+        if (!place->counter || (!seen && now->runs == 0))
+            continue;
+        seen = want_seen(lines, i);
+        if (!seen)
+            continue;
+        if (old || place->fresh)
+            *seen = *now;
+        else
+            advance_counter(place->counter, now, seen);
     }
 }
 
-/* Whatever is there is old. */
-static void skip(struct counted_lines *lines)
+static void advance_all(struct counted_lines *lines, bool old)
 {
-    sum_lines(lines);
-    for (size_t i = 0; i < lines->statistics->used; i++)
-        if (lines->statistics->place[i].counter)
-            lines->seen[i] = lines->statistics->now[i];
+    for (size_t chunk = 0; chunk * CHUNK < lines->statistics->used; chunk++)
+        advance(lines, chunk, old);
 }
 
-void statistics_read(struct statistics *statistics)
+static void read_chunk(struct statistics *statistics, size_t chunk)
 {
     struct counted_lines *lines;
 
     LIST_FOREACH(lines, &statistics->lines, entry)
-        advance(lines);
-    for (size_t i = 0; i < statistics->used; i++)
+        advance(lines, chunk, false);
+    for (size_t i = chunk * CHUNK; i < chunk_end(statistics, chunk); i++)
         statistics->place[i].fresh = false;
-    statistics->has_fresh = false;
+    statistics->marked[chunk] = false;
 }
 
-void statistics_prepare(struct statistics *statistics)
+void statistics_mark(struct statistics *statistics, const struct counter *counter)
 {
-    if (statistics->has_fresh)
-        statistics_read(statistics);
+    if (counter->place)
+        statistics->marked[place_index(counter->place) / CHUNK] = true;
+}
+
+void statistics_read_marked(struct statistics *statistics)
+{
+    for (size_t chunk = 0; chunk * CHUNK < statistics->used; chunk++)
+        if (statistics->marked[chunk])
+            read_chunk(statistics, chunk);
+}
+
+void statistics_read(struct statistics *statistics)
+{
+    for (size_t chunk = 0; chunk * CHUNK < statistics->used; chunk++)
+        read_chunk(statistics, chunk);
 }
 
 /* ---- the database -------------------------------------------------------------------------------------- */
@@ -163,13 +221,24 @@ int counter_store(struct store *store, const struct counter *counter, int64_t li
     return link ? store_set_counters(store, link, text) : store_set_misses(store, table, text);
 }
 
-static void store_places(struct statistics *statistics)
+static bool has_changed(const struct statistics *statistics, size_t first, size_t end)
+{
+    for (size_t i = first; i < end; i++)
+        if (statistics->place[i].counter && statistics->place[i].counter->changed)
+            return true;
+    return false;
+}
+
+/* The totals of these places.  What cannot be written stays changed. */
+static void store_places(struct statistics *statistics, size_t first, size_t end)
 {
     struct store *store = statistics->daemon->store;
     int r;
 
+    if (!has_changed(statistics, first, end))
+        return;
     r = store_begin_unsynchronised(store);
-    for (size_t i = 0; r >= 0 && i < statistics->used; i++) {
+    for (size_t i = first; r >= 0 && i < end; i++) {
         const struct place *place = &statistics->place[i];
 
         if (place->counter && place->counter->changed)
@@ -180,41 +249,31 @@ static void store_places(struct statistics *statistics)
         log_line(LOG_WARNING, "totals of statistics were not stored: %s", store_error(store));
         return;
     }
-    for (size_t i = 0; i < statistics->used; i++)
+    for (size_t i = first; i < end; i++)
         if (statistics->place[i].counter)
             statistics->place[i].counter->changed = false;
 }
 
-static bool has_changed(const struct statistics *statistics)
+void statistics_store_changed(struct statistics *statistics)
 {
-    for (size_t i = 0; i < statistics->used; i++)
-        if (statistics->place[i].counter && statistics->place[i].counter->changed)
-            return true;
-    return false;
-}
-
-void statistics_store(struct statistics *statistics)
-{
-    statistics_read(statistics);
-    if (has_changed(statistics))
-        store_places(statistics);
+    store_places(statistics, 0, statistics->used);
 }
 
 /* ---- counters ------------------------------------------------------------------------------------------ */
 
-static int find_free(const struct statistics *statistics, size_t *ret)
+static int find_free(struct statistics *statistics, size_t *ret)
 {
-    for (size_t i = 0; i < COUNTERS_MAX; i++)
+    for (size_t i = statistics->free_from; i < COUNTERS_MAX; i++)
         if (!statistics->place[i].counter) {
-            *ret = i;
+            *ret = statistics->free_from = i;
             return 0;
         }
     return -ENOSPC;
 }
 
-static void read_later(struct statistics *statistics, int64_t begin_us)
+static void read_later(struct statistics *statistics, int64_t begin_us, int64_t interval_us)
 {
-    const struct timeval delay = pace_delay(begin_us, READ_INTERVAL_US);
+    const struct timeval delay = pace_delay(begin_us, interval_us);
 
     event_add(statistics->timer, &delay);
 }
@@ -222,7 +281,7 @@ static void read_later(struct statistics *statistics, int64_t begin_us)
 static void start_reading(struct statistics *statistics)
 {
     if (!event_pending(statistics->timer, EV_TIMEOUT, NULL))
-        read_later(statistics, pace_now_us());
+        read_later(statistics, pace_now_us(), READ_INTERVAL_US);
 }
 
 static int take_place(struct statistics *statistics, size_t index, const struct place *place)
@@ -237,7 +296,7 @@ static int take_place(struct statistics *statistics, size_t index, const struct 
     statistics->place[index] = *place;
     if (statistics->used <= index)
         statistics->used = index + 1;
-    statistics->has_fresh |= place->fresh;
+    statistics->marked[index / CHUNK] |= place->fresh;
     start_reading(statistics);
     return 0;
 }
@@ -256,9 +315,14 @@ int counter_place(struct statistics *statistics, struct counter *counter, int64_
 
 void counter_release(struct statistics *statistics, struct counter *counter)
 {
+    size_t index;
+
     if (!counter->place)
         return;
-    statistics->place[place_index(counter->place)] = (struct place){ 0 };
+    index = place_index(counter->place);
+    statistics->place[index] = (struct place){ 0 };
+    if (index < statistics->free_from)
+        statistics->free_from = index;
     counter->place = 0;
     while (statistics->used > 0 && !statistics->place[statistics->used - 1].counter)
         statistics->used--;
@@ -333,8 +397,9 @@ size_t statistics_samples(struct statistics *statistics, uint32_t *ret, size_t s
     size_t count = 0;
 
     LIST_FOREACH(lines, &statistics->lines, entry)
-        for (uint32_t line = lines_next_counted(lines->lines, 0); line < lines_used(lines->lines);
-             line = lines_next_counted(lines->lines, line + 1))
+        for (uint32_t line = lines_next_counted(lines->lines, 0, 0, sizeof(struct sample_ring));
+             line < lines_used(lines->lines);
+             line = lines_next_counted(lines->lines, line + 1, 0, sizeof(struct sample_ring)))
             count += line_samples(lines, line, ret + count, size - count);
     return count;
 }
@@ -355,8 +420,8 @@ static void restore_seen(struct counted_lines *lines, struct json_object *row)
         return;
     place = &lines->statistics->place[index];
     if (place->counter && place->link == json_object_get_int64(json_object_array_get_idx(row, 1)) &&
-        !strcmp(place->table, table))
-        counts_read(counts, &lines->seen[index]);
+        !strcmp(place->table, table) && want_seen(lines, (size_t)index))
+        counts_read(counts, seen_of(lines, (size_t)index));
 }
 
 /* Only if they are the same lines, and the place is still that of the same counter. */
@@ -379,7 +444,7 @@ static struct json_object *seen_row(size_t index, const struct place *place, con
     json_object_array_add(row, json_object_new_int64((int64_t)index));
     json_object_array_add(row, json_object_new_int64(place->link));
     json_object_array_add(row, json_object_new_string(place->table));
-    json_object_array_add(row, counts_view(seen));
+    json_object_array_add(row, seen && seen->runs ? counts_view(seen) : json_object_new_object());
     return row;
 }
 
@@ -395,7 +460,7 @@ char *counted_lines_text(const struct counted_lines *lines)
     rows = json_object_new_array();
     for (size_t i = 0; i < statistics->used; i++)
         if (statistics->place[i].counter)
-            json_object_array_add(rows, seen_row(i, &statistics->place[i], &lines->seen[i]));
+            json_object_array_add(rows, seen_row(i, &statistics->place[i], seen_of(lines, i)));
     json_object_object_add(json, "inode", json_object_new_int64((int64_t)lines_inode(lines->lines)));
     json_object_object_add(json, "places", rows);
     text = strdup(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
@@ -413,9 +478,9 @@ int counted_lines_new(struct statistics *statistics, const struct lines *lines, 
     counted->statistics = statistics;
     counted->lines = lines;
     if (!fresh) {
-        skip(counted);
-        for (uint32_t line = lines_next_counted(lines, 0); line < lines_used(lines);
-             line = lines_next_counted(lines, line + 1))
+        advance_all(counted, true);
+        for (uint32_t line = lines_next_counted(lines, 0, 0, sizeof(struct sample_ring)); line < lines_used(lines);
+             line = lines_next_counted(lines, line + 1, 0, sizeof(struct sample_ring)))
             line_samples(counted, line, NULL, 0);
         restore_lines(counted, text);
     }
@@ -428,8 +493,12 @@ struct counted_lines *counted_lines_free(struct counted_lines *lines)
 {
     if (!lines)
         return NULL;
-    advance(lines);
+    if (lines->statistics->next_lines == lines)
+        lines->statistics->next_lines = LIST_NEXT(lines, entry);
+    advance_all(lines, false);
     LIST_REMOVE(lines, entry);
+    for (size_t chunk = 0; chunk < CHUNKS; chunk++)
+        free(lines->seen[chunk]);
     free(lines);
     return NULL;
 }
@@ -449,13 +518,40 @@ uint64_t statistics_cycles_per_second(const struct statistics *statistics)
     return (uint64_t)((double)cycles * 1e6 / (double)elapsed_us);
 }
 
-static void on_timer(evutil_socket_t descriptor, short events, void *statistics)
+/* Read a chunk of one worker, and store it when it was that of the last.  false: all was read. */
+static bool read_next(struct statistics *statistics)
 {
+    if (statistics->next_chunk * CHUNK >= statistics->used)
+        return false;
+    if (statistics->next_lines) {
+        advance(statistics->next_lines, statistics->next_chunk, false);
+        statistics->next_lines = LIST_NEXT(statistics->next_lines, entry);
+    }
+    if (!statistics->next_lines) {
+        store_places(statistics, statistics->next_chunk * CHUNK, chunk_end(statistics, statistics->next_chunk));
+        statistics->next_chunk++;
+        statistics->next_lines = LIST_FIRST(&statistics->lines);
+    }
+    return true;
+}
+
+/* A slice.  Those of one reading follow on each other as pace.h says. */
+static void on_timer(evutil_socket_t descriptor, short events, void *userdata)
+{
+    struct statistics *statistics = userdata;
     int64_t begin_us = pace_now_us();
+    bool more;
 
     (void)descriptor, (void)events;
-    statistics_store(statistics);
-    read_later(statistics, begin_us);
+    if (!statistics->reading) {
+        statistics->next_chunk = 0;
+        statistics->next_lines = LIST_FIRST(&statistics->lines);
+    }
+    do
+        more = read_next(statistics);
+    while (more && pace_now_us() - begin_us < SLICE_US);
+    statistics->reading = more;
+    read_later(statistics, begin_us, more ? 0 : READ_INTERVAL_US);
 }
 
 int statistics_new(struct daemon *daemon, struct statistics **ret)

@@ -11,8 +11,9 @@
  * through the ordinary path (operation_statistics.c); here is who has which place, and the reading.
  *
  * The daemon reads the counters as they are, stopping nobody, and adds to the totals what has come since it last did:
- * every second (less often where there are very many threads: pace.h), when it is asked, and before a worker's
- * lines are forgotten.  Totals are in the database after each reading and at the end.  So none of them ever falls, and
+ * every second (less often where there is very much to read: pace.h), when it is asked, and before a worker's
+ * lines are forgotten.  The readings of every second are done in slices, 64 counters of one worker at a time, each as a whole.
+ * Totals are in the database after each reading and at the end.  So none of them ever falls, and
  *      a worker that ends loses nothing, if a daemon is there
  *      a daemon that stops loses nothing of workers that go on: it leaves word of how far it had read them
  *      one that is killed loses what is counted until its successor knows the worker, and up to a second that was
@@ -54,13 +55,17 @@ int statistics_new(struct daemon *daemon, struct statistics **ret);
 /* NULL is fine; returns NULL. */
 struct statistics *statistics_free(struct statistics *statistics);
 
-/* Before code counts at places that counters got since the last reading: what is there already is not theirs. */
-void statistics_prepare(struct statistics *statistics);
+/*
+ * Read the counters that were marked, now; and others near them.  A counter that gets a place is marked: before code counts there it
+ * must be read, as what is there already is not its own.
+ */
+void statistics_mark(struct statistics *statistics, const struct counter *counter);
+void statistics_read_marked(struct statistics *statistics);
 
 /* Read all counters, now. */
 void statistics_read(struct statistics *statistics);
-/* And write what has changed to the database.  What cannot be written is logged, and tried again the next time. */
-void statistics_store(struct statistics *statistics);
+/* Write what has changed to the database.  What cannot be written is logged, and tried again the next time. */
+void statistics_store_changed(struct statistics *statistics);
 
 /* Of the counter that times are counted in. */
 uint64_t statistics_cycles_per_second(const struct statistics *statistics);

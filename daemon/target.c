@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "directory.h"
 #include "linkage.h"
 #include "memory.h"
 #include "store.h"
@@ -21,33 +22,15 @@ void target_prototype(const struct table *table, struct prototype *ret)
 
 /* ---- stubs --------------------------------------------------------------------------------------------- */
 
-/*
- * Indices are never used again, as workers keep what they found for them.  Calls, of which workers may declare ever new
- * ones, and functions that programs name leave a quarter for what operators attach.
- */
-#define NAMED_SHARE (DD_LINKAGE_MAX / 4 * 3)
-
-/* The entry of the directory, a new one if there is none.  It is written before any slot leads to its stub. */
-static int directory_index(struct memory *memory, const struct dd_directory_entry *wanted, size_t *ret)
-{
-    bool attached = wanted->native && wanted->hook != DD_DIRECTORY_HELPER;
-    size_t limit = attached ? DD_LINKAGE_MAX : NAMED_SHARE, i = 0;
-
-    while (i < memory->directory_used &&
-           (memory->directory[i].hook != wanted->hook || memory->directory[i].native != wanted->native))
-        i++;
-    if (i == memory->directory_used && i >= limit)
-        return -EDQUOT;
-    if (i == memory->directory_used)
-        memory->directory[memory->directory_used++] = *wanted;
-    *ret = i;
-    return 0;
-}
-
 /* Image offset of a stub. */
 static int64_t stub_position(size_t index)
 {
     return (int64_t)DD_WINDOW_LINKAGE - (int64_t)DD_WINDOW_TEXT + LINKAGE_STUBS + (int64_t)index * LINKAGE_STUB_SIZE;
+}
+
+size_t target_stub_index(int64_t stub)
+{
+    return (size_t)(stub - stub_position(0)) / LINKAGE_STUB_SIZE;
 }
 
 int target_stub(struct daemon *daemon, const struct table *table, const struct native *native, int64_t *ret)
@@ -61,7 +44,7 @@ int target_stub(struct daemon *daemon, const struct table *table, const struct n
     entry.hook = dd_digest(table->name, prototype.text);
     if (native)
         entry.native = prototype_native_digest(native->name, native->prototype, native->may_block);
-    r = directory_index(daemon->memory, &entry, &index);
+    r = directory_index(daemon->directory, &entry, &index);
     if (r < 0)
         return r;
     *ret = stub_position(index) + (native && native->may_block ? LINKAGE_LEAVING : 0);
@@ -73,7 +56,7 @@ int target_helper_stub(struct daemon *daemon, const char *name, const char *prot
     const struct dd_directory_entry entry = { .hook = DD_DIRECTORY_HELPER,
                                               .native = prototype_native_digest(name, prototype, false) };
     size_t index;
-    int r = directory_index(daemon->memory, &entry, &index);
+    int r = directory_index(daemon->directory, &entry, &index);
 
     if (r < 0)
         return r;
@@ -83,8 +66,7 @@ int target_helper_stub(struct daemon *daemon, const char *name, const char *prot
 
 int target_refuse_stub(struct refusal *refusal)
 {
-    return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit",
-                  "hooks with natives since dispatchd was started: restart it", "maximum", (int64_t)DD_LINKAGE_MAX);
+    return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "hooks with natives", "maximum", (int64_t)DD_LINKAGE_MAX);
 }
 
 /* ---- finding ------------------------------------------------------------------------------------------- */

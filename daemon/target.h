@@ -19,9 +19,13 @@ int target_find(struct daemon *daemon, const struct table *table, const char *pr
 
 /*
  * Image offset of the stub that leads a table to a native; NULL: to the worker's own default.  The stub is the
- * pair's for this generation, and is there from now on.  -EDQUOT: DD_LINKAGE_MAX are in use.
+ * pair's from now on, and for as long as the registry refers to it when this turn of the event loop is over.  -EDQUOT:
+ * DD_LINKAGE_MAX are in use.
  */
 int target_stub(struct daemon *daemon, const struct table *table, const struct native *native, int64_t *ret);
+
+/* The index in the directory of one of these stubs. */
+size_t target_stub_index(int64_t stub);
 
 /*
  * The same for a function that programs call as a helper; a worker without it, and one where it may block, answers

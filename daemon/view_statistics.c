@@ -155,9 +155,17 @@ static void fill_all(const struct registry *registry, struct lists *lists)
         add_program(lists->programs, registry->program[i]);
 }
 
-static int fill(const struct registry *registry, struct json_object *parameters, struct lists *lists,
-                struct refusal *refusal)
+static void mark_table(struct statistics *statistics, const struct table *table)
 {
+    statistics_mark(statistics, &table->misses);
+    for (size_t i = 0; i < table->links; i++)
+        statistics_mark(statistics, &table->link[i]->counter);
+}
+
+static int fill(const struct daemon *daemon, struct json_object *parameters, struct lists *lists, struct refusal *refusal)
+{
+    const struct registry *registry = &daemon->registry;
+    struct statistics *statistics = daemon->statistics;
     const char *name = parameter_string(parameters, "table");
     int64_t id = parameter_int(parameters, "link");
     const struct table *table = name ? registry_table(registry, name) : NULL;
@@ -167,12 +175,18 @@ static int fill(const struct registry *registry, struct json_object *parameters,
         return refuse(refusal, -ENOENT, "UnknownTable", "s", "table", name);
     if (json_object_object_get(parameters, "link") && !link)
         return refuse(refusal, -ENOENT, "UnknownLink", "i", "link", id);
-    if (link)
+    if (link) {
+        statistics_mark(statistics, &link->counter);
+        statistics_read_marked(statistics);
         add_link(lists->links, link);
-    else if (table)
+    } else if (table) {
+        mark_table(statistics, table);
+        statistics_read_marked(statistics);
         add_table(lists, table);
-    else
+    } else {
+        statistics_read(statistics);
         fill_all(registry, lists);
+    }
     return 0;
 }
 
@@ -189,9 +203,8 @@ int view_statistics(struct daemon *daemon, struct json_object *parameters, struc
     json_object_object_add(reply, "entries", lists.entries);
     json_object_object_add(reply, "links", lists.links);
     json_object_object_add(reply, "programs", lists.programs);
-    statistics_read(daemon->statistics);
     view_add_int(reply, "cycles_per_second", statistics_cycles_per_second(daemon->statistics));
-    r = fill(&daemon->registry, parameters, &lists, refusal);
+    r = fill(daemon, parameters, &lists, refusal);
     if (r < 0)
         json_object_put(reply);
     else

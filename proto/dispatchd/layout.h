@@ -39,7 +39,7 @@ extern "C" {
 #define DD_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-#define DD_LAYOUT_VERSION 4u
+#define DD_LAYOUT_VERSION 5u
 
 #define DD_WINDOW_HEAD 0x00000000u
 #define DD_WINDOW_CONTROL 0x00001000u
@@ -71,10 +71,13 @@ DD_STATIC_ASSERT(sizeof(struct dd_window_head) == 24, "shared layout");
 #define DD_WINDOW_SLOTS 3
 
 /*
- * The control memfd.  `epoch` alone changes after start-up.
+ * The control memfd.  `epoch`, the directory and its version alone change after start-up.
  *
  * epoch: generation << 32 | count.  Written by the daemon's grace periods only: released after the pokes
  * that it covers, so that a reader which sees the new epoch and serialises executes what was poked.
+ *
+ * directory_version: raised after entries of the directory were cleared, and before the bump of the epoch after whose wait
+ * their indices are used again.  So a thread that sees a new epoch, and only then this, forgets in time what was found.
  */
 struct dd_control {
     uint64_t epoch;             /* a cache line of its own: every guard in every worker reads it */
@@ -83,7 +86,8 @@ struct dd_control {
     uint32_t layout_version;    /* DD_LAYOUT_VERSION */
     uint64_t generation;        /* one more at each start of the daemon, never 0, below 2^31 */
     uint64_t text_size;         /* bytes */
-    uint8_t padding[40];
+    uint64_t directory_version;
+    uint8_t padding[32];
 };
 
 #define DD_CONTROL_MAGIC 0x64647031u    /* "ddp1" */
@@ -100,12 +104,12 @@ DD_STATIC_ASSERT(sizeof(struct dd_control) == 2 * DD_CACHE_LINE, "shared layout"
  * the index's stub, which jumps to what the process has in `target`.  0 there: the stub asks the client library,
  * which looks the index up in the directory, in the control memfd, and finds the native of that digest or, where
  * this process has none, the default of the hook.  The daemon writes a directory entry before it pokes a slot to
- * code that uses it, and never changes it: so a poke waits for no worker.  Stubs keep all registers that carry
- * arguments.
+ * code that uses it, and clears it when no code does any more: so a poke waits for no worker.  Stubs keep all registers
+ * that carry arguments.
  *
  * There are two linkages of one layout: with indirect jumps, and with return thunks for processes that forbid these.
  */
-#define DD_LINKAGE_MAX 8192u            /* indices of one generation */
+#define DD_LINKAGE_MAX 8192u            /* indices */
 #define DD_SERVICES 3                   /* functions without arguments: uint64_t monotonic clock (ns), uint64_t boot clock
                                            (ns), uint32_t number of the processor */
 
@@ -125,7 +129,8 @@ struct dd_linkage_data {
     uint64_t resolve;           /* what a stub jumps to with index and word of a target that is 0; */
     uint64_t leave;             /* the same for a native that may block: leaves the guard first */
     uint64_t service[DD_SERVICES];      /* functions that programs' helpers call: see DD_SERVICES */
-    uint64_t padding[2];
+    uint64_t directory_version; /* that the targets below are of; for the worker alone */
+    uint64_t padding;
     uint64_t target[DD_LINKAGE_MAX];
 };
 
@@ -209,14 +214,14 @@ struct dd_lines {
  * (jitcore/counters.h), and reads them as a file: a mapping of its own would take memory for what was never
  * written.
  */
-#define DD_LINE_COUNTERS_SIZE 0x100000u                                 /* bytes a line */
+#define DD_LINE_COUNTERS_SIZE 0x2800000u                                /* bytes a line */
 #define DD_LINE_THREAD 4160u                                            /* offset in them of a struct dd_line_thread */
 #define DD_LINE_COUNTERS(index) (DD_LINES_SIZE + (uint64_t)(index) * DD_LINE_COUNTERS_SIZE)    /* offset in the memfd */
 #define DD_LINES_FILE_SIZE DD_LINE_COUNTERS(DD_LINES_MAX)               /* bytes of the memfd */
 
 DD_STATIC_ASSERT(offsetof(struct dd_lines, line) == DD_CACHE_LINE, "shared layout");
 DD_STATIC_ASSERT(DD_LINES_SIZE == 0x100000, "whole pages");
-DD_STATIC_ASSERT(DD_LINES_FILE_SIZE == UINT64_C(0x400000000), "shared layout");
+DD_STATIC_ASSERT(DD_LINES_FILE_SIZE == UINT64_C(0x9ffd900000), "shared layout");
 
 /*
  * Among the counters: what the image's code needs to know of the line's thread, where it changes maps.  Written by the client

@@ -11,6 +11,8 @@
  *      verdict KEY             the table `on_event`
  *      late                    register the native `sum_late`
  *      forget                  and take it away again
+ *      plug FILE               load a module, with the natives that it offers
+ *      unplug                  and unload it again
  *      loop                    a thread that calls `sum` of 1 to 6 without a pause; `stop` says how often, and how many
  *                              sums were none of `allow SUM...`
  *      block                   a thread that calls `sum` once, and is held in `sum_blocking`; `release` lets it go
@@ -22,6 +24,7 @@
  * which they cannot.
  */
 #include <ctype.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -339,8 +342,20 @@ static void do_late(char *argument)
 
 static void do_forget(char *argument)
 {
-    dd_native_unregister(&late);
-    printf("0\n");
+    printf("%d\n", dd_native_unregister(&late));
+}
+
+static void *module;
+
+static void do_plug(char *argument)
+{
+    module = dlopen(argument, RTLD_NOW | RTLD_LOCAL);
+    printf("%s\n", module ? "ok" : dlerror());
+}
+
+static void do_unplug(char *argument)
+{
+    printf("%d\n", dlclose(module));
 }
 
 static const struct {
@@ -351,6 +366,7 @@ static const struct {
     { "check", do_check }, { "touch", do_touch },     { "late", do_late },   { "verdict", do_verdict },
     { "allow", do_allow }, { "loop", do_loop },       { "stop", do_stop },   { "block", do_block },
     { "fork", do_fork },   { "release", do_release }, { "forget", do_forget }, { "nested", do_nested },
+    { "plug", do_plug },   { "unplug", do_unplug },
 };
 
 static void run(char *line)

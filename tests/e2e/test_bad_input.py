@@ -3,8 +3,8 @@
 import os
 import tempfile
 
-from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, lines
-from harness import CONTEXT, Connection, Daemon, Refused, compile_program, refused, verdict
+from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, counters, lines
+from harness import CONTEXT, Connection, Daemon, Refused, compile_program, refused, verdict, wait_until
 from tap import case, equal, run
 
 def join(daemon, table=None, descriptor=None, **parameters):
@@ -270,7 +270,7 @@ def calls_and_natives_that_are_none():
 def descriptors_that_are_no_lines():
     import fcntl
     unsealed = os.memfd_create("lines", os.MFD_ALLOW_SEALING)
-    os.ftruncate(unsealed, 1 << 34)
+    os.ftruncate(unsealed, counters(16383))
     small = os.memfd_create("lines", os.MFD_ALLOW_SEALING)
     os.ftruncate(small, 4096)
     fcntl.fcntl(small, 1033, 1 | 2 | 4)

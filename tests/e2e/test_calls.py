@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Static calls and natives: what a call runs is set from outside, and each worker runs what it has."""
 import os
+import shlex
 import subprocess
+import tempfile
 
 from fake_worker import LAYOUT_VERSION, lines
 from harness import DISPATCHCTL, Connection, Daemon, Refused, compile_program, wait_until
-from tap import BUILD_DIR, case, equal, run
+from installation import variables
+from tap import BUILD_DIR, SOURCE_DIR, case, equal, run
 
 CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")
 LACKING = CALLER + "_lacking"
@@ -117,6 +120,49 @@ def a_native_that_comes_later_is_reached_at_once():
         equal(sums(worker), 1)
         worker.do("forget")
         equal(sums(worker), SUM)
+
+
+# Long enough that a thread which calls it without a pause is in it, hardly ever between two calls.
+MODULE = """
+#include <dispatchd.h>
+uint64_t sum_module(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, int f);
+DD_NATIVE(sum_module, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int))
+uint64_t sum_module(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, int f)
+{
+    for (volatile int i = 0; i < 100000; i++)
+        ;
+    return 5;
+}
+"""
+
+
+def compile_module(directory):
+    made, path = variables(), os.path.join(directory, "module.so")
+    include = [f"-I{os.path.join(SOURCE_DIR, part)}" for part in ("client", "proto")]
+    command = [*shlex.split(made["CC"] + " " + made["SANITIZER_FLAGS"]), "-shared", "-fPIC", *include, "-x", "c", "-", "-o", path]
+    subprocess.run(command, input=MODULE, text=True, check=True)
+    return path
+
+
+@case
+def a_module_is_unloaded_while_its_native_is_called():
+    """Nobody is in it any more when its memory goes: a thread that was would crash."""
+    with Daemon() as daemon, tempfile.TemporaryDirectory() as directory:
+        path = compile_module(directory)
+        worker = daemon.worker(executable=LACKING)
+        equal(worker.do(f"plug {path}"), "ok")
+        wait_until(lambda: any("sum_module" in row["natives"] for row in daemon.list("workers")), "it is offered")
+        set_call(daemon, "sum", native="sum_module")
+        worker.do(f"allow 5 {SUM}")
+        worker.do("loop")
+        for _ in range(20):
+            equal(sums(worker), 5)
+            equal(worker.do("unplug"), "0")
+            equal(sums(worker), SUM)
+            equal(worker.do(f"plug {path}"), "ok")
+        calls_made, wrong = worker.do("stop").split()[1::2]
+        assert int(calls_made) > 0
+        equal(wrong, "0")
 
 
 @case
@@ -271,6 +317,61 @@ def children_of_forks_call_as_their_parents_do():
         worker = daemon.worker(executable=CALLER)
         set_call(daemon, "sum", native="sum_times")
         equal(worker.do("fork"), str(100 * SUM))
+
+
+class Offering:
+    """A process that offers natives for on_event while the block lasts."""
+
+    def __init__(self, daemon, names):
+        self.daemon = daemon
+        self.natives = [{"name": name, "prototype": "u32(event*,u32)", "may_block": False} for name in names]
+
+    def __enter__(self):
+        joined, tell = os.pipe()
+        end, self.end = os.pipe()
+        self.child = os.fork()
+        if self.child == 0:
+            os.close(self.end)
+            try:
+                connection = Connection(self.daemon.worker_path)
+                connection.call("io.dispatchd.Worker.Join", [lines()], layout_version=LAYOUT_VERSION, name="offering",
+                                tables=[], natives=self.natives)
+                os.write(tell, b"joined")
+                os.read(end, 1)
+            finally:
+                os._exit(0)
+        os.close(tell)
+        os.close(end)
+        equal(os.read(joined, 6), b"joined")
+        os.close(joined)
+        return self
+
+    def __exit__(self, *unused):
+        os.close(self.end)
+        os.waitpid(self.child, 0)
+
+
+@case
+def natives_come_and_go_without_end():
+    """More pairs of hook and native than there are indices; a worker keeps nothing of those that had them before."""
+    rounds, each = 12, 1000
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        set_call(daemon, "sum", native="sum_times")
+        link = daemon.call("Attach", table="on_event", key=0, native="event_native")["link"]
+        equal(worker.do("verdict 0"), "1003")
+        daemon.call("Detach", link=link)
+        for number in range(rounds):
+            names = [f"native_{number}_{key}" for key in range(each)]
+            with Offering(daemon, names):
+                attach = [{"operation": "attach", "table": "on_event", "key": key, "native": name}
+                          for key, name in enumerate(names)]
+                links = [outcome["link"] for outcome in daemon.call("Apply", operations=attach)["outcomes"]]
+                equal({worker.do(f"verdict {key}") for key in range(each)}, {"5"}, "the worker has none of them")
+                equal(sums(worker), 100 * SUM)
+                daemon.call("Apply", operations=[{"operation": "detach", "link": link} for link in links], wait="quiescent")
+        daemon.call("Attach", table="on_event", key=0, native="event_native")
+        equal(worker.do("verdict 0"), "1003")
 
 
 def declare_call(daemon, prototype):

@@ -2,12 +2,13 @@
 """Statistics: what is counted is exactly what ran, in all workers; it survives what links survive."""
 import json
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
 import tempfile
 
-from fake_worker import LAYOUT_VERSION, TABLE, lines
+from fake_worker import LAYOUT_VERSION, TABLE, counters, lines
 from harness import CONTEXT, DISPATCHCTL, Connection, Daemon, compile_program, refused, verdict, wait_until
 from tap import BUILD_DIR, case, equal, run
 
@@ -313,32 +314,48 @@ def static_calls_and_natives():
         equal(called(5), (0, 8), "of a value")
 
 
+def attach_many(daemon, keys):
+    """Links of these keys, in requests of 8,000; their ids."""
+    links = []
+    for first in range(0, len(keys), 8000):
+        operations = [{"operation": "attach", "table": "on_test", "key": key, "program": "one"} for key in keys[first:first + 8000]]
+        links += [outcome["link"] for outcome in daemon.call("Apply", operations=operations)["outcomes"]]
+    return links
+
+
 @case
-def more_than_can_be_counted():
+def as_many_links_as_there_may_be():
+    """All of the largest table are counted, each by itself, also beside what is detached and attached again."""
+    entries = 100000
     with Daemon() as daemon:
-        daemon.worker()
+        worker = daemon.worker()
         daemon.load("one", verdict(1))
-        operations = [{"operation": "attach", "table": "on_test", "key": key, "program": "one"} for key in range(3000)]
-        links = [outcome["link"] for outcome in daemon.call("Apply", operations=operations)["outcomes"]]
-        maximum = refused(lambda: daemon.call("SetStatistics", table="on_test", counting="runs"),
-                          "LimitExceeded")["maximum"]
-        equal(statistics(daemon, table="on_test")["tables"][0]["counting"], "off")
-        for _ in range(3):                  # places come back
-            operations = [{"operation": "detach", "link": link} for link in links[maximum - 1:]]
-            daemon.call("Apply", operations=operations, wait="quiescent")
-            links = links[:maximum - 1]
-            daemon.call("SetStatistics", table="on_test", counting="runs")
-            daemon.call("SetStatistics", table="on_test", counting="off", wait="quiescent")
+        links = attach_many(daemon, [3 * key for key in range(entries)])
+        daemon.call("SetStatistics", table="on_test", counting="runs")
+        chosen = [0, entries - 1] + random.sample(range(1, entries - 1), 200)
+        for times, entry in enumerate(chosen, 1):
+            call(worker, 3 * entry, times % 7 + 1)
+        call(worker, 1, 5)
+        for times, entry in enumerate(chosen, 1):
+            counted = counts(daemon, links[entry])
+            equal((counted["runs"], verdicts(counted)), (times % 7 + 1, {1: times % 7 + 1}), f"entry {entry}")
+            for neighbour in (entry - 1, entry + 1):
+                if 0 <= neighbour < entries and neighbour not in chosen:
+                    equal(counts(daemon, links[neighbour])["runs"], 0, f"entry {neighbour}, which was not called")
+        for entry in chosen[:3]:
+            daemon.call("Detach", link=links[entry], wait="quiescent")
+            again = daemon.attach("on_test", 3 * entry, "one")
+            equal(counts(daemon, again)["runs"], 0, "a link of its own")
+            call(worker, 3 * entry)
+            equal(counts(daemon, again)["runs"], 1)
 
 
 @case
 def misses_alone():
-    """Of a table with more links than can be counted."""
     with Daemon() as daemon:
         worker = daemon.worker()
         daemon.load("one", verdict(1))
-        operations = [{"operation": "attach", "table": "on_test", "key": key, "program": "one"} for key in range(3000)]
-        daemon.call("Apply", operations=operations)
+        attach_many(daemon, range(3000))
         daemon.call("SetStatistics", table="on_test", misses=True, counting="runs")
         daemon.attach("on_test", 5000, "one")
         for key in (1, 2999, 3000, 4000, 5000):
@@ -368,8 +385,8 @@ def a_worker_that_lies():
         call(worker, 3, 5)
         os.pwrite(descriptor, (0xffffffff).to_bytes(4, "little"), 8)            # lines in use
         for word in (b"\xff" * 8, b"\x01" + bytes(7), os.urandom(8)):
-            os.pwrite(descriptor, word * 4096, 1 << 20)
-            os.pwrite(descriptor, word * 4096, (1 << 20) * 777 + 8192)
+            os.pwrite(descriptor, word * 4096, counters(0))
+            os.pwrite(descriptor, word * 4096, counters(776) + 8192)
             counts(daemon, link)
         connection.close()
         daemon.call("SetStatistics", counting="off")

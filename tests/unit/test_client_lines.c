@@ -141,6 +141,24 @@ static void test_each_line_has_counters(void **state)
     release(second);
 }
 
+/* They are large: nothing of them is allocated before it is used, not even where all memory is locked. */
+static void test_counters_in_locked_memory(void **state)
+{
+    struct lines *lines = fresh_lines();
+    struct dd_line *line;
+    struct stat status;
+
+    if (mlockall(MCL_FUTURE) < 0)
+        skip();
+    line = claim();
+    assert_non_null(line);
+    *((char *)lines_counters(line) + DD_LINE_COUNTERS_SIZE - 1) = 1;
+    munlockall();
+    assert_int_equal(fstat(lines->memfd.number, &status), 0);
+    assert_true((uint64_t)status.st_blocks * 512 < DD_LINE_COUNTERS_SIZE / 10);
+    release(line);
+}
+
 static const struct dd_line_thread *thread_of(const struct dd_line *line)
 {
     return (const struct dd_line_thread *)(const void *)((char *)lines_counters(line) + DD_LINE_THREAD);
@@ -294,6 +312,60 @@ static void test_past_looks_at_older_sets(void **state)
     line->word = 0;
     assert_true(lines_are_past(6));
     release(line);
+}
+
+/* ---- waiting for guards -------------------------------------------------------------------------------- */
+
+static void test_wait_for_guards(void **state)
+{
+    struct lines_wait wait = { 0 };
+    struct dd_line *old, *line;
+
+    fresh_lines();
+    old = claim();
+    old->word = DD_LINE_UNSEEN;
+    fresh_lines();
+    line = claim();
+    line->word = line->last = DD_EPOCH(5, 3);
+    assert_false(lines_wait_step(&wait));
+    assert_false(lines_wait_step(&wait));
+    line->word = 0;
+    assert_false(lines_wait_step(&wait));       /* the older set's */
+    line->word = DD_EPOCH(5, 3);                /* a later guard is nobody's business */
+    assert_false(lines_wait_step(&wait));
+    old->word = DD_EPOCH(5, 3);                 /* another guard than the one that was there */
+    assert_true(lines_wait_step(&wait));
+    old->word = line->word = 0;
+    release(old);
+    release(line);
+}
+
+static void test_guards_that_follow_on_each_other(void **state)
+{
+    struct lines_wait wait = { 0 };
+    struct dd_line *line;
+
+    fresh_lines();
+    line = claim();
+    line->word = line->last = DD_EPOCH(5, 3);
+    assert_false(lines_wait_step(&wait));
+    line->word = line->last;                    /* the same thread enters again, and was never seen outside */
+    assert_true(lines_wait_step(&wait));
+    line->word = 0;
+    release(line);
+}
+
+static void test_nobody_waits_for_the_dead(void **state)
+{
+    struct lines_wait wait = { 0 };
+    struct dd_line *line;
+    pthread_t thread;
+
+    fresh_lines();
+    assert_int_equal(pthread_create(&thread, NULL, claim_and_die, &line), 0);
+    pthread_join(thread, NULL);
+    assert_true(lines_wait_step(&wait));
+    line->word = 0;
 }
 
 /* ---- replacing ----------------------------------------------------------------------------------------- */
@@ -595,11 +667,15 @@ int main(void)
         cmocka_unit_test(test_dead_owner),
         cmocka_unit_test(test_memfd_is_sealed),
         cmocka_unit_test(test_each_line_has_counters),
+        cmocka_unit_test(test_counters_in_locked_memory),
         cmocka_unit_test(test_each_line_names_its_thread),
         cmocka_unit_test(test_counters_without_the_memfd),
         cmocka_unit_test(test_file_size_limit),
         cmocka_unit_test(test_past),
         cmocka_unit_test(test_past_looks_at_older_sets),
+        cmocka_unit_test(test_wait_for_guards),
+        cmocka_unit_test(test_guards_that_follow_on_each_other),
+        cmocka_unit_test(test_nobody_waits_for_the_dead),
         cmocka_unit_test(test_replaced_inside_a_guard),
         cmocka_unit_test(test_replaced_by_a_handler),
         cmocka_unit_test(test_replaced_while_renewing),

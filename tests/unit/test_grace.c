@@ -708,11 +708,45 @@ static void test_no_wait_is_over_inside_an_older_guard(void **state)
     munmap(race, sizeof(*race));
 }
 
+/* ---- counters ---- */
+
+static void write_counter(const struct process *process, uint32_t line, size_t offset)
+{
+    const uint64_t word = 1;
+
+    assert_int_equal(pwrite(process->descriptor, &word, sizeof(word), (off_t)(DD_LINE_COUNTERS(line) + offset)),
+                     sizeof(word));
+}
+
+/* Pages decide: what was never written is not looked at. */
+static void test_lines_that_count(void **state)
+{
+    struct process process;
+    const size_t near = 64 * 1024, size = 4096;
+
+    process_init(&process, 9);
+    assert_int_equal(lines_next_counted(process.lines, 0, near, size), 9);
+    write_counter(&process, 0, 0);
+    write_counter(&process, 2, 2 * near);
+    write_counter(&process, 4, 0);
+    write_counter(&process, 4, near);
+    write_counter(&process, 5, near + 8);
+    write_counter(&process, 9, near);           /* in no line that was handed out */
+    assert_int_equal(lines_next_counted(process.lines, 0, near, size), 4);
+    assert_int_equal(lines_next_counted(process.lines, 4, near, size), 4);
+    assert_int_equal(lines_next_counted(process.lines, 5, near, size), 5);
+    assert_int_equal(lines_next_counted(process.lines, 6, near, size), 9);
+    assert_int_equal(lines_next_counted(process.lines, 0, 0, size), 0);
+    assert_int_equal(lines_next_counted(process.lines, 1, 0, size), 4);
+    process_done(&process);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_lines_that_count),
         TEST(test_bad_descriptors_are_refused),
         TEST(test_hostile_words_are_bounded),
         TEST(test_line_counts_by_epoch),
