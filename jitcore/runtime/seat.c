@@ -86,11 +86,14 @@ static int take_lock(uint32_t *lock, uint32_t holder)
  * Of the journal, `map` is written first and emptied last: between, all its words are this change's.  A signal handler
  * that comes before the first store leaves an empty journal again; one that comes after it finds that it is not empty.
  */
-static void open_journal(struct seat *seat, uint32_t map, uint32_t lock)
+static void open_journal(const struct map_change *change)
 {
+    struct seat *seat = change->seat;
+
     WRITE_ONCE(seat->sequence, READ_ONCE(seat->sequence) + 1);
-    WRITE_AFTER(seat->journal.map, map);
-    WRITE_AFTER(seat->journal.lock, lock);
+    WRITE_AFTER(seat->taken, change->thread->taken);
+    WRITE_AFTER(seat->journal.map, change->map->number);
+    WRITE_AFTER(seat->journal.lock, change->lock);
 }
 
 void journal_empty(struct journal *journal)
@@ -113,7 +116,7 @@ int change_begin(const struct map *map, struct thread *thread, uint32_t lock, st
     change.holder = 1 + seat;
     if (READ_BEFORE(change.seat->journal.map) != 0)
         return -EBUSY;
-    open_journal(change.seat, map->number, lock);
+    open_journal(&change);
     r = take_lock(lock_of(&change), change.holder);
     if (r < 0) {
         journal_empty(&change.seat->journal);

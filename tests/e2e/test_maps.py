@@ -344,6 +344,35 @@ def a_change_that_a_living_thread_has_left_is_settled():
 
 
 @case
+def a_change_that_a_thread_died_in_is_settled_though_the_next_one_of_its_line_is_busy():
+    with Daemon() as daemon:
+        worker, other = daemon.worker(), daemon.worker()
+        daemon.load("copy", compile_program(COPY, "copy"))
+        daemon.attach("on_test", 0, "copy")
+        seats = Seats(worker)
+        equal(called(worker, 0), 0, "an update")
+        (own,) = seats.owners()
+        worker.do("key 0")
+        worker.do(f"allow 0 {errno.EBUSY}")
+        os.kill(daemon.process.pid, signal.SIGSTOP)     # else it may see the line between the two threads
+        left = []
+        while not left:
+            worker.do("loop 1")
+            wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
+            worker.do("kill-loop")
+            left = [i for i, number in seats.owners().items() if number]
+        (seat,) = set(seats.owners()) - {own}
+        equal(left, [seat], "the seats with a journal")
+        worker.do("hold")                               # takes the line, calls, and stays in its guard
+        equal(seats.owners()[seat] != 0, True, "the journal is as it was left")
+        os.kill(daemon.process.pid, signal.SIGCONT)
+        wait_until(lambda: seats.owners()[seat] == 0, "the journal is empty")
+        equal(called(other, 0), 0, "an update of another process")
+        worker.do("release")
+        assert " wrong 0 " in worker.do("stop")
+
+
+@case
 def the_next_daemon_settles_what_died_without_one():
     with Daemon() as daemon:
         looping, other = daemon.worker(), daemon.worker()

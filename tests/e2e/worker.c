@@ -5,7 +5,7 @@
  *      opening     open [SOCKET] | open-no-thread [SOCKET] | close | status | register NAME [DEFAULT [FIELDS]] |
  *                  unregister NAME
  *      calling     call TABLE KEY | packet TEXT | method NUMBER | allow VERDICT... | key KEY |
- *                  loop THREADS | stats | stop
+ *                  loop THREADS | kill-loop | stats | stop
  *      forking     fork N | forget-children | fork-tree DEPTH | fork-in-guard | after-clone | vfork-exec | spawn | exec
  *      life        signal-loop [alternate] | thread-churn N | pthread-exit-in-guard | hold | release | longjmp-leak |
  *                  close-all [reuse] | count-reused | fork-in-close | drop-uid UID | lines | exit
@@ -287,6 +287,28 @@ static void do_loop(const char *argument)
             loop_threads++;
     }
     answer_result(-r);
+}
+
+/* The thread ends where it is, and unwinds nothing. */
+static void end_thread(int number)
+{
+    syscall(SYS_exit, 0);
+}
+
+/* `kill-loop`: the last of the threads that loop dies in whatever it does. */
+static void do_kill_loop(const char *argument)
+{
+    struct sigaction action = { .sa_handler = end_thread };
+
+    if (loop_threads == 0) {
+        answer("error there is no loop");
+        return;
+    }
+    sigaction(SIGUSR1, &action, NULL);
+    pthread_kill(loop_thread[--loop_threads], SIGUSR1);
+    pthread_join(loop_thread[loop_threads], NULL);
+    shared->busy--;
+    answer("ok");
 }
 
 static void answer_stats(void)
@@ -763,6 +785,7 @@ static const struct command {
     { "allow", do_allow },
     { "key", do_key },
     { "loop", do_loop },
+    { "kill-loop", do_kill_loop },
     { "stats", do_stats },
     { "stop", do_stop },
     { "fork", do_fork },

@@ -85,8 +85,10 @@ static void test_change(void **state)
     struct map_change change, inner;
     uint64_t sequence;
 
+    thread.taken = 7;
     assert_int_equal(change_begin(fixture.map, &thread, 0, &change), 0);
     sequence = change.seat->sequence;
+    assert_int_equal(change.seat->taken, 7);
     assert_int_equal(change.seat->journal.map, fixture.map->number);
     assert_int_equal(*lock, change.holder);
     /* A signal handler inside it; another thread at this lock, and at another. */
@@ -98,8 +100,10 @@ static void test_change(void **state)
     change_end(&change);
     assert_true(is_empty(&change.seat->journal));
     assert_int_equal(*lock, 0);
+    thread.taken = 8;
     assert_int_equal(change_begin(fixture.map, &thread, 0, &change), 0);
     assert_int_equal(change.seat->sequence, sequence + 1);
+    assert_int_equal(change.seat->taken, 8);
     change_end(&change);
     fixture_clear(&fixture);
 }
