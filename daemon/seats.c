@@ -13,7 +13,9 @@
 
 #include "daemon.h"
 #include "lines.h"
+#include "memory.h"
 #include "pace.h"
+#include "runtime/hash.h"
 #include "runtime/ring.h"
 #include "runtime/seat.h"
 #include "shared_map.h"
@@ -250,16 +252,29 @@ static void take_own(struct seats *seats)
     seat_find(seats->daemon->trace->view, &seats->thread, &index);
 }
 
+/* What is in a copy that its map says was never used is younger than that: elements that come rely on zeros there. */
+static int discard_unused_copies(const struct seats *seats, const struct shared_map *map)
+{
+    uint64_t first = map->memory + HASH_COPIES_AT(map->view), stride = map->view->copy_stride;
+    int r = 0;
+
+    for (uint32_t seat = 0; r >= 0 && seat < SEATS_MAX; seat++)
+        if (!map_copy_is_used(map->view, seat))
+            r = memory_discard_arena(seats->daemon->memory, first + seat * stride, stride);
+    return r;
+}
+
 static int renew(struct seats *seats, const struct shared_map *map)
 {
-    void *copy = malloc(map->view->size);
+    uint64_t size = map_renewed_size(map->view);
+    void *copy = malloc(size);
 
     if (!copy)
         return -ENOMEM;
-    memcpy(copy, map_memory(map->view), map->view->size);
+    memcpy(copy, map_memory(map->view), size);
     map_renew(map->view, copy, &seats->thread);
     free(copy);
-    return 0;
+    return map->view->copy_stride ? discard_unused_copies(seats, map) : 0;
 }
 
 /*
@@ -277,7 +292,7 @@ static int settle_snapshot(struct seats *seats)
         if (!map->view || shared_map_is_outer(map))
             continue;
         map_drop_locks(map->view);
-        if (map_is_renewable(map->view))
+        if (map_renewed_size(map->view) > 0)
             r = renew(seats, map);
     }
     map_drop_locks(seats->daemon->trace->view);

@@ -500,6 +500,23 @@ const void *hash_next(const struct map *map, struct map_cursor *cursor, void **r
     return element_at(map, link)->key;
 }
 
+/* ---- making anew ---- */
+
+void hash_adopt(const struct map *map, uint32_t link, const void *key)
+{
+    uint64_t hash = key_hash(map, key);
+    struct hash_element *element = element_at(map, link);
+    struct place place;
+
+    if (READ_ONCE(*element_owner(map, link)) != ELEMENT_FREE || hash_find(map, key) != 0 ||
+        !find_room(map, hash, &place))
+        return;
+    write_key(map, element, key);
+    WRITE_ONCE(element->next, place.slot ? 0 : place.link);
+    commit(&place, hash, link);
+    WRITE_AFTER(*element_owner(map, link), ELEMENT_USED);
+}
+
 /* ---- recovery ---- */
 
 /* The seat has a spare, and one only: that of the two which the bucket does not reach. */

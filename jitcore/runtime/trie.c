@@ -395,6 +395,19 @@ static bool is_reached(const struct map *map, uint32_t link)
     return length <= bits(map) && find_place(map, &node->key, length).to == link;
 }
 
+const void *trie_next_reached(const struct map *map, struct map_cursor *cursor, void **ret_value)
+{
+    while (cursor->position < map->elements) {
+        struct trie_node *node = element_of(map, (uint32_t)++cursor->position);
+
+        if (!READ_ONCE(node->branching) && is_reached(map, (uint32_t)cursor->position)) {
+            *ret_value = value_of(map, node);
+            return &node->key;
+        }
+    }
+    return NULL;
+}
+
 /* The count is raised and lowered behind the commit, so a kill between leaves it wrong. */
 static void count_again(const struct map *map)
 {

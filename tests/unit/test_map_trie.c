@@ -545,6 +545,45 @@ static void test_overtaken(void **state)
     fixture_clear(&looking.fixture);
 }
 
+/* ---- copies that are torn ---- */
+
+/* Some that are reached count as free, some that have left count as used, and so does the count. */
+static void tear(const struct fixture *fixture)
+{
+    struct trie_memory *trie = (void *)fixture->memory;
+
+    for (uint32_t link = 1; link <= element_count(fixture->map); link++)
+        *element_owner(fixture->map, link) = link % 3 ? ELEMENT_FREE : ELEMENT_USED;
+    trie->lock = 5;
+    trie->count = 1;
+}
+
+static void test_renewal(void **state)
+{
+    struct fixture fixture = new_trie(2, ENTRIES_MAX);
+    struct thread thread = fixture_thread(0);
+    struct list list = { 0 };
+    uint8_t *copy = malloc(fixture.map->size);
+
+    for (unsigned i = 0; i < 1000; i++) {
+        struct key key = random_key(2);
+
+        if (i % 3)
+            assert_int_equal(update(&fixture, &key, i, BPF_ANY, &thread),
+                             list_update(&list, &key, i, BPF_ANY, ENTRIES_MAX));
+        else
+            assert_int_equal(trie_delete(fixture.map, &key, 0, 0, 0, &thread), list_delete(&list, &key));
+    }
+    assert_true(list.count > 8);
+    tear(&fixture);
+    assert_int_equal(map_renewed_size(fixture.map), fixture.map->size);
+    memcpy(copy, fixture.memory, fixture.map->size);
+    map_renew(fixture.map, copy, &thread);
+    compare_all(&fixture, &list);
+    free(copy);
+    fixture_clear(&fixture);
+}
+
 /* ---- hostile memory ---- */
 
 /* Links, lengths, owners, and the rest: plausible, nearly, or anything. */
@@ -607,6 +646,7 @@ int main(void)
         cmocka_unit_test(test_definitions),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_overtaken),
+        cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_hostile_memory),
     };
 
