@@ -48,7 +48,7 @@ int map_access_next(struct daemon *daemon, const struct shared_map *map, struct 
 int map_access_clear_next(struct daemon *daemon, const struct shared_map *map, struct map_cursor *cursor,
                           struct refusal *refusal);
 
-/* How many elements there are; of a ring: bytes that nobody has taken out. */
+/* How many elements there are, with those that come or go at this moment; of a ring: bytes that nobody has taken out. */
 uint64_t map_access_count(const struct shared_map *map);
 
 #endif
