@@ -111,14 +111,14 @@ static const struct map_kind kinds[] = {
         .lookup = RUNTIME_hash_lookup, .update = RUNTIME_hash_update, .delete = RUNTIME_hash_delete,
         .next = RUNTIME_hash_next,
         .call_lookup = call_hash_lookup, .call_update = hash_update, .call_delete = hash_delete,
-        .call_next = call_hash_next, .call_count = element_count_used,
+        .call_next = call_hash_next, .call_skip = hash_skip, .call_count = element_count_used,
         .lay_out = layout_hash, .recover = hash_recover, .renew = renew_hash,
     }, {
         .name = "lru_hash", .kind = BPF_MAP_TYPE_LRU_HASH,
         .lookup = RUNTIME_lru_lookup, .update = RUNTIME_lru_update, .delete = RUNTIME_lru_delete,
         .next = RUNTIME_hash_next,
         .call_lookup = call_lru_lookup, .call_update = lru_update, .call_delete = lru_delete,
-        .call_next = call_hash_next, .call_count = element_count_used,
+        .call_next = call_hash_next, .call_skip = hash_skip, .call_count = element_count_used,
         .lay_out = layout_hash, .recover = hash_recover, .renew = renew_hash,
     }, {
         .name = "percpu_array", .kind = BPF_MAP_TYPE_PERCPU_ARRAY,
@@ -133,7 +133,7 @@ static const struct map_kind kinds[] = {
         .lookup = RUNTIME_seat_hash_lookup, .update = RUNTIME_seat_hash_update, .delete = RUNTIME_seat_hash_delete,
         .next = RUNTIME_seat_hash_next,
         .call_lookup = seat_hash_lookup, .call_update = seat_hash_update, .call_delete = seat_hash_delete,
-        .call_next = seat_hash_next, .call_copies = seat_hash_copies, .call_count = element_count_used,
+        .call_next = seat_hash_next, .call_skip = hash_skip, .call_copies = seat_hash_copies, .call_count = element_count_used,
         .lay_out = layout_seat_hash, .recover = hash_recover, .renew = renew_seat_hash,
     }, {
         /* Of maps of maps, programs only look up; the daemon works on them by the calls of arrays and hash tables. */
@@ -145,7 +145,7 @@ static const struct map_kind kinds[] = {
         .name = "hash_of_maps", .kind = BPF_MAP_TYPE_HASH_OF_MAPS,
         .lookup = RUNTIME_map_hash_lookup,
         .call_lookup = call_hash_lookup, .call_update = hash_update, .call_delete = hash_delete,
-        .call_next = call_hash_next, .call_count = element_count_used,
+        .call_next = call_hash_next, .call_skip = hash_skip, .call_count = element_count_used,
         .lay_out = layout_hash_of_maps, .recover = hash_recover,
     }, {
         .name = "queue", .kind = BPF_MAP_TYPE_QUEUE,
@@ -167,7 +167,7 @@ static const struct map_kind kinds[] = {
         .lookup = RUNTIME_trie_lookup, .update = RUNTIME_trie_update, .delete = RUNTIME_trie_delete,
         .next = RUNTIME_trie_next,
         .call_lookup = call_trie_lookup, .call_update = trie_update, .call_delete = trie_delete,
-        .call_next = call_trie_next, .call_count = trie_count,
+        .call_next = call_trie_next, .call_skip = trie_skip, .call_count = trie_count,
         .lay_out = layout_trie, .recover = trie_recover, .renew = renew_trie,
     },
 };

@@ -32,6 +32,8 @@ struct map_kind {
     long (*call_delete)(const struct map *map, const void *key, uint64_t, uint64_t, uint64_t, struct thread *thread);
     const void *(*call_next)(const struct map *map, struct map_cursor *cursor, void **ret_value, uint64_t, uint64_t,
                              struct thread *thread);
+    /* Kinds whose `next` may walk far: move on over at most so many places without an element.  False: again. */
+    bool (*call_skip)(const struct map *map, struct map_cursor *cursor, uint32_t places);
     long (*call_push)(const struct map *map, const void *value, uint64_t flags, uint64_t, uint64_t,
                       struct thread *thread);
     long (*call_pop)(const struct map *map, void *value, uint64_t, uint64_t, uint64_t, struct thread *thread);

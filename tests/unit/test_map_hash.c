@@ -278,6 +278,38 @@ static void test_iteration(void **state)
     fixture_clear(&fixture);
 }
 
+/* By skips of one place, `next` comes to the same elements; and a walk over nothing is as long as skips say. */
+static void test_skip(void **state)
+{
+    for (size_t i = 0; i < KINDS; i++) {
+        struct fixture fixture = new_map(kinds[i], 1000);
+        struct thread thread = fixture_thread(0);
+        struct map_cursor cursor = { 0 };
+        unsigned seen = 0, skips = 0;
+        void *got;
+
+        for (;;) {
+            while (!fixture.kind->call_skip(fixture.map, &cursor, 1))
+                assert_true(skips++ < 8 * fixture.map->buckets);
+            if (!fixture.kind->call_next(fixture.map, &cursor, &got, 0, 0, &thread))
+                break;
+        }
+        assert_int_equal(skips, (HASH_SLOTS + 1) * fixture.map->buckets - 1);
+        for (unsigned number = 0; number < 800; number++)
+            assert_int_equal(update(&fixture, number, 1, BPF_ANY, &thread), 0);
+        for (cursor = (struct map_cursor){ 0 };; seen++) {
+            uint64_t position = cursor.position;
+
+            while (!fixture.kind->call_skip(fixture.map, &cursor, 3))
+                assert_true(cursor.position <= position + 3 && (position = cursor.position));
+            if (!fixture.kind->call_next(fixture.map, &cursor, &got, 0, 0, &thread))
+                break;
+        }
+        assert_int_equal(seen, 800);
+        fixture_clear(&fixture);
+    }
+}
+
 /* ---- locks and seats ---- */
 
 static void test_lock_is_held(void **state)
@@ -623,6 +655,7 @@ int main(void)
         cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_iteration),
+        cmocka_unit_test(test_skip),
         cmocka_unit_test(test_lock_is_held),
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_definitions),
