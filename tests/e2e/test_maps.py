@@ -5,8 +5,9 @@ import errno
 import os
 import signal
 import struct
+import subprocess
 
-from harness import CONTEXT, Daemon, Refused, compile_program, wait_until
+from harness import CONTEXT, DISPATCHCTL, Daemon, Refused, compile_program, wait_until
 from tap import case, equal, run
 
 DEFINITIONS = CONTEXT + """
@@ -250,6 +251,46 @@ def a_hash_of_maps_is_full_when_its_definition_says_so():
             set_inner(daemon, 0, None)
             refused(lambda: set_inner(daemon, 0, None), "UnknownElement")
             equal(called(worker), 100, "the verdict without")
+
+
+# Three rules of one policy, as one number of three digits.
+WHOLE = POLICY.replace("KIND", "ARRAY").split('SEC("table/test")')[0] + """
+SEC("table/test") __u32 whole(struct test *t)
+{
+    __u32 zero = 0, verdict = 0, *rule;
+    void *policy = bpf_map_lookup_elem(&policies, &zero);
+
+    if (!policy)
+        return 1000;
+    for (__u32 key = 0; key < 3; key++) {
+        rule = bpf_map_lookup_elem(policy, &key);
+        verdict = verdict * 10 + (rule ? *rule : 0);
+    }
+    return verdict;
+}
+"""
+
+
+@case
+def one_map_set_switches_a_policy_as_a_whole_under_calls():
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("whole", compile_program(WHOLE, "whole"))
+        daemon.attach("on_test", 3, "whole")
+        for name, rule in (("first", 1), ("second", 2)):
+            policy(daemon, name, rule)
+            for key in (1, 2):
+                daemon.call("UpdateElement", map=name, key={"value": key}, value={"value": rule})
+        set_inner(daemon, 0, "first")
+        worker.do("key 3")
+        worker.do("allow 111 222")
+        worker.do("loop 2")
+        for name, wanted in 25 * [("second", 222), ("first", 111)]:
+            command = [*DISPATCHCTL, "--socket", daemon.control_path, "map", "set", "policies", "0", name]
+            equal(subprocess.run(command, capture_output=True, text=True, timeout=60).stderr, "", "dispatchctl says")
+            equal(called(worker), wanted, f"the verdict with {name}")
+        stats = worker.do("stop")
+        assert " wrong 0 " in stats and not stats.startswith("calls 0 "), stats
 
 
 # ---- workers that die ----
