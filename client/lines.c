@@ -333,7 +333,8 @@ static bool has_counters(struct lines *lines, const struct dd_line *line)
 
 /*
  * Tell the image's code whose line it is.  All signals are blocked: a handler's program sees all of it or nothing.  The
- * seat, which it finds by the line's name, stays the line's.
+ * seat, which it finds by the line's name, stays the line's, and so does a change that the line's former thread died in:
+ * that this is another thread is told before it can begin anything.  (doc/model need not know: no wait looks at it.)
  */
 static void introduce_thread(const struct lines *lines, const struct dd_line *line)
 {
@@ -343,6 +344,7 @@ static void introduce_thread(const struct lines *lines, const struct dd_line *li
     thread->line = lines->memfd.inode ? DD_LINE_NAME(lines->memfd.inode, index) : 0;
     thread->process = (uint32_t)getpid();
     thread->id = (uint32_t)gettid();
+    __atomic_store_n(&thread->taken, thread->taken + 1, __ATOMIC_RELEASE);
 }
 
 struct dd_line *lines_claim(void)

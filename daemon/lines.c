@@ -219,6 +219,21 @@ bool lines_outside(const struct lines *lines, uint32_t index)
     return lines->dead || index >= DD_LINES_MAX || line_oldest(lines, &lines->map->line[index], 0) == LINES_NOBODY;
 }
 
+/*
+ * As a file, like all counters.  The kernel's copy is made where the call stands: after the loads before it, as x86-64
+ * makes loads in their order, and before those behind the fence, which keeps the compiler from moving them up.
+ */
+uint64_t lines_taken(const struct lines *lines, uint32_t index)
+{
+    uint64_t taken;
+
+    if (lines_read_counters(lines, index, DD_LINE_THREAD + offsetof(struct dd_line_thread, taken), &taken,
+                            sizeof(taken)) < 0)
+        return 0;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return taken;
+}
+
 bool lines_holding(const struct lines *lines, uint64_t epoch)
 {
     return lines_oldest(lines, DD_EPOCH_GENERATION(epoch)) < epoch;

@@ -371,6 +371,15 @@ uint64_t map_access_count(const struct shared_map *map)
     return kind->call_count ? kind->call_count(map->view) : map->definition.max_entries;
 }
 
+#define SKIP_PLACES 1024        /* some microseconds */
+
+bool map_access_skip(const struct shared_map *map, struct map_cursor *cursor)
+{
+    const struct map_kind *kind = kind_of(map);
+
+    return shared_map_is_outer(map) || !kind->call_skip || kind->call_skip(map->view, cursor, SKIP_PLACES);
+}
+
 static int next_element(struct daemon *daemon, const struct shared_map *map, struct map_cursor *cursor, bool hex,
                         struct json_object **ret, struct refusal *refusal)
 {

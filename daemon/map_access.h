@@ -47,11 +47,17 @@ int map_access_pop(struct daemon *daemon, const struct shared_map *map, bool hex
 int map_access_next(struct daemon *daemon, const struct shared_map *map, struct map_cursor *cursor, bool hex,
                     struct json_object **ret, struct refusal *refusal);
 
+/*
+ * Before each map_access_next() or map_access_clear_next(): false: the cursor is at places without an element still, of which there
+ * may be millions; call it again, in another turn of the loop perhaps.
+ */
+bool map_access_skip(const struct shared_map *map, struct map_cursor *cursor);
+
 /* Take one element away: delete it; of an array set it to 0; of a ring drop a record.  1; 0: that was the end. */
 int map_access_clear_next(struct daemon *daemon, const struct shared_map *map, struct map_cursor *cursor,
                           struct refusal *refusal);
 
-/* How many elements there are; of a ring: bytes that nobody has taken out. */
+/* How many elements there are, with those that come or go at this moment; of a ring: bytes that nobody has taken out. */
 uint64_t map_access_count(const struct shared_map *map);
 
 #endif

@@ -105,17 +105,21 @@ static void take_turn(struct map_iteration *iteration)
     int64_t begin_us = pace_now_us();
     struct json_object *elements = json_object_new_array();
     struct refusal refusal = { 0 };
+    size_t steps = 0;
     int r = 1;
 
-    for (size_t i = 0; r > 0 && i < most && i < TURN_ELEMENTS && pace_now_us() - begin_us < TURN_US; i++) {
+    while (r > 0 && steps < most && steps < TURN_ELEMENTS && pace_now_us() - begin_us < TURN_US) {
+        if (!map_access_skip(iteration->map, &iteration->cursor))
+            continue;
         r = iteration->step(iteration, elements, &refusal);
         iteration->count += r > 0;
+        steps++;
     }
     if (r < 0)
         service_refuse(iteration->call, CONTROL_INTERFACE, &refusal);
     else if (r == 0)
         call_reply(iteration->call, make_answer(iteration, elements));
-    else if (iteration->shows)
+    else if (iteration->shows && steps > 0)
         call_reply_continues(iteration->call, make_answer(iteration, elements));
     json_object_put(elements);
     if (r > 0)

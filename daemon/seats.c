@@ -13,7 +13,9 @@
 
 #include "daemon.h"
 #include "lines.h"
+#include "memory.h"
 #include "pace.h"
+#include "runtime/hash.h"
 #include "runtime/ring.h"
 #include "runtime/seat.h"
 #include "shared_map.h"
@@ -28,6 +30,10 @@
 #define AGAIN_MS 1
 #define REST 3
 
+/* Of rings, a turn: records are looked at for so long, so many between two looks at the clock. */
+#define TURN_US 2000
+#define TURN_RECORDS 16384
+
 /* How many seats a turn asks whether anybody knows their owner: that is a walk over all workers. */
 #define STRANGERS 8
 
@@ -37,14 +43,24 @@ _Static_assert(sizeof(struct dd_line_thread) == sizeof(struct thread) && DD_LINE
                offsetof(struct dd_line_thread, line) == offsetof(struct thread, line) &&
                offsetof(struct dd_line_thread, seat) == offsetof(struct thread, seat) &&
                offsetof(struct dd_line_thread, process) == offsetof(struct thread, process) &&
-               offsetof(struct dd_line_thread, id) == offsetof(struct thread, id), "one layout, for client and runtime");
+               offsetof(struct dd_line_thread, id) == offsetof(struct thread, id) &&
+               offsetof(struct dd_line_thread, taken) == offsetof(struct thread, taken), "one layout, for client and runtime");
 _Static_assert(DD_LINE_NAME(5, 3) == SEAT_LINE(5, 3), "likewise");
+
+/* A seat whose owner has ended: rings are searched for what that has reserved, in the order of the maps' numbers. */
+struct settling {
+    uint64_t owner;                     /* 0: there is no such seat now */
+    uint32_t index;
+    uint32_t searched;                  /* number of the last ring that is done; 0: none is */
+    struct ring_walk walk;              /* in the next one */
+};
 
 struct seats {
     struct daemon *daemon;
     struct event *look;
     struct thread thread;
     uint64_t ended[SEATS_MAX];          /* the owner that this seat had when its process ended; 0: none did */
+    struct settling settling;
     uint32_t next;                      /* the seat that is looked at first, so that each has its turn */
 };
 
@@ -83,47 +99,97 @@ static void settle_journal(const struct seats *seats, struct seat *seat)
         journal_empty(&seat->journal);
 }
 
-static void abandon_records(const struct seats *seats, uint32_t index)
+static const struct shared_map *next_ring(const struct seats *seats, uint32_t searched)
 {
     const struct registry *registry = &seats->daemon->registry;
+    const struct shared_map *next = NULL;
 
-    for (size_t i = 0; i < registry->maps; i++)
-        if (registry->map[i]->definition.kind == BPF_MAP_TYPE_RINGBUF && registry->map[i]->view)
-            ring_abandon(registry->map[i]->view, index);
-    ring_abandon(seats->daemon->trace->view, index);
+    if (searched < MAP_NUMBER_TRACE)
+        return seats->daemon->trace;
+    for (size_t i = 0; i < registry->maps; i++) {
+        const struct shared_map *map = registry->map[i];
+
+        if (map->definition.kind == BPF_MAP_TYPE_RINGBUF && map->view && map->number > searched &&
+            (!next || map->number < next->number))
+            next = map;
+    }
+    return next;
 }
 
-/* Its owner will never use it again.  The owner's word last: whoever takes the seat finds it settled. */
-static void settle_seat(struct seats *seats, uint32_t index)
+/* For a turn; false: there is more. */
+static bool abandon_records(struct seats *seats)
+{
+    struct settling *settling = &seats->settling;
+    int64_t begin_us = pace_now_us();
+    const struct shared_map *ring;
+
+    while ((ring = next_ring(seats, settling->searched)) && pace_now_us() - begin_us < TURN_US)
+        if (ring_abandon(ring->view, settling->index, &settling->walk, TURN_RECORDS)) {
+            settling->searched = ring->number;
+            settling->walk = (struct ring_walk){ 0 };
+        }
+    return !ring;
+}
+
+/* The owner's word last: whoever takes the seat finds it settled. */
+static void go_on_settling(struct seats *seats)
+{
+    uint32_t index = seats->settling.index;
+
+    if (!abandon_records(seats))
+        return;
+    seats->settling = (struct settling){ 0 };
+    seats->ended[index] = 0;
+    __atomic_store_n(&seat_at(seats, index)->owner, 0, __ATOMIC_RELEASE);
+}
+
+/*
+ * Its owner will never use it again.  Journals before records: others wait for what is locked.  Was there something to do
+ * now?  Of records, one seat's at a time.
+ */
+static bool settle_seat(struct seats *seats, uint32_t index)
 {
     struct seat *seat = seat_at(seats, index);
 
     if (READ_ONCE(seat->journal.map) != 0)
         settle_journal(seats, seat);
-    abandon_records(seats, index);
-    seats->ended[index] = 0;
-    __atomic_store_n(&seat->owner, 0, __ATOMIC_RELEASE);
+    else if (seats->settling.owner == 0)
+        seats->settling = (struct settling){ .owner = owner_of(seat), .index = index };
+    else
+        return false;
+    return true;
 }
 
 /* ---- looking ------------------------------------------------------------------------------------------- */
 
+/* Is the thread that was number `taken` of this line dead, and another has the line?  Not known where it is not told. */
+static bool is_taken_over(const struct lines *lines, uint32_t line, uint64_t taken)
+{
+    uint64_t now = taken != 0 ? lines_taken(lines, line) : 0;
+
+    return now != 0 && now != taken;
+}
+
 /*
- * Has the thread left the image in the middle of the change that the journal tells of?  It writes, in this order
+ * Has the thread left the image in the middle of the change that the journal tells of, or died there?  It writes, in this order
  *
- *      its line's word; sequence, journal.map (the change begins); ...; journal.map, 0 (it ends); its line's word, 0
+ *      its line's word; sequence, taken, journal.map (the change begins); ...; journal.map, 0 (it ends); its line's word, 0
  *
- * and x86-64 shows stores in their order and makes loads in theirs.  The line, at 3, was outside after the change of 2
- * had begun.  If that had ended, its end was to be seen by then: so what 4 shows would be a later change, which 5 would
- * tell.  With 5 before 4 the later change could begin in between.
+ * and who takes the line after its death writes the line's `taken`, and only then its word and what it begins.  x86-64
+ * shows stores in their order and makes loads in theirs.  At 4 the line was outside, or another thread's, after the
+ * change of 2 had begun.  If that had ended, its end was to be seen by then: so what 5 shows would be a later change, which
+ * 6 would tell.  With 6 before 5 the later change could begin in between.  3 is of the change of 2, or of a later one, which
+ * 6 tells too.
  */
 static bool is_abandoned(const struct seat *seat, const struct lines *lines, uint32_t line)
 {
     uint64_t sequence = __atomic_load_n(&seat->sequence, __ATOMIC_ACQUIRE);             /* 1 */
     uint32_t map = __atomic_load_n(&seat->journal.map, __ATOMIC_ACQUIRE);               /* 2 */
+    uint64_t taken = __atomic_load_n(&seat->taken, __ATOMIC_ACQUIRE);                   /* 3 */
 
-    return map != 0 && lines_outside(lines, line) &&                                    /* 3 */
-           __atomic_load_n(&seat->journal.map, __ATOMIC_ACQUIRE) == map &&              /* 4 */
-           __atomic_load_n(&seat->sequence, __ATOMIC_ACQUIRE) == sequence;              /* 5 */
+    return map != 0 && (lines_outside(lines, line) || is_taken_over(lines, line, taken)) &&     /* 4 */
+           __atomic_load_n(&seat->journal.map, __ATOMIC_ACQUIRE) == map &&              /* 5 */
+           __atomic_load_n(&seat->sequence, __ATOMIC_ACQUIRE) == sequence;              /* 6 */
 }
 
 /*
@@ -148,16 +214,29 @@ static bool look_at(struct seats *seats, uint32_t index, unsigned *strangers)
     if (owner == 0)
         return false;
     if (owner == seats->ended[index] ||
-        (owner != DAEMON_LINE && *strangers > 0 && (*strangers)-- > 0 && is_stranger(seats, owner))) {
-        settle_seat(seats, index);
-        return true;
-    }
+        (owner != DAEMON_LINE && *strangers > 0 && (*strangers)-- > 0 && is_stranger(seats, owner)))
+        return settle_seat(seats, index);
     if (READ_ONCE(seat->journal.map) == 0)
         return false;
     lines = owner == DAEMON_LINE ? NULL : lines_of(seats, owner);
     if (owner != DAEMON_LINE && (!lines || !is_abandoned(seat, lines, DD_LINE_NAME_INDEX(owner))))
         return false;
     settle_journal(seats, seat);        /* the daemon itself is in no change when it comes here */
+    return true;
+}
+
+/* One turn's part of what settle_seat() has begun, if that still holds: was there something? */
+static bool look_at_settling(struct seats *seats)
+{
+    uint32_t index = seats->settling.index;
+    uint64_t owner = seats->settling.owner;
+
+    if (owner == 0)
+        return false;
+    if (owner_of(seat_at(seats, index)) == owner && (owner == seats->ended[index] || !lines_of(seats, owner)))
+        go_on_settling(seats);
+    else
+        seats->settling = (struct settling){ 0 };
     return true;
 }
 
@@ -183,6 +262,7 @@ static void on_look(evutil_socket_t descriptor, short events, void *userdata)
         seats->next = (index + 1) % SEATS_MAX;
         settled = look_at(seats, index, &strangers);
     }
+    settled = settled || look_at_settling(seats);
     look_in(seats, settled ? AGAIN_MS + REST * (pace_now_us() - begin_us) / 1000 : LOOK_MS);
 }
 
@@ -225,8 +305,12 @@ static void settle_inherited(struct seats *seats)
     for (uint32_t i = 0; i < SEATS_MAX; i++) {
         uint64_t owner = owner_of(seat_at(seats, i));
 
-        if (owner == DAEMON_LINE || (owner != 0 && seats->daemon->arena_origin == ARENA_OF_SNAPSHOT))
-            settle_seat(seats, i);
+        if (owner != DAEMON_LINE && (owner == 0 || seats->daemon->arena_origin != ARENA_OF_SNAPSHOT))
+            continue;
+        settle_seat(seats, i);
+        settle_seat(seats, i);
+        while (seats->settling.owner != 0)
+            go_on_settling(seats);
     }
 }
 
@@ -238,16 +322,29 @@ static void take_own(struct seats *seats)
     seat_find(seats->daemon->trace->view, &seats->thread, &index);
 }
 
+/* What is in a copy that its map says was never used is younger than that: elements that come rely on zeros there. */
+static int discard_unused_copies(const struct seats *seats, const struct shared_map *map)
+{
+    uint64_t first = map->memory + HASH_COPIES_AT(map->view), stride = map->view->copy_stride;
+    int r = 0;
+
+    for (uint32_t seat = 0; r >= 0 && seat < SEATS_MAX; seat++)
+        if (!map_copy_is_used(map->view, seat))
+            r = memory_discard_arena(seats->daemon->memory, first + seat * stride, stride);
+    return r;
+}
+
 static int renew(struct seats *seats, const struct shared_map *map)
 {
-    void *copy = malloc(map->view->size);
+    uint64_t size = map_renewed_size(map->view);
+    void *copy = malloc(size);
 
     if (!copy)
         return -ENOMEM;
-    memcpy(copy, map_memory(map->view), map->view->size);
+    memcpy(copy, map_memory(map->view), size);
     map_renew(map->view, copy, &seats->thread);
     free(copy);
-    return 0;
+    return map->view->copy_stride ? discard_unused_copies(seats, map) : 0;
 }
 
 /*
@@ -265,7 +362,7 @@ static int settle_snapshot(struct seats *seats)
         if (!map->view || shared_map_is_outer(map))
             continue;
         map_drop_locks(map->view);
-        if (map_is_renewable(map->view))
+        if (map_renewed_size(map->view) > 0)
             r = renew(seats, map);
     }
     map_drop_locks(seats->daemon->trace->view);

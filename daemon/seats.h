@@ -22,7 +22,7 @@ struct thread;
 
 /*
  * Once the maps are there.  From then on it looks at the seats now and then, from the event loop, and settles at most
- * one a look.  What the daemon before left half done, or processes that were there when a snapshot was written, is
+ * one a look, for some milliseconds.  What the daemon before left half done, or processes that were there when a snapshot was written, is
  * settled at once.  -ENOMEM.
  */
 int seats_new(struct daemon *daemon, struct seats **ret);

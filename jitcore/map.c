@@ -56,6 +56,48 @@ NEXT(trie_next)
 PEEK(queue_peek)
 PEEK(stack_peek)
 
+/* ---- making anew ---- */
+
+static void renew_hash(const struct map *map, const struct map *old, struct thread *thread)
+{
+    struct map_cursor cursor = { 0 };
+    const void *key;
+    void *value;
+
+    while ((key = hash_next(old, &cursor, &value)))
+        hash_update(map, key, value, BPF_ANY, 0, thread);
+}
+
+static void renew_trie(const struct map *map, const struct map *old, struct thread *thread)
+{
+    struct map_cursor cursor = { 0 };
+    const void *key;
+    void *value;
+
+    while ((key = trie_next_reached(old, &cursor, &value)))
+        trie_update(map, key, value, BPF_ANY, 0, thread);
+}
+
+static struct hash_seat *seat_words(const struct map *map)
+{
+    return (struct hash_seat *)(void *)((uint8_t *)map_memory(map) + HASH_SEATS_AT(map));
+}
+
+/* The copies are much memory, of which little is used: they stay where they are, and so do the elements. */
+static void renew_seat_hash(const struct map *map, const struct map *old, struct thread *thread)
+{
+    struct map_cursor cursor = { 0 };
+    uint32_t link;
+
+    (void)thread;
+    for (uint32_t seat = 0; seat < SEATS_MAX; seat++)
+        seat_words(map)[seat].used = seat_words(old)[seat].used;
+    while ((link = hash_walk(old, &cursor)))
+        hash_adopt(map, link, ((const struct hash_element *)element_of(old, link))->key);
+}
+
+/* ---- all kinds ---- */
+
 static const struct map_kind kinds[] = {
     {
         .name = "array", .kind = BPF_MAP_TYPE_ARRAY,
@@ -69,15 +111,15 @@ static const struct map_kind kinds[] = {
         .lookup = RUNTIME_hash_lookup, .update = RUNTIME_hash_update, .delete = RUNTIME_hash_delete,
         .next = RUNTIME_hash_next,
         .call_lookup = call_hash_lookup, .call_update = hash_update, .call_delete = hash_delete,
-        .call_next = call_hash_next, .call_count = element_count_used,
-        .lay_out = layout_hash, .recover = hash_recover,
+        .call_next = call_hash_next, .call_skip = hash_skip, .call_count = element_count_used,
+        .lay_out = layout_hash, .recover = hash_recover, .renew = renew_hash,
     }, {
         .name = "lru_hash", .kind = BPF_MAP_TYPE_LRU_HASH,
         .lookup = RUNTIME_lru_lookup, .update = RUNTIME_lru_update, .delete = RUNTIME_lru_delete,
         .next = RUNTIME_hash_next,
         .call_lookup = call_lru_lookup, .call_update = lru_update, .call_delete = lru_delete,
-        .call_next = call_hash_next, .call_count = element_count_used,
-        .lay_out = layout_hash, .recover = hash_recover,
+        .call_next = call_hash_next, .call_skip = hash_skip, .call_count = element_count_used,
+        .lay_out = layout_hash, .recover = hash_recover, .renew = renew_hash,
     }, {
         .name = "percpu_array", .kind = BPF_MAP_TYPE_PERCPU_ARRAY,
         .lookup = RUNTIME_seat_array_lookup, .update = RUNTIME_seat_array_update, .delete = RUNTIME_array_delete,
@@ -91,8 +133,8 @@ static const struct map_kind kinds[] = {
         .lookup = RUNTIME_seat_hash_lookup, .update = RUNTIME_seat_hash_update, .delete = RUNTIME_seat_hash_delete,
         .next = RUNTIME_seat_hash_next,
         .call_lookup = seat_hash_lookup, .call_update = seat_hash_update, .call_delete = seat_hash_delete,
-        .call_next = seat_hash_next, .call_copies = seat_hash_copies, .call_count = element_count_used,
-        .lay_out = layout_seat_hash, .recover = hash_recover,
+        .call_next = seat_hash_next, .call_skip = hash_skip, .call_copies = seat_hash_copies, .call_count = element_count_used,
+        .lay_out = layout_seat_hash, .recover = hash_recover, .renew = renew_seat_hash,
     }, {
         /* Of maps of maps, programs only look up; the daemon works on them by the calls of arrays and hash tables. */
         .name = "array_of_maps", .kind = BPF_MAP_TYPE_ARRAY_OF_MAPS,
@@ -103,7 +145,7 @@ static const struct map_kind kinds[] = {
         .name = "hash_of_maps", .kind = BPF_MAP_TYPE_HASH_OF_MAPS,
         .lookup = RUNTIME_map_hash_lookup,
         .call_lookup = call_hash_lookup, .call_update = hash_update, .call_delete = hash_delete,
-        .call_next = call_hash_next, .call_count = element_count_used,
+        .call_next = call_hash_next, .call_skip = hash_skip, .call_count = element_count_used,
         .lay_out = layout_hash_of_maps, .recover = hash_recover,
     }, {
         .name = "queue", .kind = BPF_MAP_TYPE_QUEUE,
@@ -125,8 +167,8 @@ static const struct map_kind kinds[] = {
         .lookup = RUNTIME_trie_lookup, .update = RUNTIME_trie_update, .delete = RUNTIME_trie_delete,
         .next = RUNTIME_trie_next,
         .call_lookup = call_trie_lookup, .call_update = trie_update, .call_delete = trie_delete,
-        .call_next = call_trie_next, .call_count = trie_count,
-        .lay_out = layout_trie, .recover = trie_recover,
+        .call_next = call_trie_next, .call_skip = trie_skip, .call_count = trie_count,
+        .lay_out = layout_trie, .recover = trie_recover, .renew = renew_trie,
     },
 };
 
@@ -247,24 +289,27 @@ void map_drop_locks(const struct map *map)
     }
 }
 
-bool map_is_renewable(const struct map *map)
+uint64_t map_renewed_size(const struct map *map)
 {
     const struct map_kind *kind = map_kind_find(map->kind);
 
-    return kind && kind->call_next && kind->call_update && map->elements > 0 && !map->copy_stride;
+    if (!kind || !kind->renew)
+        return 0;
+    return map->copy_stride ? HASH_COPIES_AT(map) : map->size;
 }
 
 void map_renew(const struct map *map, const void *copy, struct thread *thread)
 {
     const struct map_kind *kind = map_kind_find(map->kind);
     struct map old = *map;
-    struct map_cursor cursor = { 0 };
-    const void *key;
-    void *value;
 
-    assert(map_is_renewable(map));
+    assert(kind && kind->renew);
     old.memory = (intptr_t)copy - (intptr_t)&old;
-    memset(map_memory(map), 0, map->size);
-    while ((key = kind->call_next(&old, &cursor, &value, 0, 0, thread)))
-        kind->call_update(map, key, value, BPF_ANY, 0, thread);
+    memset(map_memory(map), 0, map_renewed_size(map));
+    kind->renew(map, &old, thread);
+}
+
+bool map_copy_is_used(const struct map *map, uint32_t seat)
+{
+    return map->kind != BPF_MAP_TYPE_PERCPU_HASH || READ_ONCE(seat_words(map)[seat].used) != 0;
 }

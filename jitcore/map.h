@@ -32,6 +32,8 @@ struct map_kind {
     long (*call_delete)(const struct map *map, const void *key, uint64_t, uint64_t, uint64_t, struct thread *thread);
     const void *(*call_next)(const struct map *map, struct map_cursor *cursor, void **ret_value, uint64_t, uint64_t,
                              struct thread *thread);
+    /* Kinds whose `next` may walk far: move on over at most so many places without an element.  False: again. */
+    bool (*call_skip)(const struct map *map, struct map_cursor *cursor, uint32_t places);
     long (*call_push)(const struct map *map, const void *value, uint64_t flags, uint64_t, uint64_t,
                       struct thread *thread);
     long (*call_pop)(const struct map *map, void *value, uint64_t, uint64_t, uint64_t, struct thread *thread);
@@ -43,6 +45,8 @@ struct map_kind {
     int (*lay_out)(const struct map_definition *definition, struct map *ret, struct jit_error *error);
     /* Settle what a dead seat left half done; see map_recover. */
     void (*recover)(const struct map *map, struct seat *seat);
+    /* Put all that can be reached in `old` into `map`, which is empty; NULL: see map_renewed_size. */
+    void (*renew)(const struct map *map, const struct map *old, struct thread *thread);
 };
 
 /* NULL: unknown.  By enum bpf_map_type, and by name. */
@@ -71,11 +75,13 @@ void map_drop_locks(const struct map *map);
 
 /*
  * Likewise of such a copy: what says which elements are in use is perhaps older or younger than what leads to them.  So
- * make the map anew, in its memory, with all that can be reached in the copy; `copy` is the memory's bytes, and is left
- * as it is.  `thread` has a seat.  Only of kinds that map_is_renewable(): keyed ones with one value for a key; not
- * arrays, which have nothing that could disagree.
+ * make the first map_renewed_size() bytes of the map's memory anew, with all that can be reached in the copy; `copy` is
+ * those bytes, and is left as it is.  `thread` has a seat.  0 bytes: there is nothing in this kind that could disagree.
  */
-bool map_is_renewable(const struct map *map);
+uint64_t map_renewed_size(const struct map *map);
 void map_renew(const struct map *map, const void *copy, struct thread *thread);
+
+/* Of a kind with a copy for each seat: may that of this seat (an index) have been written to?  Others must be zeros. */
+bool map_copy_is_used(const struct map *map, uint32_t seat);
 
 #endif

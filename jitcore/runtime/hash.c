@@ -465,21 +465,39 @@ static void next_position(struct map_cursor *cursor)
     cursor->within = 0;
 }
 
+/* The link of the element at the cursor's position, 0: none; *ret_hash where that is a list. */
+static uint32_t look_at_position(const struct map *map, const struct map_cursor *cursor, uint64_t *ret_hash)
+{
+    struct bucket *bucket = bucket_at(map, cursor->position / STEPS);
+    uint32_t step = cursor->position % STEPS, link;
+
+    if (step == HASH_SLOTS)
+        return walk_list(map, bucket, cursor->within, ret_hash);
+    link = (uint32_t)READ_ONCE(bucket->slot[step]);
+    return element_at(map, link) ? link : 0;
+}
+
+static bool is_at_end(const struct map *map, const struct map_cursor *cursor)
+{
+    return cursor->position >= (uint64_t)map->buckets * STEPS;
+}
+
+bool hash_skip(const struct map *map, struct map_cursor *cursor, uint32_t places)
+{
+    uint64_t hash;
+
+    for (; !is_at_end(map, cursor); next_position(cursor), places--)
+        if (places == 0 || look_at_position(map, cursor, &hash) != 0)
+            return places > 0;
+    return true;
+}
+
 uint32_t hash_walk(const struct map *map, struct map_cursor *cursor)
 {
-    for (; cursor->position < (uint64_t)map->buckets * STEPS; next_position(cursor)) {
-        struct bucket *bucket = bucket_at(map, cursor->position / STEPS);
-        uint32_t step = cursor->position % STEPS, link;
-        uint64_t hash;
+    for (; !is_at_end(map, cursor); next_position(cursor)) {
+        uint64_t hash = UINT64_MAX;
+        uint32_t link = look_at_position(map, cursor, &hash);
 
-        if (step < HASH_SLOTS) {
-            link = (uint32_t)READ_ONCE(bucket->slot[step]);
-            if (!element_at(map, link))
-                continue;
-            next_position(cursor);
-            return link;
-        }
-        link = walk_list(map, bucket, cursor->within, &hash);
         if (link == 0)
             continue;
         cursor->within = hash + 1;
@@ -498,6 +516,23 @@ const void *hash_next(const struct map *map, struct map_cursor *cursor, void **r
         return NULL;
     *ret_value = hash_value(map, link);
     return element_at(map, link)->key;
+}
+
+/* ---- making anew ---- */
+
+void hash_adopt(const struct map *map, uint32_t link, const void *key)
+{
+    uint64_t hash = key_hash(map, key);
+    struct hash_element *element = element_at(map, link);
+    struct place place;
+
+    if (READ_ONCE(*element_owner(map, link)) != ELEMENT_FREE || hash_find(map, key) != 0 ||
+        !find_room(map, hash, &place))
+        return;
+    write_key(map, element, key);
+    WRITE_ONCE(element->next, place.slot ? 0 : place.link);
+    commit(&place, hash, link);
+    WRITE_AFTER(*element_owner(map, link), ELEMENT_USED);
 }
 
 /* ---- recovery ---- */

@@ -79,6 +79,18 @@ int hash_evict(const struct map *map, struct thread *thread, uint32_t link);
 /* The link of the next element after the cursor, 0: the end. */
 uint32_t hash_walk(const struct map *map, struct map_cursor *cursor);
 
+/*
+ * Move the cursor past so many empty places at most.  False: there may be more of them; true: an element is next, or the
+ * end, so that `next` takes no longer than that.
+ */
+bool hash_skip(const struct map *map, struct map_cursor *cursor, uint32_t places);
+
+/*
+ * For map.c, of a kind with copies that is made anew where it lies: reach this element, which is free and keeps its
+ * values, under this key.  Nothing happens if it is in use, if another has the key, or if there is no room.
+ */
+void hash_adopt(const struct map *map, uint32_t link, const void *key);
+
 /* For map.c: finish or undo what a dead seat has left; all kinds. */
 void hash_recover(const struct map *map, struct seat *seat);
 

@@ -317,21 +317,43 @@ uint64_t ring_lost(const struct map *map)
     return READ_ONCE(memory(map)->lost);
 }
 
-/* Each step is at least 8 bytes towards the producer's position as it was at the beginning, so this ends. */
-void ring_abandon(const struct map *map, uint32_t seat)
+/*
+ * From where the walk is to the producer's position as it was at the beginning; from the consumer's, where that has got past the
+ * walk.  Each step is at least 8 bytes, so this ends.  -EAGAIN: it is at its end.
+ */
+static int go_on(const struct map *map, struct ring_walk *walk, struct span *ret)
+{
+    struct span span;
+
+    if (read_span(map, &span) < 0)
+        return -EAGAIN;
+    if (!walk->begun)
+        *walk = (struct ring_walk){ true, span.consumer, span.producer };
+    if (walk->position - span.consumer > span.producer - span.consumer)
+        walk->position = span.consumer;
+    *ret = (struct span){ walk->position, walk->end };
+    return (int64_t)(walk->end - walk->position) > 0 && walk->end - walk->position <= map->max_entries ? 0 : -EAGAIN;
+}
+
+bool ring_abandon(const struct map *map, uint32_t seat, struct ring_walk *walk, uint32_t records)
 {
     struct span span;
     uint32_t word;
 
-    if (read_span(map, &span) < 0)
-        return;
-    while (span.consumer != span.producer && read_record(map, &span, &word) >= 0) {
+    if (go_on(map, walk, &span) < 0)
+        return true;
+    for (; span.consumer != span.producer && read_record(map, &span, &word) >= 0; records--) {
         struct ring_header *header = header_at(map, span.consumer);
 
+        if (records == 0) {
+            walk->position = span.consumer;
+            return false;
+        }
         if (word & RING_BUSY && READ_ONCE(header->seat) == 1 + seat)
             WRITE_ONCE(header->length, LENGTH(word) | RING_DISCARDED);
         span.consumer += room_of(LENGTH(word));
     }
+    return true;
 }
 
 /* The position's store is all of a reservation; what it made is left to ring_abandon, as are earlier ones. */

@@ -86,8 +86,15 @@ uint64_t ring_lost(const struct map *map);
 /* Discard the record at that position, if it is the next one, and that seat's, and not submitted yet. */
 void ring_discard_next(const struct map *map, uint64_t position, uint32_t seat);
 
-/* Discard what the dead thread of that seat (its index) has reserved and not submitted.  Bounded by the ring's size. */
-void ring_abandon(const struct map *map, uint32_t seat);
+/*
+ * Discard what the dead thread of that seat (its index) has reserved and not submitted, of at most so many records that are
+ * looked at.  False: there are more; call it again with the same walk, which is zeroed before the first.
+ */
+struct ring_walk {
+    bool begun;
+    uint64_t position, end;
+};
+bool ring_abandon(const struct map *map, uint32_t seat, struct ring_walk *walk, uint32_t records);
 
 /* Of map_kind.recover.  Beside it ring_abandon is called, whether the seat's journal is empty or not. */
 void ring_recover(const struct map *map, struct seat *seat);

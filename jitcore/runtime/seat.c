@@ -40,24 +40,43 @@ static int take_free(struct seat *seat, uint64_t line)
     return -ENOSPC;
 }
 
+static int find_last(const struct seat *seat, const struct thread *thread)
+{
+    uint32_t last = READ_ONCE(thread->seat) - 1;
+
+    return last < SEATS_MAX && READ_ONCE(seat[last].owner) == thread->line ? (int)last : -ENOSPC;
+}
+
+/* A signal handler that came since find_owned() may have taken one for the line, and used it: then it is that one. */
+static int take_first(struct seat *seat, const struct thread *thread)
+{
+    int taken = take_free(seat, thread->line), earlier = find_last(seat, thread);
+
+    if (earlier < 0 || earlier == taken)
+        return taken;
+    if (taken >= 0)
+        WRITE_AFTER(seat[taken].owner, 0);
+    return earlier;
+}
+
 int seat_find(const struct map *map, struct thread *thread, uint32_t *ret)
 {
     struct seat *seat = seats(map);
-    uint32_t last = thread->seat - 1;
     int r;
 
     if (thread->line == 0)
         return -ENOSPC;
-    if (last < SEATS_MAX && READ_ONCE(seat[last].owner) == thread->line) {
-        *ret = last;
+    r = find_last(seat, thread);
+    if (r >= 0) {
+        *ret = (uint32_t)r;
         return 0;
     }
     r = find_owned(seat, thread->line);
     if (r < 0)
-        r = take_free(seat, thread->line);
+        r = take_first(seat, thread);
     if (r < 0)
         return r;
-    thread->seat = 1 + (uint32_t)r;
+    WRITE_ONCE(thread->seat, 1 + (uint32_t)r);
     *ret = (uint32_t)r;
     return 0;
 }
@@ -86,11 +105,14 @@ static int take_lock(uint32_t *lock, uint32_t holder)
  * Of the journal, `map` is written first and emptied last: between, all its words are this change's.  A signal handler
  * that comes before the first store leaves an empty journal again; one that comes after it finds that it is not empty.
  */
-static void open_journal(struct seat *seat, uint32_t map, uint32_t lock)
+static void open_journal(const struct map_change *change)
 {
+    struct seat *seat = change->seat;
+
     WRITE_ONCE(seat->sequence, READ_ONCE(seat->sequence) + 1);
-    WRITE_AFTER(seat->journal.map, map);
-    WRITE_AFTER(seat->journal.lock, lock);
+    WRITE_AFTER(seat->taken, change->thread->taken);
+    WRITE_AFTER(seat->journal.map, change->map->number);
+    WRITE_AFTER(seat->journal.lock, change->lock);
 }
 
 void journal_empty(struct journal *journal)
@@ -113,7 +135,7 @@ int change_begin(const struct map *map, struct thread *thread, uint32_t lock, st
     change.holder = 1 + seat;
     if (READ_BEFORE(change.seat->journal.map) != 0)
         return -EBUSY;
-    open_journal(change.seat, map->number, lock);
+    open_journal(&change);
     r = take_lock(lock_of(&change), change.holder);
     if (r < 0) {
         journal_empty(&change.seat->journal);

@@ -50,7 +50,7 @@ struct thread {
     uint32_t padding;
     uint64_t random;            /* state of the generator; 0: not seeded yet */
     uint32_t element_map, element;      /* where to look for a free element first: number of the map, and the element */
-    uint64_t spare;
+    uint64_t taken;             /* which thread of its line this is: layout.h; 0: not told */
 };
 
 _Static_assert(sizeof(struct thread) == 48, "shared layout");
@@ -73,7 +73,8 @@ struct seat {
     uint64_t owner;             /* SEAT_LINE of its thread; 0: free */
     uint64_t sequence;          /* changes begun: one that was left in the middle is told from a new one by it */
     struct journal journal;
-    uint64_t spare[9];
+    uint64_t taken;             /* of the thread that began the last change: which of its line's; 0: not told */
+    uint64_t spare[8];
     uint8_t buffer[SEAT_BUFFER];
 };
 

@@ -12,6 +12,9 @@
 /* What the journal's elements are. */
 enum { NEW, BRANCHING, OLD, OLD_PARENT };
 
+/* What a change does to the number of entries; if it does something, the journal's place has the number after it. */
+enum operation { SAME, COMING, GOING };
+
 static struct trie_memory *memory(const struct map *map)
 {
     return map_memory(map);
@@ -195,9 +198,21 @@ static void leave(const struct map_change *change, uint32_t link)
     element_free(change, link);
 }
 
+/*
+ * The count follows the commit, so a kill between leaves it wrong: the journal has the right one, before the commit, and which
+ * of its elements says whether that was made (count_again).
+ */
+static void announce_count(const struct map_change *change, enum operation operation)
+{
+    uint32_t count = READ_ONCE(memory(change->map)->count);
+
+    WRITE_ONCE(change->seat->journal.place, operation == COMING ? count + 1 : count - 1);
+    WRITE_AFTER(change->seat->journal.operation, operation);
+}
+
 static void change_count(const struct map *map, int32_t by)
 {
-    WRITE_ONCE(memory(map)->count, READ_ONCE(memory(map)->count) + (uint32_t)by);
+    WRITE_AFTER(memory(map)->count, READ_ONCE(memory(map)->count) + (uint32_t)by);
 }
 
 /* The new node takes the place of the one that has its prefix. */
@@ -255,6 +270,8 @@ static long put_prefix(const struct map_change *change, const struct trie_key *k
         return -ENOENT;
     if (!exists && READ_ONCE(memory(map)->count) >= map->max_entries)
         return -ENOSPC;
+    if (!exists)
+        announce_count(change, COMING);
     r = make_node(change, NEW, key, length, &new);
     if (r < 0)
         return r;
@@ -327,6 +344,8 @@ static long delete_prefix(const struct map_change *change, const struct trie_key
         return -ENOENT;
     child[0] = READ_ONCE(place.node->child[0]);
     child[1] = READ_ONCE(place.node->child[1]);
+    WRITE_AFTER(change->seat->journal.element[OLD], place.to);
+    announce_count(change, GOING);
     if (child[0] && child[1])
         WRITE_AFTER(place.node->branching, 1);
     else
@@ -359,6 +378,14 @@ static struct trie_node *entry(const struct map *map, uint32_t link)
     if (READ_BEFORE(*element_owner(map, link)) != ELEMENT_USED || READ_ONCE(node->branching))
         return NULL;
     return node;
+}
+
+bool trie_skip(const struct map *map, struct map_cursor *cursor, uint32_t places)
+{
+    for (; cursor->position < map->elements; cursor->position++, places--)
+        if (places == 0 || entry(map, (uint32_t)cursor->position + 1))
+            return places > 0;
+    return true;
 }
 
 const void *trie_next(const struct map *map, struct map_cursor *cursor, void **ret_value)
@@ -395,14 +422,30 @@ static bool is_reached(const struct map *map, uint32_t link)
     return length <= bits(map) && find_place(map, &node->key, length).to == link;
 }
 
-/* The count is raised and lowered behind the commit, so a kill between leaves it wrong. */
-static void count_again(const struct map *map)
+const void *trie_next_reached(const struct map *map, struct map_cursor *cursor, void **ret_value)
 {
-    uint32_t count = 0;
+    while (cursor->position < map->elements) {
+        struct trie_node *node = element_of(map, (uint32_t)++cursor->position);
 
-    for (uint32_t link = 1; link <= map->elements; link++)
-        count += entry(map, link) != NULL;
-    WRITE_ONCE(memory(map)->count, count);
+        if (!READ_ONCE(node->branching) && is_reached(map, (uint32_t)cursor->position)) {
+            *ret_value = value_of(map, node);
+            return &node->key;
+        }
+    }
+    return NULL;
+}
+
+/* An entry has come if it is reached, and gone if it is not, or is a branching now.  The lock keeps others out. */
+static void count_again(const struct map_change *change)
+{
+    const struct map *map = change->map;
+    const struct journal *journal = &change->seat->journal;
+    uint32_t operation = READ_ONCE(journal->operation), link = READ_ONCE(journal->element[operation == GOING ? OLD : NEW]);
+    struct trie_node *node = element_of(map, link);
+    bool reached = node && is_reached(map, link);
+
+    if ((operation == COMING && reached) || (operation == GOING && node && (!reached || READ_ONCE(node->branching))))
+        WRITE_ONCE(memory(map)->count, (uint32_t)READ_ONCE(journal->place));
 }
 
 void trie_recover(const struct map *map, struct seat *seat)
@@ -419,6 +462,6 @@ void trie_recover(const struct map *map, struct seat *seat)
         else if (link)
             leave(&change, link);
     }
-    count_again(map);
+    count_again(&change);
     change_end(&change);
 }

@@ -66,6 +66,12 @@ long trie_delete(const struct map *map, const void *key, uint64_t, uint64_t, uin
 /* Entries in no order.  One that is replaced meanwhile is another element then: it may be missed, or seen twice. */
 const void *trie_next(const struct map *map, struct map_cursor *cursor, void **ret_value);
 
+/* As hash_skip. */
+bool trie_skip(const struct map *map, struct map_cursor *cursor, uint32_t places);
+
+/* For map.c, of a trie that nobody changes: as trie_next, of all entries that can be reached, whatever is said to be in use. */
+const void *trie_next_reached(const struct map *map, struct map_cursor *cursor, void **ret_value);
+
 /* How many entries are there now. */
 uint32_t trie_count(const struct map *map);
 

@@ -229,13 +229,17 @@ DD_STATIC_ASSERT(DD_LINES_FILE_SIZE == UINT64_C(0x9ffd900000), "shared layout");
  *
  * line: names the line among all that ever were on this host, so that what its thread left half done can be told from what
  * others do, also by a daemon that comes later.  0: no daemon can see the line.
+ * taken: how many threads have taken the line; the code writes it beside what a thread begins, so that what the line's
+ * former thread left half done is told from what its present one does, also while that one never leaves its guards.
+ * 0: not told.
  */
 struct dd_line_thread {
     uint64_t line;              /* DD_LINE_NAME() */
     uint32_t seat;
     uint32_t process, id;       /* of process and thread, as the worker's pid namespace has them */
     uint32_t padding;
-    uint64_t spare[3];
+    uint64_t image[2];
+    uint64_t taken;
 };
 
 DD_STATIC_ASSERT(sizeof(struct dd_line_thread) == 48, "shared layout");

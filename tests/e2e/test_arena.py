@@ -140,6 +140,21 @@ def a_stopped_daemon_leaves_a_snapshot():
 
 
 @case
+def what_each_thread_has_is_in_the_snapshot():
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("count", compile_program(COUNT.replace("_HASH", "_PERCPU_HASH"), "arena_count_percpu"))
+        daemon.attach("on_test", 3, "count")
+        equal([called(worker) for _ in range(3)], [1, 2, 3], "verdicts")
+        worker.kill()
+        daemon.stop()
+        daemon.start()
+        equal((origin(daemon), value(daemon)), ("snapshot", 3))
+        called(daemon.worker())
+        equal(value(daemon), 4, "the sum")
+
+
+@case
 def what_a_worker_has_is_younger_than_the_snapshot():
     with Daemon() as daemon:
         worker = counting(daemon)

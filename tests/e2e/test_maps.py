@@ -5,8 +5,9 @@ import errno
 import os
 import signal
 import struct
+import subprocess
 
-from harness import CONTEXT, Daemon, compile_program, refused, wait_until
+from harness import CONTEXT, DISPATCHCTL, Daemon, compile_program, refused, verdict, wait_until
 from tap import case, equal, run
 
 DEFINITIONS = CONTEXT + """
@@ -267,6 +268,46 @@ def a_hash_of_maps_is_full_when_its_definition_says_so():
             equal(called(worker), 100, "the verdict without")
 
 
+# Three rules of one policy, as one number of three digits.
+WHOLE = POLICY.replace("KIND", "ARRAY").split('SEC("table/test")')[0] + """
+SEC("table/test") __u32 whole(struct test *t)
+{
+    __u32 zero = 0, verdict = 0, *rule;
+    void *policy = bpf_map_lookup_elem(&policies, &zero);
+
+    if (!policy)
+        return 1000;
+    for (__u32 key = 0; key < 3; key++) {
+        rule = bpf_map_lookup_elem(policy, &key);
+        verdict = verdict * 10 + (rule ? *rule : 0);
+    }
+    return verdict;
+}
+"""
+
+
+@case
+def one_map_set_switches_a_policy_as_a_whole_under_calls():
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("whole", compile_program(WHOLE, "whole"))
+        daemon.attach("on_test", 3, "whole")
+        for name, rule in (("first", 1), ("second", 2)):
+            policy(daemon, name, rule)
+            for key in (1, 2):
+                daemon.call("UpdateElement", map=name, key={"value": key}, value={"value": rule})
+        set_inner(daemon, 0, "first")
+        worker.do("key 3")
+        worker.do("allow 111 222")
+        worker.do("loop 2")
+        for name, wanted in 25 * [("second", 222), ("first", 111)]:
+            command = [*DISPATCHCTL, "--socket", daemon.control_path, "map", "set", "policies", "0", name]
+            equal(subprocess.run(command, capture_output=True, text=True, timeout=60).stderr, "", "dispatchctl says")
+            equal(called(worker), wanted, f"the verdict with {name}")
+        stats = worker.do("stop")
+        assert " wrong 0 " in stats and not stats.startswith("calls 0 "), stats
+
+
 # ---- workers that die ----
 
 # An update of a megabyte, so that a worker that loops is nearly always in the middle of one.
@@ -361,6 +402,35 @@ def a_change_that_a_living_thread_has_left_is_settled():
             seats.write_journal(seat, number)
             wait_until(lambda: seats.owners() == {seat: 0}, "the journal is empty")
             equal(called(worker, 0), 0, "an update")
+
+
+@case
+def a_change_that_a_thread_died_in_is_settled_though_the_next_one_of_its_line_is_busy():
+    with Daemon() as daemon:
+        worker, other = daemon.worker(), daemon.worker()
+        daemon.load("copy", compile_program(COPY, "copy"))
+        daemon.attach("on_test", 0, "copy")
+        seats = Seats(worker)
+        equal(called(worker, 0), 0, "an update")
+        (own,) = seats.owners()
+        worker.do("key 0")
+        worker.do(f"allow 0 {errno.EBUSY}")
+        os.kill(daemon.process.pid, signal.SIGSTOP)     # else it may see the line between the two threads
+        left = []
+        while not left:
+            worker.do("loop 1")
+            wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
+            worker.do("kill-loop")
+            left = [i for i, number in seats.owners().items() if number]
+        (seat,) = set(seats.owners()) - {own}
+        equal(left, [seat], "the seats with a journal")
+        worker.do("hold")                               # takes the line, calls, and stays in its guard
+        equal(seats.owners()[seat] != 0, True, "the journal is as it was left")
+        os.kill(daemon.process.pid, signal.SIGCONT)
+        wait_until(lambda: seats.owners()[seat] == 0, "the journal is empty")
+        equal(called(other, 0), 0, "an update of another process")
+        worker.do("release")
+        assert " wrong 0 " in worker.do("stop")
 
 
 @case

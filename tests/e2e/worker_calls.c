@@ -2,13 +2,16 @@
 /* The worker for tests: its tables, calls of them, and loops of calls. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "dispatchd.h"
 #include "worker.h"
@@ -222,6 +225,28 @@ static void do_loop(const char *argument)
     answer_result(r);
 }
 
+/* The thread ends where it is, and unwinds nothing. */
+static void end_thread(int number)
+{
+    syscall(SYS_exit, 0);
+}
+
+/* `kill-loop`: the last of the threads that loop dies in whatever it does. */
+static void do_kill_loop(const char *argument)
+{
+    struct sigaction action = { .sa_handler = end_thread };
+
+    if (loop_threads == 0) {
+        answer("error there is no loop");
+        return;
+    }
+    sigaction(SIGUSR1, &action, NULL);
+    pthread_kill(loop_thread[--loop_threads], SIGUSR1);
+    pthread_join(loop_thread[loop_threads], NULL);
+    shared->busy--;
+    answer("ok");
+}
+
 static void answer_stats(void)
 {
     answer("calls %llu wrong %llu busy %d last-wrong %u", (unsigned long long)shared->calls,
@@ -265,6 +290,7 @@ const struct command calling_commands[] = {
     { "allow", do_allow },
     { "key", do_key },
     { "loop", do_loop },
+    { "kill-loop", do_kill_loop },
     { "stats", do_stats },
     { "stop", do_stop },
     { 0 },

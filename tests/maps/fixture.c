@@ -99,12 +99,13 @@ struct seat *fixture_seat(const struct fixture *fixture, unsigned index)
 void fixture_recover(const struct fixture *fixture, unsigned index)
 {
     struct seat *seat = fixture_seat(fixture, index);
+    struct ring_walk walk = { 0 };
 
     if (!seat)
         return;
     if (seat->journal.map != 0)
         map_recover(fixture->map, seat);
     if (fixture->map->kind == BPF_MAP_TYPE_RINGBUF)
-        ring_abandon(fixture->map, (uint32_t)(seat - fixture->head->seat));
+        ring_abandon(fixture->map, (uint32_t)(seat - fixture->head->seat), &walk, UINT32_MAX);
     seat->owner = 0;
 }

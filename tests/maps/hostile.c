@@ -256,6 +256,18 @@ static void iterate(struct stage *stage, struct thread *thread)
     }
 }
 
+/* A walk's position and end may be from any time before. */
+static void abandon(struct stage *stage)
+{
+    struct ring_walk walk = {
+        .begun = random_below(&stage->random, 2),
+        .position = random_below(&stage->random, 4096) * UINT64_C(8),
+        .end = random_below(&stage->random, 4096) * UINT64_C(8),
+    };
+
+    ring_abandon(stage->fixture.map, random_below(&stage->random, SEATS_MAX), &walk, random_below(&stage->random, 64));
+}
+
 __attribute__((noreturn))
 static void look(struct stage *stage)
 {
@@ -267,11 +279,13 @@ static void look(struct stage *stage)
     for (;;) {
         if (fixture->kind->call_next)
             iterate(stage, &thread);
+        if (fixture->kind->call_skip)
+            fixture->kind->call_skip(fixture->map, &(struct map_cursor){ 0 }, random_below(&stage->random, 1024));
         if (fixture->kind->call_count)
             fixture->kind->call_count(fixture->map);
         if (fixture->map->kind == BPF_MAP_TYPE_RINGBUF) {
             ring_take(fixture->map, buffer, sizeof(buffer), &length);
-            ring_abandon(fixture->map, random_below(&stage->random, SEATS_MAX));
+            abandon(stage);
         }
         for (unsigned i = 0; i < 4; i++)
             map_recover(fixture->map, &fixture->head->seat[i]);

@@ -190,6 +190,7 @@ static void test_each_line_names_its_thread(void **state)
 {
     struct dd_line *first, *second;
     struct dd_line_thread *thread;
+    uint64_t number;
     pthread_t other;
     void *taken;
 
@@ -201,11 +202,14 @@ static void test_each_line_names_its_thread(void **state)
     assert_true(thread_of(first)->line != thread_of(second)->line);
     thread = (struct dd_line_thread *)(void *)((char *)lines_counters(first) + DD_LINE_THREAD);
     thread->seat = 5;
+    number = thread->taken;
+    assert_true(number > 0);
     release(first);
     assert_int_equal(pthread_create(&other, NULL, claim_and_introduce, NULL), 0);
     assert_int_equal(pthread_join(other, &taken), 0);
     assert_ptr_equal(taken, first);
     assert_int_equal(thread->seat, 5);          /* it is the line's */
+    assert_int_equal(thread->taken, number + 1);
     release(second);
     fresh_lines();
     first = claim();

@@ -278,6 +278,38 @@ static void test_iteration(void **state)
     fixture_clear(&fixture);
 }
 
+/* By skips of one place, `next` comes to the same elements; and a walk over nothing is as long as skips say. */
+static void test_skip(void **state)
+{
+    for (size_t i = 0; i < KINDS; i++) {
+        struct fixture fixture = new_map(kinds[i], 1000);
+        struct thread thread = fixture_thread(0);
+        struct map_cursor cursor = { 0 };
+        unsigned seen = 0, skips = 0;
+        void *got;
+
+        for (;;) {
+            while (!fixture.kind->call_skip(fixture.map, &cursor, 1))
+                assert_true(skips++ < 8 * fixture.map->buckets);
+            if (!fixture.kind->call_next(fixture.map, &cursor, &got, 0, 0, &thread))
+                break;
+        }
+        assert_int_equal(skips, (HASH_SLOTS + 1) * fixture.map->buckets - 1);
+        for (unsigned number = 0; number < 800; number++)
+            assert_int_equal(update(&fixture, number, 1, BPF_ANY, &thread), 0);
+        for (cursor = (struct map_cursor){ 0 };; seen++) {
+            uint64_t position = cursor.position;
+
+            while (!fixture.kind->call_skip(fixture.map, &cursor, 3))
+                assert_true(cursor.position <= position + 3 && (position = cursor.position));
+            if (!fixture.kind->call_next(fixture.map, &cursor, &got, 0, 0, &thread))
+                break;
+        }
+        assert_int_equal(seen, 800);
+        fixture_clear(&fixture);
+    }
+}
+
 /* ---- locks and seats ---- */
 
 static void test_lock_is_held(void **state)
@@ -548,36 +580,68 @@ static void test_hostile(void **state)
 
 /* ---- copies that are torn ---- */
 
-/* Elements that are reached and count as free, others that are not and count as used, and a lock. */
+/* The bucket reaches its first element twice, if it has room. */
+static void reach_twice(struct bucket *bucket)
+{
+    for (int i = 1; i < HASH_SLOTS; i++)
+        if (bucket->slot[i] == 0) {
+            bucket->slot[i] = bucket->slot[0];
+            return;
+        }
+}
+
+/* Elements that are reached and count as free or are reached twice, others that are not and count as used, and a lock. */
 static void tear(const struct fixture *fixture)
 {
+    struct bucket *bucket = (void *)fixture->memory;
+
+    for (uint32_t i = 0; i < fixture->map->buckets; i++)
+        reach_twice(&bucket[i]);
     for (uint32_t link = 1; link <= element_count(fixture->map); link++)
         *element_owner(fixture->map, link) = link % 3 ? ELEMENT_FREE : ELEMENT_USED;
-    ((struct bucket *)(void *)fixture->memory)->lock = 5;
+    bucket->lock = 5;
+}
+
+/* An element that comes has zeros for those who were there before; `other` had a value of that place's last key. */
+static void check_new_copies(const struct fixture *fixture, struct thread *other)
+{
+    struct thread thread = fixture_thread(0);
+    static const struct value zero;
+    uint64_t key = 100;
+
+    assert_int_equal(delete(fixture, 5, &thread), 0);
+    assert_int_equal(update(fixture, key, 1, BPF_NOEXIST, &thread), 0);
+    assert_memory_equal(fixture->kind->call_lookup(fixture->map, &key, 0, 0, 0, other), &zero, sizeof(zero));
 }
 
 static void test_renewal(void **state)
 {
-    for (size_t i = 0; i < 2; i++) {            /* no copies for seats */
+    for (size_t i = 0; i < KINDS; i++) {
         struct fixture fixture = new_map(kinds[i], ENTRIES);
-        struct thread thread = fixture_thread(0);
-        uint8_t *copy = malloc(fixture.map->size);
+        struct thread thread = fixture_thread(0), other = fixture_thread(1);
+        bool copies = fixture.map->copy_stride > 0;
+        uint64_t size = map_renewed_size(fixture.map);
+        uint8_t *copy = malloc(size);
 
         for (unsigned key = 0; key < ENTRIES; key++)
             assert_int_equal(update(&fixture, key, key, BPF_ANY, &thread), 0);
         for (unsigned key = 0; key < ENTRIES; key += 2)         /* elements and spares change places */
             assert_int_equal(update(&fixture, key, key + 1, BPF_ANY, &thread), 0);
+        assert_int_equal(update(&fixture, 5, copies ? 77 : 5, BPF_ANY, &other), 0);
         assert_int_equal(delete(&fixture, 3, &thread), 0);
         tear(&fixture);
         assert_non_null(table_check(fixture.map, NULL));
-        memcpy(copy, fixture.memory, fixture.map->size);
-        assert_true(map_is_renewable(fixture.map));
+        memcpy(copy, fixture.memory, size);
         map_renew(fixture.map, copy, &thread);
         check(&fixture, ENTRIES - 1);
         for (unsigned key = 0; key < ENTRIES; key++)
             assert_int_equal(lookup(&fixture, key, &thread), key == 3 ? -ENOENT : (long)(key | 1));
         assert_int_equal(update(&fixture, 3, 3, BPF_NOEXIST, &thread), 0);
         check(&fixture, ENTRIES);
+        if (copies) {
+            assert_int_equal(lookup(&fixture, 5, &other), 77);
+            check_new_copies(&fixture, &other);
+        }
         free(copy);
         fixture_clear(&fixture);
     }
@@ -591,6 +655,7 @@ int main(void)
         cmocka_unit_test(test_overflow),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_iteration),
+        cmocka_unit_test(test_skip),
         cmocka_unit_test(test_lock_is_held),
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_definitions),

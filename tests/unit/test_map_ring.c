@@ -192,6 +192,7 @@ static void test_abandoned(void **state)
     struct fixture fixture = new_ring();
     struct thread dead = fixture_thread(0), other = fixture_thread(1);
     uint8_t *kept = ring_reserve(fixture.map, 3, 0, 0, 0, &other);
+    struct ring_walk walk = { 0 };
     uint64_t position = 1;
     uint32_t seat;
 
@@ -204,7 +205,10 @@ static void test_abandoned(void **state)
     assert_int_equal(ring_holder(fixture.map, &position, &seat), 0);
     assert_int_equal(position, 0);
     assert_int_equal(seat, fixture_seat(&fixture, 1) - fixture.head->seat);
-    ring_abandon(fixture.map, (uint32_t)(fixture_seat(&fixture, 0) - fixture.head->seat));
+    seat = (uint32_t)(fixture_seat(&fixture, 0) - fixture.head->seat);
+    for (unsigned i = 0; i < 4; i++)
+        assert_false(ring_abandon(fixture.map, seat, &walk, 1));
+    assert_true(ring_abandon(fixture.map, seat, &walk, 1));
     assert_int_equal(take(&fixture, 0), -EBUSY);
     ring_submit(kept, 0, fixture.map);
     assert_int_equal(ring_holder(fixture.map, &position, &seat), -EAGAIN);
@@ -212,6 +216,29 @@ static void test_abandoned(void **state)
     assert_int_equal(take(&fixture, 5), 8);
     assert_int_equal(take(&fixture, 6), 9);
     assert_int_equal(take(&fixture, 0), -EAGAIN);
+    fixture_clear(&fixture);
+}
+
+/* The consumer gets past the walk, and the producer past where its end was: what is there then was never the dead one's. */
+static void test_abandoned_meanwhile(void **state)
+{
+    struct fixture fixture = new_ring();
+    struct thread dead = fixture_thread(0), other = fixture_thread(1);
+    struct ring_walk walk = { 0 };
+    uint32_t seat;
+
+    assert_int_equal(put(&fixture, 8, 5, &other), 0);
+    assert_int_equal(put(&fixture, 9, 6, &other), 0);
+    assert_non_null(ring_reserve(fixture.map, 100, 0, 0, 0, &dead));
+    seat = (uint32_t)(fixture_seat(&fixture, 0) - fixture.head->seat);
+    assert_false(ring_abandon(fixture.map, seat, &walk, 1));
+    assert_int_equal(take(&fixture, 5), 8);
+    assert_int_equal(take(&fixture, 6), 9);
+    assert_non_null(ring_reserve(fixture.map, 100, 0, 0, 0, &dead));
+    assert_true(ring_abandon(fixture.map, seat, &walk, 2));
+    assert_int_equal(take(&fixture, 0), -EBUSY);    /* the first is out of the way, the second came later */
+    assert_true(ring_abandon(fixture.map, seat, &walk, 2));
+    assert_int_equal(take(&fixture, 0), -EBUSY);
     fixture_clear(&fixture);
 }
 
@@ -397,6 +424,7 @@ static void test_hostile_memory(void **state)
 
     srand(1);
     for (unsigned round = 0; round < 20000; round++) {
+        struct ring_walk walk = { rand() % 2, (uint64_t)rand() % (2 * SIZE), (uint64_t)rand() % (2 * SIZE) };
         uint32_t size = (uint32_t)rand() % SIZE, length;
         uint8_t *record;
 
@@ -407,7 +435,7 @@ static void test_hostile_memory(void **state)
             memset(record, 0xff, size);
             ring_submit(record, 0, fixture.map);
         }
-        ring_abandon(fixture.map, 0);
+        ring_abandon(fixture.map, 0, &walk, (uint32_t)rand() % 8);
         ring_discard(fixture.memory + rand(), 0, fixture.map);
         while (ring_take(fixture.map, data, sizeof(data), &length) == 0)
             assert_true(length <= SIZE);
@@ -486,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_query),
         cmocka_unit_test(test_buffer_too_small),
         cmocka_unit_test(test_abandoned),
+        cmocka_unit_test(test_abandoned_meanwhile),
         cmocka_unit_test(test_discard_next),
         cmocka_unit_test(test_definitions),
         cmocka_unit_test(test_killed_producer),

@@ -219,6 +219,13 @@ static struct key random_key(uint32_t data_size)
     return key;
 }
 
+static const struct trie_key *next_after_skips(const struct map *map, struct map_cursor *cursor, void **ret_value)
+{
+    for (uint32_t skips = 0; !trie_skip(map, cursor, 1); skips++)
+        assert_true(skips < map->elements);
+    return trie_next(map, cursor, ret_value);
+}
+
 static void compare_all(const struct fixture *fixture, struct list *list)
 {
     struct map_cursor cursor = { 0 };
@@ -229,7 +236,7 @@ static void compare_all(const struct fixture *fixture, struct list *list)
     walk(fixture, &now);
     assert_true(list_same(&now, list));
     assert_int_equal(trie_count(fixture->map), list->count);
-    for (const struct trie_key *next; (next = trie_next(fixture->map, &cursor, &value)); seen++) {
+    for (const struct trie_key *next; (next = next_after_skips(fixture->map, &cursor, &value)); seen++) {
         struct key copy = { .length = next->length };
         const struct list_entry *entry;
 
@@ -545,6 +552,45 @@ static void test_overtaken(void **state)
     fixture_clear(&looking.fixture);
 }
 
+/* ---- copies that are torn ---- */
+
+/* Some that are reached count as free, some that have left count as used, and so does the count. */
+static void tear(const struct fixture *fixture)
+{
+    struct trie_memory *trie = (void *)fixture->memory;
+
+    for (uint32_t link = 1; link <= element_count(fixture->map); link++)
+        *element_owner(fixture->map, link) = link % 3 ? ELEMENT_FREE : ELEMENT_USED;
+    trie->lock = 5;
+    trie->count = 1;
+}
+
+static void test_renewal(void **state)
+{
+    struct fixture fixture = new_trie(2, ENTRIES_MAX);
+    struct thread thread = fixture_thread(0);
+    struct list list = { 0 };
+    uint8_t *copy = malloc(fixture.map->size);
+
+    for (unsigned i = 0; i < 1000; i++) {
+        struct key key = random_key(2);
+
+        if (i % 3)
+            assert_int_equal(update(&fixture, &key, i, BPF_ANY, &thread),
+                             list_update(&list, &key, i, BPF_ANY, ENTRIES_MAX));
+        else
+            assert_int_equal(trie_delete(fixture.map, &key, 0, 0, 0, &thread), list_delete(&list, &key));
+    }
+    assert_true(list.count > 8);
+    tear(&fixture);
+    assert_int_equal(map_renewed_size(fixture.map), fixture.map->size);
+    memcpy(copy, fixture.memory, fixture.map->size);
+    map_renew(fixture.map, copy, &thread);
+    compare_all(&fixture, &list);
+    free(copy);
+    fixture_clear(&fixture);
+}
+
 /* ---- hostile memory ---- */
 
 /* Links, lengths, owners, and the rest: plausible, nearly, or anything. */
@@ -607,6 +653,7 @@ int main(void)
         cmocka_unit_test(test_definitions),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_overtaken),
+        cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_hostile_memory),
     };
 

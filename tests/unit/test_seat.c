@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "maps/fixture.h"
 #include "runtime/element.h"
@@ -68,6 +69,53 @@ static void test_all_taken(void **state)
     fixture_clear(&fixture);
 }
 
+/* A signal handler looks for the seat of the thread that it interrupted while that looks for it: it is one seat. */
+struct interrupted {
+    struct fixture fixture;
+    struct thread *thread;      /* shared */
+};
+
+static void begin_finding(void *argument)
+{
+    struct interrupted *interrupted = argument;
+
+    fixture_reset(&interrupted->fixture);
+    *interrupted->thread = fixture_thread(0);
+}
+
+static void find_seat(void *argument)
+{
+    struct interrupted *interrupted = argument;
+    uint32_t seat;
+
+    seat_find(interrupted->fixture.map, interrupted->thread, &seat);
+}
+
+static void check_one_seat(void *argument)
+{
+    struct interrupted *interrupted = argument;
+    unsigned owned = 0;
+
+    for (unsigned i = 0; i < SEATS_MAX; i++)
+        owned += interrupted->fixture.head->seat[i].owner != 0;
+    assert_int_equal(owned, 1);
+    assert_ptr_equal(fixture_seat(&interrupted->fixture, 0), &interrupted->fixture.head->seat[interrupted->thread->seat - 1]);
+}
+
+static void test_interrupted(void **state)
+{
+    struct interrupted interrupted = { new_map(), NULL };
+    struct overtaking overtaking = { begin_finding, find_seat, find_seat, check_one_seat, &interrupted };
+
+    if (!stepping_works())
+        skip();
+    interrupted.thread = mmap(NULL, sizeof(*interrupted.thread), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(interrupted.thread != MAP_FAILED);
+    assert_true(stepping_overtake(&overtaking) > 50);
+    munmap(interrupted.thread, sizeof(*interrupted.thread));
+    fixture_clear(&interrupted.fixture);
+}
+
 /* ---- changes ---- */
 
 static bool is_empty(const struct journal *journal)
@@ -85,8 +133,10 @@ static void test_change(void **state)
     struct map_change change, inner;
     uint64_t sequence;
 
+    thread.taken = 7;
     assert_int_equal(change_begin(fixture.map, &thread, 0, &change), 0);
     sequence = change.seat->sequence;
+    assert_int_equal(change.seat->taken, 7);
     assert_int_equal(change.seat->journal.map, fixture.map->number);
     assert_int_equal(*lock, change.holder);
     /* A signal handler inside it; another thread at this lock, and at another. */
@@ -98,8 +148,10 @@ static void test_change(void **state)
     change_end(&change);
     assert_true(is_empty(&change.seat->journal));
     assert_int_equal(*lock, 0);
+    thread.taken = 8;
     assert_int_equal(change_begin(fixture.map, &thread, 0, &change), 0);
     assert_int_equal(change.seat->sequence, sequence + 1);
+    assert_int_equal(change.seat->taken, 8);
     change_end(&change);
     fixture_clear(&fixture);
 }
@@ -346,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_all_taken),
+        cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_change),
         cmocka_unit_test(test_killing),
         cmocka_unit_test(test_resume),
