@@ -115,7 +115,7 @@ static int lay_out_table(const struct map_definition *definition, bool copies, s
 
 int layout_hash(const struct map_definition *definition, struct map *ret, struct jit_error *error)
 {
-    int r = layout_check_size("key_size", definition->key_size, 1, LAYOUT_KEY_MAX, error);
+    int r = layout_check_size("key_size", definition->key_size, 1, HASH_KEY_MAX, error);
 
     if (r >= 0)
         r = layout_check_size("value_size", definition->value_size, 1, LAYOUT_VALUE_MAX, error);
@@ -124,7 +124,7 @@ int layout_hash(const struct map_definition *definition, struct map *ret, struct
 
 int layout_seat_hash(const struct map_definition *definition, struct map *ret, struct jit_error *error)
 {
-    int r = layout_check_size("key_size", definition->key_size, 1, LAYOUT_KEY_MAX, error);
+    int r = layout_check_size("key_size", definition->key_size, 1, HASH_KEY_MAX, error);
 
     if (r >= 0)
         r = layout_check_size("value_size", definition->value_size, 1, LAYOUT_COPY_MAX, error);

@@ -5,8 +5,7 @@
 
 #include "map.h"
 
-#define LAYOUT_KEY_MAX 512              /* bytes, as in the kernel */
-#define LAYOUT_VALUE_MAX (1u << 20)
+#define LAYOUT_VALUE_MAX (1u << 20)     /* bytes */
 #define LAYOUT_COPY_MAX (32u << 10)     /* of kinds with a copy for each seat */
 #define LAYOUT_RING_MIN 4096u           /* bytes of a ring buffer */
 

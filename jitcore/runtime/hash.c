@@ -233,9 +233,8 @@ static void leave(struct bucket *bucket)
 /* ---- changes ---- */
 
 /* The last word of a key is filled up with zeros. */
-static void write_key(const struct map *map, struct hash_element *element, const void *key)
+static void copy_key(const struct map *map, const void *key, uint64_t *word)
 {
-    uint64_t *word = (uint64_t *)(void *)element->key;
     const uint8_t *place = key;
 
     for (uint32_t left = map->key_size; left > 0; place += 8) {
@@ -246,6 +245,18 @@ static void write_key(const struct map *map, struct hash_element *element, const
     }
 }
 
+/* What is hashed, looked for and written must be one key: the caller's may lie in the arena and change meanwhile. */
+struct own_key {
+    uint64_t word[HASH_KEY_MAX / 8];
+    uint64_t hash;
+};
+
+static void take_key(const struct map *map, const void *key, struct own_key *ret)
+{
+    copy_key(map, key, ret->word);
+    ret->hash = key_hash(map, ret->word);
+}
+
 /* Of an element that nothing reaches.  Copies of seats that never used theirs are zeros still. */
 static void fill(const struct map_change *change, uint32_t link, const void *key, const void *value)
 {
@@ -254,7 +265,7 @@ static void fill(const struct map_change *change, uint32_t link, const void *key
 
     WRITE_ONCE(element->next, 0);
     WRITE_ONCE(element->referenced, 0);
-    write_key(map, element, key);
+    copy_key(map, key, (uint64_t *)(void *)element->key);
     if (!map->copy_stride) {
         value_copy(hash_value(map, link), value, map->value_size);
         return;
@@ -355,17 +366,18 @@ static int update(const struct map_change *change, uint64_t hash, const void *ke
 long hash_update(const struct map *map, const void *key, const void *value, uint64_t flags, uint64_t unused,
                  struct thread *thread)
 {
-    uint64_t hash = key_hash(map, key);
     struct map_change change;
+    struct own_key own;
     int r;
 
     (void)unused;
     if (flags > BPF_EXIST)
         return -EINVAL;
-    r = change_begin(map, thread, lock_of(map, hash), &change);
+    take_key(map, key, &own);
+    r = change_begin(map, thread, lock_of(map, own.hash), &change);
     if (r < 0)
         return r;
-    r = update(&change, hash, key, value, flags);
+    r = update(&change, own.hash, own.word, value, flags);
     change_end(&change);
     return r;
 }
@@ -397,14 +409,16 @@ static int remove_link(const struct map_change *change, uint64_t hash, uint32_t 
 long hash_delete(const struct map *map, const void *key, uint64_t unused1, uint64_t unused2, uint64_t unused3,
                  struct thread *thread)
 {
-    uint64_t hash = key_hash(map, key);
     struct map_change change;
-    int r = change_begin(map, thread, lock_of(map, hash), &change);
+    struct own_key own;
+    int r;
 
     (void)unused1, (void)unused2, (void)unused3;
+    take_key(map, key, &own);
+    r = change_begin(map, thread, lock_of(map, own.hash), &change);
     if (r < 0)
         return r;
-    r = remove_link(&change, hash, hash_find(map, key));
+    r = remove_link(&change, own.hash, hash_find(map, own.word));
     change_end(&change);
     return r;
 }

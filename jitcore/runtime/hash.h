@@ -27,6 +27,7 @@
 #include "map.h"
 #include "seat.h"
 
+#define HASH_KEY_MAX 512        /* bytes, as in the kernel */
 #define HASH_SLOTS 6
 #define HASH_LOAD 4             /* elements a bucket, at most on average */
 #define HASH_WALK 64            /* elements of an overflow list; who does not know the seed never gets there */

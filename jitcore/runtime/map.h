@@ -10,6 +10,9 @@
  * descriptor, and only then used.  No loop ends by what the memory says: each has a bound that the descriptor gives. 
  * So whoever scribbles on the memory spoils data, and makes nobody read or write outside it, or loop for ever.
  *
+ * The same goes for the caller's keys: they may lie in a map's memory.  What is decided by a key is decided by one load
+ * of it, or by a copy.
+ *
  * Zeroed memory is an empty map, of all kinds.  Everything in it is an offset or an index, never an address.
  * Code here calls nothing outside this folder, has no writable data, no relocations and no indirect branches, and uses
  * general registers only.  Errors are the kernel's negative errno.

@@ -31,12 +31,27 @@ static unsigned bit(const uint8_t *data, uint32_t index)
     return data[index / 8] >> (7 - index % 8) & 1;
 }
 
+/*
+ * Keys, the caller's too, may lie in the arena: what is decided by a part of one is decided by one load of it.  Without
+ * volatile a compiler may load it again behind the comparison, where it can be another.
+ */
 static uint64_t load(const uint8_t *at)
 {
-    uint64_t word;
+    const volatile struct { uint64_t word; } __attribute__((packed, may_alias)) *place = (const void *)at;
 
-    __builtin_memcpy(&word, at, sizeof(word));
-    return __builtin_bswap64(word);
+    return __builtin_bswap64(place->word);
+}
+
+static uint8_t load_byte(const uint8_t *at)
+{
+    return *(const volatile uint8_t *)at;
+}
+
+static uint32_t load_length(const void *key)
+{
+    const volatile struct { uint32_t length; } __attribute__((packed, may_alias)) *place = key;
+
+    return place->length;
 }
 
 /* How many of the first `limit` bits are the same in both. */
@@ -51,7 +66,7 @@ static uint32_t common_bits(const uint8_t *a, const uint8_t *b, uint32_t limit)
             return at + (uint32_t)__builtin_clzll(difference);
     }
     for (; at < limit; at += 8) {
-        uint32_t difference = a[at / 8] ^ b[at / 8];
+        uint32_t difference = load_byte(&a[at / 8]) ^ load_byte(&b[at / 8]);
 
         if (difference) {
             at += (uint32_t)__builtin_clz(difference) - 24;
@@ -94,9 +109,8 @@ void *trie_lookup(const struct map *map, const void *key)
 {
     const uint8_t *data = (const uint8_t *)key + offsetof(struct trie_key, data);
     struct trie_node *found = NULL;
-    uint32_t length;
+    uint32_t length = load_length(key);
 
-    memcpy(&length, key, sizeof(length));
     if (length > bits(map))
         return NULL;
     for (int attempt = 0; attempt < TRIE_ATTEMPTS; attempt++) {

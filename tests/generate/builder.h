@@ -38,14 +38,17 @@ struct state {
     struct value spill[BUILDER_SPILLS];
 };
 
-enum parameter { PARAMETER_NONE, PARAMETER_NUMBER, PARAMETER_STACK, PARAMETER_DATA };
+/* The last two: of callbacks that get elements of maps. */
+enum parameter {
+    PARAMETER_NONE, PARAMETER_NUMBER, PARAMETER_STACK, PARAMETER_DATA, PARAMETER_KEY, PARAMETER_VALUE,
+};
 
 #define PARAMETER_BYTES 16      /* that a pointer parameter leads to */
 
 struct function {
     uint32_t first, count;
     uint8_t parameter[5];       /* enum parameter */
-    bool callback;              /* gets an index and a pointer, returns 0 or 1 */
+    uint8_t callback;           /* enum helper_callback: what it gets; returns 0 or 1 */
 };
 
 struct builder {
@@ -65,12 +68,18 @@ struct builder {
     uint8_t statement_taste[BUILDER_KINDS_MAX], construct_taste[BUILDER_KINDS_MAX];     /* factors of their weights */
 };
 
-/* The regions of every program. */
-enum { REGION_OF_DATA, REGION_OF_CONSTANTS, REGION_OF_ARRAY, REGION_OF_HASH, REGIONS };  /* the last if options->hash */
+/* The regions of every program; the next if options->hash; the others if options->maps. */
+enum {
+    REGION_OF_DATA, REGION_OF_CONSTANTS, REGION_OF_ARRAY,
+    REGION_OF_HASH,             /* with options->maps of any kind that has keys */
+    REGION_OF_RING, REGION_OF_QUEUE, REGION_OF_OUTER, REGION_OF_INNER, REGIONS,
+};
 #define DATA_SIZE 64            /* bytes */
 #define CONSTANTS_SIZE 32
-#define ARRAY_VALUE_SIZE 24
-#define ARRAY_ENTRIES 5         /* of the hash table, too */
+#define KEY_SIZE 4              /* bytes that all keys have */
+#define VALUE_SIZE 24           /* bytes, of all maps */
+#define ENTRIES 5               /* likewise */
+#define BUILDER_NATIVES 3       /* if options->maps */
 
 /* ---- instructions ---- */
 
@@ -117,5 +126,28 @@ void build_arithmetic(struct builder *b, int destination);
 
 /* A conditional jump over what follows, on a number. */
 uint32_t build_condition(struct builder *b);
+
+/* ---- calls of helpers: maps.c ---- */
+
+/* What a call leaves behind: R0 is a number, R1 to R5 are nothing. */
+void builder_clobber(struct builder *b);
+
+/* A pointer to `size` bytes of the array on the stack. */
+void build_stack_pointer(struct builder *b, int target, int32_t size);
+
+/* A callback of this kind (enum helper_callback) behind this function; b->functions: there is none. */
+uint32_t builder_callback(const struct builder *b, uint8_t kind);
+
+/* The region that is a map, and the native, of this index.  All kinds of maps if `all`. */
+void builder_describe_map(struct bytecode_region *region, int index, bool all, struct random *random);
+void builder_describe_native(struct bytecode_native *native, uint32_t index);
+
+void build_lookup(struct builder *b);
+void build_change(struct builder *b);           /* of a map with keys */
+void build_inner(struct builder *b);            /* a map of maps, and what is found there */
+void build_elements(struct builder *b);         /* bpf_for_each_map_elem() */
+void build_record(struct builder *b);           /* a ring's: reserved, written, and given back */
+void build_native(struct builder *b);
+void build_helper(struct builder *b);           /* one of the others that take memory */
 
 #endif

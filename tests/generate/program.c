@@ -3,7 +3,6 @@
 
 #include "program.h"
 
-#include <linux/bpf.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,14 +19,6 @@ static void build_block(struct builder *b, uint32_t statements, unsigned depth);
 static uint16_t bit(int number)
 {
     return (uint16_t)(1u << number);
-}
-
-/* What a call leaves behind. */
-static void clobber(struct builder *b)
-{
-    for (unsigned i = 1; i <= 5; i++)
-        b->now.reg[i].kind = HOLDS_NOTHING;
-    builder_set_number(b, 0);
 }
 
 /* ---- ends ---- */
@@ -144,22 +135,11 @@ static void build_loop(struct builder *b, uint32_t statements, unsigned depth)
 
 /* ---- calls ---- */
 
-/* A pointer to a part of the array on the stack. */
-static void build_stack_pointer(struct builder *b, int target, int32_t size)
-{
-    int32_t offset = -b->array_size + 8 * (int32_t)random_below(&b->random, (uint32_t)(b->array_size - size) / 8 + 1);
-
-    build_move(b, target, STACK_POINTER);
-    build(b, 0x07, target, 0, 0, offset);
-}
-
 static void build_argument(struct builder *b, int target, enum parameter parameter)
 {
     int32_t offset;
 
     switch (parameter) {
-    case PARAMETER_NONE:
-        break;
     case PARAMETER_NUMBER:
         if (random_percent(&b->random, 50))
             build_number(b, target, random_edge(&b->random));
@@ -175,6 +155,8 @@ static void build_argument(struct builder *b, int target, enum parameter paramet
         offset = 8 * random_between(&b->random, 0, (DATA_SIZE - PARAMETER_BYTES) / 8);
         build_wide(b, target, WIDE_MAP_VALUE, REGION_OF_DATA, offset);
         b->now.reg[target].kind = HOLDS_NOTHING;
+        break;
+    default:
         break;
     }
 }
@@ -194,16 +176,14 @@ static void build_call(struct builder *b)
     for (int i = 0; i < 5; i++)
         build_argument(b, i + 1, (enum parameter)b->function[callee].parameter[i]);
     build(b, OPCODE_CALL, 0, CALL_LOCAL, 0, (int32_t)callee);
-    clobber(b);
+    builder_clobber(b);
     b->features.call = true;
 }
 
 static void build_callback_loop(struct builder *b)
 {
-    uint32_t callback = b->current + 1;
+    uint32_t callback = builder_callback(b, CALLBACK_LOOP);
 
-    while (callback < b->functions && !b->function[callback].callback)
-        callback++;
     if (callback >= b->functions)
         return;
     if (random_percent(&b->random, 60)) {
@@ -216,73 +196,8 @@ static void build_callback_loop(struct builder *b)
     build_stack_pointer(b, 3, PARAMETER_BYTES);
     build(b, 0xb7, 4, 0, 0, 0);
     build(b, OPCODE_CALL, 0, CALL_HELPER, 0, HELPER_LOOP);
-    clobber(b);
+    builder_clobber(b);
     b->features.callback = true;
-}
-
-/* R1 and R2: a map, and a key of it that lies on the stack. */
-static void build_map_and_key(struct builder *b, int32_t region)
-{
-    int32_t key = -8 * random_between(&b->random, 1, b->array_size / 8);
-
-    if (random_percent(&b->random, 50))
-        build(b, 0x62, STACK_POINTER, 0, key, random_between(&b->random, 0, ARRAY_ENTRIES));
-    else
-        build(b, 0x63, STACK_POINTER, builder_number(b), key, 0);
-    build_wide(b, 1, WIDE_MAP, region, 0);
-    build_move(b, 2, STACK_POINTER);
-    build(b, 0x07, 2, 0, 0, key);
-}
-
-static void build_lookup_call(struct builder *b)
-{
-    build_map_and_key(b, b->options->hash && random_percent(&b->random, 60) ? REGION_OF_HASH : REGION_OF_ARRAY);
-    build(b, OPCODE_CALL, 0, CALL_HELPER, 0, HELPER_MAP_LOOKUP);
-    clobber(b);
-    b->now.reg[0].kind = HOLDS_NOTHING;
-}
-
-static void build_lookup(struct builder *b)
-{
-    const struct value value = { .writable = true, .atomics = true, .alignment = 8, .high = ARRAY_VALUE_SIZE };
-    int other = random_percent(&b->random, b->options->bold) ? builder_target(b, HOLDS_POINTER, 0x3f) : NO_REGISTER;
-    struct state before;
-    uint32_t jump;
-
-    build_lookup_call(b);
-    if (other != NO_REGISTER) {                 /* one that nobody compares with NULL */
-        build_move(b, other, 0);
-        b->now.reg[other].kind = HOLDS_NOTHING;
-        build_lookup_call(b);
-    }
-    before = b->now;
-    jump = build_jump(b, 0x15, 0, 0, 0);
-    builder_set_pointer(b, 0, value);
-    build_access(b, 0);
-    if (other != NO_REGISTER) {
-        builder_set_pointer(b, other, value);
-        build_access(b, other);
-    }
-    for (uint32_t i = 1 + random_below(&b->random, 4); i > 0; i--)
-        build_statement(b);
-    build_land(b, jump);
-    builder_join(b, &before);
-    b->features.lookup = true;
-}
-
-/* An update with a value from the stack's array, or a deletion: errors are results. */
-static void build_change(struct builder *b)
-{
-    bool update = random_percent(&b->random, 70);
-
-    build_map_and_key(b, REGION_OF_HASH);
-    if (update) {
-        build_stack_pointer(b, 3, ARRAY_VALUE_SIZE);
-        build(b, 0xb7, 4, 0, 0, random_percent(&b->random, 60) ? BPF_ANY : random_between(&b->random, BPF_ANY, 4));
-    }
-    build(b, OPCODE_CALL, 0, CALL_HELPER, 0, update ? BPF_FUNC_map_update_elem : BPF_FUNC_map_delete_elem);
-    clobber(b);
-    b->features.change = true;
 }
 
 /* ---- packets ---- */
@@ -353,8 +268,9 @@ static void build_packet(struct builder *b)
 
 static void build_construct(struct builder *b, uint32_t statements, unsigned depth)
 {
+    const uint8_t maps = b->options->maps ? 2 : 0;
     const uint8_t weights[] = { 3, 2, 1, 2, 1, b->options->lookups, b->options->packet ? 5 : 0,
-                                b->options->hash ? 3 : 0 };
+                                b->options->hash ? 3 : 0, maps, 2 * maps, maps, maps, maps };
 
     switch (builder_choose(b, weights, b->construct_taste, sizeof(weights))) {
     case 0:
@@ -371,8 +287,18 @@ static void build_construct(struct builder *b, uint32_t statements, unsigned dep
         return build_lookup(b);
     case 6:
         return build_packet(b);
-    default:
+    case 7:
         return build_change(b);
+    case 8:
+        return build_inner(b);
+    case 9:
+        return build_elements(b);
+    case 10:
+        return build_record(b);
+    case 11:
+        return build_native(b);
+    default:
+        return build_helper(b);
     }
 }
 
@@ -389,10 +315,17 @@ static void build_block(struct builder *b, uint32_t statements, unsigned depth)
 
 static void declare_function(struct builder *b, struct function *function)
 {
-    function->callback = random_percent(&b->random, 35);
-    if (function->callback) {
+    static const uint8_t element[] = { PARAMETER_NONE, PARAMETER_KEY, PARAMETER_VALUE, PARAMETER_STACK };
+
+    if (random_percent(&b->random, 35)) {
+        function->callback = CALLBACK_LOOP;
         function->parameter[0] = PARAMETER_NUMBER;
         function->parameter[1] = PARAMETER_STACK;
+        return;
+    }
+    if (b->options->maps && random_percent(&b->random, 50)) {
+        function->callback = CALLBACK_MAP_ELEMENT;
+        memcpy(function->parameter, element, sizeof(element));
         return;
     }
     for (uint32_t i = 0, count = random_below(&b->random, 6); i < count; i++)
@@ -413,13 +346,18 @@ static void begin_program(struct builder *b)
 
 static void begin_function(struct builder *b, const struct function *function)
 {
-    struct value pointer = { .writable = true, .atomics = true, .alignment = 8, .high = PARAMETER_BYTES };
+    static const struct value pointers[] = {
+        [PARAMETER_STACK] = { .writable = true, .atomics = true, .alignment = 8, .high = PARAMETER_BYTES },
+        [PARAMETER_DATA] = { .writable = true, .atomics = true, .alignment = 8, .high = PARAMETER_BYTES },
+        [PARAMETER_KEY] = { .alignment = 1, .high = KEY_SIZE },
+        [PARAMETER_VALUE] = { .writable = true, .atomics = true, .alignment = 8, .high = VALUE_SIZE },
+    };
 
     for (int i = 0; i < 5; i++)
         if (function->parameter[i] == PARAMETER_NUMBER)
             builder_set_number(b, i + 1);
         else if (function->parameter[i] != PARAMETER_NONE)
-            builder_set_pointer(b, i + 1, pointer);
+            builder_set_pointer(b, i + 1, pointers[function->parameter[i]]);
 }
 
 /* The array on the stack: filled with constants, and with the numbers that are there. */
@@ -472,29 +410,29 @@ static bool fill_region(struct bytecode_region *region, const char *name, enum b
 
 static bool fill_regions(struct bytecode *bytecode, struct random *random)
 {
-    struct bytecode_region *array = &bytecode->region[REGION_OF_ARRAY];
+    struct bytecode_region *constants = &bytecode->region[REGION_OF_CONSTANTS];
+    bool filled = fill_region(&bytecode->region[REGION_OF_DATA], ".data", REGION_DATA, DATA_SIZE, random) &&
+                  fill_region(constants, ".rodata", REGION_CONSTANT, CONSTANTS_SIZE, random);
 
-    array->map_type = BPF_MAP_TYPE_ARRAY;
-    array->key_size = 4;
-    array->value_size = ARRAY_VALUE_SIZE;
-    array->max_entries = ARRAY_ENTRIES;
-    if (bytecode->regions > REGION_OF_HASH) {
-        struct bytecode_region *hash = &bytecode->region[REGION_OF_HASH];
+    if (filled)
+        constants->contents[CONSTANTS_SIZE - 1] = 0;            /* text, for helpers */
+    for (uint32_t i = REGION_OF_ARRAY; filled && i < bytecode->regions; i++)
+        builder_describe_map(&bytecode->region[i], (int)i, bytecode->regions == REGIONS, random);
+    return filled && fill_region(&bytecode->region[REGION_OF_ARRAY], "array", REGION_MAP,
+                                 (uint32_t)bytecode_map_stride(&bytecode->region[REGION_OF_ARRAY]) * ENTRIES, random);
+}
 
-        *hash = *array;
-        hash->kind = REGION_MAP;
-        hash->map_type = BPF_MAP_TYPE_HASH;
-        snprintf(hash->name, sizeof(hash->name), "hash");
-    }
-    return fill_region(&bytecode->region[REGION_OF_DATA], ".data", REGION_DATA, DATA_SIZE, random) &&
-           fill_region(&bytecode->region[REGION_OF_CONSTANTS], ".rodata", REGION_CONSTANT, CONSTANTS_SIZE, random) &&
-           fill_region(array, "array", REGION_MAP, (uint32_t)bytecode_map_stride(array) * ARRAY_ENTRIES, random);
+/* How many of the regions there are. */
+static uint32_t count_regions(const struct generate_options *options)
+{
+    return options->maps ? REGIONS : options->hash ? REGION_OF_HASH + 1 : REGION_OF_HASH;
 }
 
 static struct bytecode *make_bytecode(struct builder *b)
 {
     const struct bytecode counts = { .instructions = b->count, .functions = b->functions,
-                                     .regions = REGIONS - !b->options->hash };
+                                     .regions = count_regions(b->options),
+                                     .natives = b->options->maps ? BUILDER_NATIVES : 0 };
     struct bytecode *bytecode = bytecode_new(&counts);
 
     if (!bytecode)
@@ -507,6 +445,8 @@ static struct bytecode *make_bytecode(struct builder *b)
         bytecode->function[i].first = b->function[i].first;
         bytecode->function[i].count = b->function[i].count;
     }
+    for (uint32_t i = 0; i < bytecode->natives; i++)
+        builder_describe_native(&bytecode->native[i], i);
     return fill_regions(bytecode, &b->random) ? bytecode : bytecode_free(bytecode);
 }
 

@@ -22,7 +22,8 @@ struct generate_options {
      */
     bool packet;
     bool lookups;               /* bpf_map_lookup_elem(): they need the verifier, to know the map */
-    bool hash;          /* there is a hash table, too, and calls that change it; they need a runtime beside the code */
+    bool hash;                  /* there is a hash table, too, and calls that change it; they need runtime beside the code */
+    bool maps;                  /* with hash: of all kinds; ring buffers; functions of the workers' */
     /*
      * Each program has its own taste: it prefers some kinds of statements, and has none of others.  More differ than if
      * all had a little of everything (A. Groce and others, "Swarm Testing", ISSTA 2012).

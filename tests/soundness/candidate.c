@@ -4,6 +4,7 @@
 #include "candidate.h"
 
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,6 +227,23 @@ static bool is_filled(const struct attempt *attempt, struct instruction spill)
     return false;
 }
 
+static void note_call(const struct attempt *attempt, uint32_t at, struct candidate_features *features)
+{
+    struct instruction i = attempt->bytecode->instruction[at];
+    uint32_t region = attempt->verified.region[at];
+
+    features->call |= instruction_source(i) == CALL_LOCAL;
+    features->native |= instruction_source(i) == CALL_NATIVE;
+    if (instruction_source(i) != CALL_HELPER)
+        return;
+    features->lookup |= i.immediate == HELPER_MAP_LOOKUP;
+    features->elements |= i.immediate == HELPER_FOR_EACH;
+    features->record |= i.immediate == BPF_FUNC_ringbuf_reserve;
+    features->callback |= i.immediate == HELPER_LOOP || i.immediate == HELPER_FOR_EACH;
+    features->loop |= i.immediate == HELPER_LOOP;
+    features->inner |= region != VERIFIED_NO_REGION && attempt->bytecode->region[region].kind == REGION_INNER;
+}
+
 static void note_features(const struct attempt *attempt, uint32_t at, struct candidate_features *features)
 {
     struct instruction i = attempt->bytecode->instruction[at];
@@ -234,12 +252,8 @@ static void note_features(const struct attempt *attempt, uint32_t at, struct can
     features->packet |= fit_is_packet(&attempt->fit, at);
     features->atomic |= instruction_is_atomic(i);
     features->spill |= is_spill(i) && is_filled(attempt, i);
-    if (i.opcode == OPCODE_CALL && instruction_source(i) == CALL_LOCAL)
-        features->call = true;
-    else if (i.opcode == OPCODE_CALL && i.immediate == HELPER_LOOP)
-        features->loop = features->callback = true;
-    else if (i.opcode == OPCODE_CALL)
-        features->lookup = true;
+    if (i.opcode == OPCODE_CALL)
+        note_call(attempt, at, features);
     if (instruction_is_jump(i) && instruction_jump_distance(i) < 0)
         features->loop = true;
     if (instruction_is_jump(i) && instruction_operation(i) != JUMP_ALWAYS &&
@@ -275,10 +289,12 @@ static struct context *make_context(bool packet)
 enum candidate_result candidate_new(uint64_t seed, struct candidate *ret)
 {
     struct attempt attempt = { .random = { seed ^ 0x736f756e64 } };
+    uint32_t maps = random_below(&attempt.random, 100);
     const struct generate_options options = {
         .packet = random_percent(&attempt.random, 40),
         .lookups = true,
-        .hash = random_percent(&attempt.random, 25),
+        .hash = maps < 40,
+        .maps = maps < 30,
         .taste = true,
         .statements = 5 + random_below(&attempt.random, 13),
         .bold = random_below(&attempt.random, 70),

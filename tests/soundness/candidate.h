@@ -23,6 +23,10 @@ struct candidate_features {
     bool loop;                  /* a jump backwards, or bpf_loop() */
     bool spill;                 /* a register stored to the stack and loaded again */
     bool call, callback, atomic, lookup, packet, branch;
+    bool inner;                 /* a map out of a map of maps */
+    bool elements;              /* bpf_for_each_map_elem() */
+    bool record;                /* bpf_ringbuf_reserve() */
+    bool native;                /* a function of the workers' */
 };
 
 struct candidate {

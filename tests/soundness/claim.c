@@ -52,7 +52,7 @@ static bool is_other_map(const struct moment *moment)
 
     return moment->instruction.opcode == OPCODE_CALL && instruction_source(moment->instruction) == CALL_HELPER &&
            moment->instruction.immediate == HELPER_MAP_LOOKUP && region != VERIFIED_NO_REGION &&
-           (place.kind != PLACE_MAP || place.index != region);
+           (place.kind != PLACE_MAP || moment->interpreter->arena.region[place.index] != region);
 }
 
 /* An access below what the function is said to use of its stack. */

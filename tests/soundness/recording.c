@@ -114,13 +114,20 @@ static bool stack_matches(const struct value *value, struct interpreter_place pl
            offset_matches(value, place.offset - INSTRUCTION_STACK_SIZE);
 }
 
+/* The region that describes the map of a place: of an inner map, the one that all such are like. */
+static uint32_t region_of(const struct comparison *c, struct interpreter_place place)
+{
+    return c->interpreter->arena.region[place.index];
+}
+
 /* A whole region, or one element of a map. */
 static bool region_matches(const struct comparison *c, const struct value *value, struct interpreter_place place)
 {
     const struct bytecode_region *region = &c->recording->bytecode->region[value->region];
-    uint32_t size = place.kind == PLACE_VALUE ? region->value_size : region->size;
+    bool element = place.kind == PLACE_VALUE;
+    uint32_t size = element ? region->value_size : region->size;
 
-    return (place.kind == PLACE_VALUE || place.kind == PLACE_MEMORY) && place.index == value->region &&
+    return (element || place.kind == PLACE_MEMORY) && (element ? region_of(c, place) : place.index) == value->region &&
            value->size == size && offset_matches(value, place.offset);
 }
 
@@ -140,9 +147,47 @@ static bool packet_matches(struct comparison *c, const struct value *value, stru
            is_linked(c, value->id, (uint64_t)variable);
 }
 
-static bool object_matches(const struct value *value, struct interpreter_place place, enum interpreter_kind kind)
+static bool map_matches(const struct comparison *c, const struct value *value, struct interpreter_place place)
 {
-    return place.kind == kind && place.index == value->region && place.offset == 0;
+    return place.kind == PLACE_MAP && region_of(c, place) == value->region && place.offset == 0;
+}
+
+static bool function_matches(const struct value *value, struct interpreter_place place)
+{
+    return place.kind == PLACE_FUNCTION && place.index == value->region && place.offset == 0;
+}
+
+/* A record of a ring that was reserved, of so many bytes, and not given back. */
+static bool record_matches(const struct comparison *c, const struct value *value, struct interpreter_place place)
+{
+    for (uint32_t i = 0; i < INTERPRETER_RECORDS_MAX && place.kind == PLACE_VALUE; i++) {
+        const struct interpreter_record *record = &c->interpreter->record[i];
+
+        if (record->size && record->map == place.index && record->element == place.element)
+            return record->size == value->size && region_of(c, place) == value->region &&
+                   offset_matches(value, place.offset);
+    }
+    return false;
+}
+
+/* What the callback whose frame that is got from its caller's helper. */
+static bool key_matches(const struct comparison *c, const struct value *value, struct interpreter_place place)
+{
+    const struct interpreter_loop *loop = &c->interpreter->frame[place.index].loop;
+
+    return place.index + 1 == value->frame && loop->count > 0 &&
+           value->size == c->interpreter->arena.map[loop->map]->key_size && offset_matches(value, place.offset);
+}
+
+/* What helpers give, with an id; a key, which may only be read; or a context of bytes. */
+static bool other_memory_matches(const struct comparison *c, const struct value *value, struct interpreter_place place)
+{
+    if (value->id)
+        return record_matches(c, value, place);
+    if (place.kind == PLACE_KEY)
+        return value->read_only && key_matches(c, value, place);
+    return memory_matches(value, place, c->places->context) &&
+           value->size == c->interpreter->memory[c->places->context].size;
 }
 
 static bool pointer_matches(struct comparison *c, const struct value *value, uint64_t concrete)
@@ -153,13 +198,16 @@ static bool pointer_matches(struct comparison *c, const struct value *value, uin
     switch ((enum value_type)value->type) {
     case VALUE_CTX:
         return memory_matches(value, place, c->places->context);
-    case VALUE_MEMORY:          /* no helper gives any: a context of bytes */
-        return memory_matches(value, place, c->places->context) &&
-               value->size == c->interpreter->memory[c->places->context].size;
+    case VALUE_MEMORY:
+        return other_memory_matches(c, value, place);
+    case VALUE_MEMORY_OR_NULL:
+        return is_linked(c, value->id, concrete == 0) && (concrete == 0 || record_matches(c, value, place));
     case VALUE_STACK:
         return stack_matches(value, place);
     case VALUE_MAP:
-        return object_matches(value, place, PLACE_MAP);
+        return map_matches(c, value, place);
+    case VALUE_MAP_OR_NULL:
+        return is_linked(c, value->id, concrete == 0) && (concrete == 0 || map_matches(c, value, place));
     case VALUE_MAP_VALUE_OR_NULL:
         return is_linked(c, value->id, concrete == 0) && (concrete == 0 || region_matches(c, value, place));
     case VALUE_MAP_VALUE:
@@ -170,7 +218,7 @@ static bool pointer_matches(struct comparison *c, const struct value *value, uin
         return packet != UINT32_MAX && place.kind == PLACE_MEMORY && place.index == packet &&
                place.offset == c->interpreter->memory[packet].size;
     case VALUE_FUNCTION:
-        return object_matches(value, place, PLACE_FUNCTION);
+        return function_matches(value, place);
     default:
         return false;
     }
@@ -273,11 +321,21 @@ static bool calls_match(struct comparison *c)
     return true;
 }
 
+/* As many records are held as the verifier counts: a pointer that may be NULL is one while it is not. */
+static bool references_match(struct comparison *c)
+{
+    uint32_t held = 0;
+
+    for (uint32_t i = 0; i < INTERPRETER_RECORDS_MAX; i++)
+        held += c->interpreter->record[i].size != 0;
+    return held <= c->state->references || differs(c, "records ", 0, c->state->references, NULL, held);
+}
+
 static bool state_matches(struct comparison *c, const struct verifier_state *state)
 {
     c->state = state;
     c->links = c->agreed = 0;
-    if (!calls_match(c))
+    if (!calls_match(c) || !references_match(c))
         return false;
     for (uint32_t f = c->state->depth; f-- > 0;)
         if (!registers_match(c, f) || !slots_match(c, f))

@@ -28,7 +28,10 @@
 
 /* ---- what is counted ---- */
 
-enum feature { VARIABLE_OFFSET, LOOP, SPILL, CALL, CALLBACK, ATOMIC, LOOKUP, PACKET, BRANCH, FEATURES };
+enum feature {
+    VARIABLE_OFFSET, LOOP, SPILL, CALL, CALLBACK, ATOMIC, LOOKUP, PACKET, BRANCH, INNER, ELEMENTS, RECORD, NATIVE,
+    FEATURES,
+};
 
 /* `minimum`: percent of the accepted programs. */
 static const struct {
@@ -44,6 +47,10 @@ static const struct {
     [LOOKUP] = { "map lookups", 0 },
     [PACKET] = { "packet accesses", 0 },
     [BRANCH] = { "branches", 0 },
+    [INNER] = { "maps out of maps of maps", 1 },
+    [ELEMENTS] = { "callbacks for each element", 1 },
+    [RECORD] = { "records of ring buffers", 1 },
+    [NATIVE] = { "functions of the workers'", 1 },
 };
 
 struct totals {
@@ -63,6 +70,10 @@ static void add_features(struct totals *totals, const struct candidate_features 
     totals->feature[LOOKUP] += has->lookup;
     totals->feature[PACKET] += has->packet;
     totals->feature[BRANCH] += has->branch;
+    totals->feature[INNER] += has->inner;
+    totals->feature[ELEMENTS] += has->elements;
+    totals->feature[RECORD] += has->record;
+    totals->feature[NATIVE] += has->native;
 }
 
 static void add_outcome(struct totals *totals, const struct trial_outcome *outcome)

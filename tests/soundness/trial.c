@@ -115,11 +115,13 @@ static void look(void *userdata, const struct interpreter *interpreter)
 /* A helper that calls back may take long; without it, programs are known to end after few instructions. */
 static bool may_take_long(const struct run *run)
 {
-    for (uint32_t i = 0; i < run->bytecode->instructions; i++)
-        if (run->bytecode->instruction[i].opcode == OPCODE_CALL &&
-            instruction_source(run->bytecode->instruction[i]) == CALL_HELPER &&
-            run->bytecode->instruction[i].immediate == HELPER_LOOP && run->verified->mark[i])
+    for (uint32_t i = 0; i < run->bytecode->instructions; i++) {
+        struct instruction call = run->bytecode->instruction[i];
+
+        if (call.opcode == OPCODE_CALL && instruction_source(call) == CALL_HELPER && run->verified->mark[i] &&
+            (call.immediate == HELPER_LOOP || call.immediate == HELPER_FOR_EACH))
             return true;
+    }
     return false;
 }
 

@@ -647,6 +647,79 @@ static void test_renewal(void **state)
     }
 }
 
+/* ---- a key that lies in the arena, where another process changes it ---- */
+
+struct changing_key {
+    struct fixture fixture;
+    bool deletes;               /* both keys are there, and one is deleted; else one is inserted */
+    uint64_t first, second;     /* of two buckets */
+    uint64_t *key;              /* in the value of another element */
+};
+
+#define OTHER 1000u             /* that element's key */
+
+static void begin_change(void *argument)
+{
+    struct changing_key *changing = argument;
+    struct thread thread = fixture_thread(0);
+    uint64_t other = OTHER;
+
+    fixture_reset(&changing->fixture);
+    assert_int_equal(update(&changing->fixture, OTHER, 0, BPF_ANY, &thread), 0);
+    if (changing->deletes) {
+        assert_int_equal(update(&changing->fixture, changing->first, 1, BPF_ANY, &thread), 0);
+        assert_int_equal(update(&changing->fixture, changing->second, 2, BPF_ANY, &thread), 0);
+    }
+    changing->key = changing->fixture.kind->call_lookup(changing->fixture.map, &other, 0, 0, 0, &thread);
+    *changing->key = changing->first;
+}
+
+static void change_by_key(void *argument)
+{
+    struct changing_key *changing = argument;
+    struct thread thread = fixture_thread(0);
+    struct value written = value(3);
+
+    if (changing->deletes)
+        changing->fixture.kind->call_delete(changing->fixture.map, changing->key, 0, 0, 0, &thread);
+    else
+        changing->fixture.kind->call_update(changing->fixture.map, changing->key, &written, BPF_ANY, 0, &thread);
+}
+
+static void change_key(void *argument)
+{
+    struct changing_key *changing = argument;
+
+    *changing->key = changing->second;
+}
+
+/* It was the one or the other, and no element is where its key does not lead. */
+static void check_change(void *argument)
+{
+    struct changing_key *changing = argument;
+    struct thread thread = fixture_thread(0);
+    bool first = lookup(&changing->fixture, changing->first, &thread) >= 0;
+    bool second = lookup(&changing->fixture, changing->second, &thread) >= 0;
+
+    check(&changing->fixture, 2);
+    assert_true(first != second);
+}
+
+static void test_changing_key(void **state)
+{
+    if (!stepping_works())
+        skip();
+    for (size_t i = 0; i < 2 * KINDS; i++) {
+        struct changing_key changing = { .fixture = new_map(kinds[i / 2], ENTRIES), .deletes = i % 2 };
+        struct overtaking overtaking = { begin_change, change_by_key, change_key, check_change, &changing };
+
+        changing.first = key_of_bucket(&changing.fixture, 0, 0);
+        changing.second = key_of_bucket(&changing.fixture, 1, 0);
+        assert_true(stepping_overtake(&overtaking) > 50);
+        fixture_clear(&changing.fixture);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -663,6 +736,7 @@ int main(void)
         cmocka_unit_test(test_killing_eviction),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_renewal),
+        cmocka_unit_test(test_changing_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -591,6 +591,75 @@ static void test_renewal(void **state)
     fixture_clear(&fixture);
 }
 
+/* ---- a key that lies in the arena, where another process changes it ---- */
+
+struct changing_key {
+    struct fixture fixture;
+    struct thread thread;
+    enum { LOOK_UP, UPDATE, DELETE } what;
+    struct key *key;            /* in the map's last element, which nobody uses */
+};
+
+static void begin_changing(void *argument)
+{
+    struct changing_key *changing = argument;
+    struct key zeros = key("0000"), ones = key("1111");
+
+    fixture_reset(&changing->fixture);
+    update(&changing->fixture, &zeros, 1, BPF_ANY, &changing->thread);
+    update(&changing->fixture, &ones, 2, BPF_ANY, &changing->thread);
+    memset(changing->key, 0, 4 + 1);
+    changing->key->length = changing->what == UPDATE ? 6 : 4;
+}
+
+static void call_by_key(void *argument)
+{
+    struct changing_key *changing = argument;
+    const struct map *map = changing->fixture.map;
+    struct thread thread = fixture_thread(1);
+    const uint64_t value = 3;
+
+    if (changing->what == LOOK_UP)
+        trie_lookup(map, changing->key);
+    else if (changing->what == UPDATE)
+        trie_update(map, changing->key, &value, BPF_ANY, 0, &thread);
+    else
+        trie_delete(map, changing->key, 0, 0, 0, &thread);
+}
+
+/* More bits than there are, all of them ones. */
+static void change_trie_key(void *argument)
+{
+    struct changing_key *changing = argument;
+
+    memset(changing->key, 0xff, 4 + 1);
+}
+
+/* Whoever looks for a key that an entry has finds it. */
+static void check_entries(void *argument)
+{
+    struct changing_key *changing = argument;
+    struct map_cursor cursor = { 0 };
+    struct key *entry;
+    void *value;
+
+    while ((entry = (struct key *)(uintptr_t)trie_next(changing->fixture.map, &cursor, &value)))
+        assert_ptr_equal(trie_lookup(changing->fixture.map, entry), value);
+}
+
+static void test_changing_key(void **state)
+{
+    struct changing_key changing = { new_trie(1, 8), fixture_thread(0), LOOK_UP, NULL };
+    struct overtaking overtaking = { begin_changing, call_by_key, change_trie_key, check_entries, &changing };
+
+    if (!stepping_works())
+        skip();
+    changing.key = (struct key *)(uintptr_t)&node_at(&changing.fixture, changing.fixture.map->elements)->key;
+    for (changing.what = LOOK_UP; changing.what <= DELETE; changing.what++)
+        assert_true(stepping_overtake(&overtaking) > 30);
+    fixture_clear(&changing.fixture);
+}
+
 /* ---- hostile memory ---- */
 
 /* Links, lengths, owners, and the rest: plausible, nearly, or anything. */
@@ -654,6 +723,7 @@ int main(void)
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_overtaken),
         cmocka_unit_test(test_renewal),
+        cmocka_unit_test(test_changing_key),
         cmocka_unit_test(test_hostile_memory),
     };
 
