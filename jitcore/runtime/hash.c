@@ -543,7 +543,7 @@ void hash_adopt(const struct map *map, uint32_t link, const void *key)
     if (READ_ONCE(*element_owner(map, link)) != ELEMENT_FREE || hash_find(map, key) != 0 ||
         !find_room(map, hash, &place))
         return;
-    write_key(map, element, key);
+    copy_key(map, key, (uint64_t *)(void *)element->key);
     WRITE_ONCE(element->next, place.slot ? 0 : place.link);
     commit(&place, hash, link);
     WRITE_AFTER(*element_owner(map, link), ELEMENT_USED);
