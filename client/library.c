@@ -400,8 +400,8 @@ int dd_native_register(struct dd_native *native)
 
 /*
  * Nobody finds the native any more, neither in the list nor in what stubs remember.  The barrier orders that before the
- * look at the lines: a guard that the look misses has begun after it, and finds nothing.  While the process exits nothing is
- * unmapped, and threads may be stopped anywhere.  Drops and retakes the lock.
+ * look at the lines: a guard that the look misses has begun after it, and finds nothing.  While the process exits
+ * nothing is unmapped, and threads may be stopped anywhere.  Drops and retakes the lock.
  */
 static int wait_for_guards(void)
 {

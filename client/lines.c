@@ -120,9 +120,9 @@ struct lines *lines_current(void)
 }
 
 /*
- * Map the counters of a line.  address: NULL, or where they were in the parent of a fork.  Where the application has closed the
- * memfd they are private: nobody reads them until the process has new lines.  In a process that locks its memory
- * (mlockall) all of them would be allocated: so they may be accessed only once they are unlocked.
+ * Map the counters of a line.  address: NULL, or where they were in the parent of a fork.  Where the application has
+ * closed the memfd they are private: nobody reads them until the process has new lines.  In a process that locks its
+ * memory (mlockall) all of them would be allocated: so they may be accessed only once they are unlocked.
  */
 static int map_counters(struct lines *lines, size_t index, void *address)
 {
@@ -237,9 +237,9 @@ bool lines_in_guard(void)
 }
 
 /*
- * A thread enters each guard with what it remembers in `last`, so the word may be the same in the next: with `last` forgotten
- * that one differs, and is long enough to be seen where the time between two is not.  As in lines_replace(), a store
- * that the thread overwrites meanwhile is made again at the next look.
+ * A thread enters each guard with what it remembers in `last`, so the word may be the same in the next: with `last`
+ * forgotten that one differs, and is long enough to be seen where the time between two is not.  As in lines_replace(),
+ * a store that the thread overwrites meanwhile is made again at the next look.
  */
 static bool guard_has_ended(struct dd_line *line, uint64_t *word)
 {

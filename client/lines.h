@@ -64,9 +64,9 @@ struct lines_wait {
 };
 
 /*
- * Has every guard ended that was open when the wait began?  Its first step comes after a barrier in all threads, so that
- * later guards see what was stored before that.  Never blocks; call again after a while.  Guards that follow on each
- * other without a pause are told apart.  Not once the answer was true.
+ * Has every guard ended that was open when the wait began?  Its first step comes after a barrier in all threads, so
+ * that later guards see what was stored before that.  Never blocks; call again after a while.  Guards that follow on
+ * each other without a pause are told apart.  Not once the answer was true.
  */
 bool lines_wait_step(struct lines_wait *wait);
 

@@ -230,9 +230,9 @@ void stubs_forget(const struct window *window)
 }
 
 /*
- * The window stays, as the caller's guard keeps it.  Acquire, for the version in the control page: the partner is the daemon's
- * release after it has cleared entries, so none of these is found again.  Acquire and release, for the process's own: a
- * thread that finds it raised by another finds the targets gone.
+ * The window stays, as the caller's guard keeps it.  Acquire, for the version in the control page: the partner is the
+ * daemon's release after it has cleared entries, so none of these is found again.  Acquire and release, for the
+ * process's own: a thread that finds it raised by another finds the targets gone.
  */
 void stubs_follow(void)
 {

@@ -28,8 +28,9 @@ void stubs_fill(const struct window *window, bool no_indirect);
 void stubs_forget(const struct window *window);
 
 /*
- * By a thread that has seen a new epoch, in its guard and before it runs code of the window: where the daemon has cleared
- * entries of the directory since, what is known is forgotten, as others may have their indices.  Async-signal-safe.
+ * By a thread that has seen a new epoch, in its guard and before it runs code of the window: where the daemon has
+ * cleared entries of the directory since, what is known is forgotten, as others may have their
+ * indices.  Async-signal-safe.
  */
 void stubs_follow(void);
 

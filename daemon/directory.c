@@ -11,7 +11,10 @@
 #include "target.h"
 #include "util.h"
 
-/* Calls, of which workers may declare ever new ones, and functions that programs name leave a quarter for what operators attach. */
+/*
+ * Calls, of which workers may declare ever new ones, and functions that programs name leave a quarter for what
+ * operators attach.
+ */
 #define NAMED_SHARE (DD_LINKAGE_MAX / 4 * 3)
 
 /* With as many in use, those that nothing refers to are looked for when a new one is given. */
@@ -80,8 +83,8 @@ static void give_back(struct grace_waiter *waiter)
 }
 
 /*
- * Release: the entries are cleared before the version says so.  The wait's bump of the epoch comes after both, so a thread that sees
- * the new epoch sees the new version.
+ * Release: the entries are cleared before the version says so.  The wait's bump of the epoch comes after both, so a
+ * thread that sees the new epoch sees the new version.
  */
 static void clear(struct grace_waiter *waiter)
 {

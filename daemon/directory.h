@@ -9,7 +9,8 @@
  *
  * After the first grace period no thread is on its way to the index's stub, so nobody looks it up any more.  The
  * second raises the epoch, so that each thread, before its next guard runs code, looks at the version, and what its
- * process has found is forgotten (client/stubs.h).  An index that is asked for again before its entry is cleared stays as it is.
+ * process has found is forgotten (client/stubs.h).  An index that is asked for again before its entry is cleared stays
+ * as it is.
  *
  * The registry is only looked at from the event loop, where no change is half done.  One thread.
  */

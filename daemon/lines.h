@@ -71,8 +71,8 @@ bool lines_holding(const struct lines *lines, uint64_t epoch);
 uint32_t lines_used(const struct lines *lines);
 
 /*
- * The first line from `index` on in whose counters something was ever written near `offset`, `size` bytes of them; lines_used()
- * if there is none.
+ * The first line from `index` on in whose counters something was ever written near `offset`, `size` bytes of them;
+ * lines_used() if there is none.
  */
 uint32_t lines_next_counted(const struct lines *lines, uint32_t index, size_t offset, size_t size);
 

@@ -10,8 +10,8 @@ bool sampling_turn(struct sampling *sampling)
 }
 
 /*
- * Only of the longest window no keys say that the table is not called: a thread that calls many tables in turn, or has no
- * processor for a while, is elsewhere for longer than the shorter ones last.
+ * Only of the longest window no keys say that the table is not called: a thread that calls many tables in turn, or has
+ * no processor for a while, is elsewhere for longer than the shorter ones last.
  */
 void sampling_adapt(struct sampling *sampling, size_t keys)
 {

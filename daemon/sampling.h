@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When a table is sampled, and for how long: a short window where keys come all the time, longer ones where they come seldom; and
- * a table that is not called lets others have its turns.
+ * When a table is sampled, and for how long: a short window where keys come all the time, longer ones where they come
+ * seldom; and a table that is not called lets others have its turns.
  */
 #ifndef DAEMON_SAMPLING_H
 #define DAEMON_SAMPLING_H

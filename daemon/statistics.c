@@ -138,7 +138,10 @@ static void advance_counter(struct counter *counter, const struct counts *now, s
         counter->totals->timed += counter->totals->runs - before;
 }
 
-/* What has come since the last time.  old: whatever is there is not to be counted.  Without memory it comes the next time. */
+/*
+ * What has come since the last time.  old: whatever is there is not to be counted.  Without memory it comes the next
+ * time.
+ */
 static void advance(struct counted_lines *lines, size_t chunk, bool old)
 {
     struct statistics *statistics = lines->statistics;

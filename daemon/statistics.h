@@ -12,8 +12,8 @@
  *
  * The daemon reads the counters as they are, stopping nobody, and adds to the totals what has come since it last did:
  * every second (less often where there is very much to read: pace.h), when it is asked, and before a worker's
- * lines are forgotten.  The readings of every second are done in slices, 64 counters of one worker at a time, each as a whole.
- * Totals are in the database after each reading and at the end.  So none of them ever falls, and
+ * lines are forgotten.  The readings of every second are done in slices, 64 counters of one worker at a time, each as a
+ * whole.  Totals are in the database after each reading and at the end.  So none of them ever falls, and
  *      a worker that ends loses nothing, if a daemon is there
  *      a daemon that stops loses nothing of workers that go on: it leaves word of how far it had read them
  *      one that is killed loses what is counted until its successor knows the worker, and up to a second that was
@@ -56,8 +56,8 @@ int statistics_new(struct daemon *daemon, struct statistics **ret);
 struct statistics *statistics_free(struct statistics *statistics);
 
 /*
- * Read the counters that were marked, now; and others near them.  A counter that gets a place is marked: before code counts there it
- * must be read, as what is there already is not its own.
+ * Read the counters that were marked, now; and others near them.  A counter that gets a place is marked: before code
+ * counts there it must be read, as what is there already is not its own.
  */
 void statistics_mark(struct statistics *statistics, const struct counter *counter);
 void statistics_read_marked(struct statistics *statistics);

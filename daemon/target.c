@@ -66,7 +66,8 @@ int target_helper_stub(struct daemon *daemon, const char *name, const char *prot
 
 int target_refuse_stub(struct refusal *refusal)
 {
-    return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "hooks with natives", "maximum", (int64_t)DD_LINKAGE_MAX);
+    return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "hooks with natives", "maximum",
+                  (int64_t)DD_LINKAGE_MAX);
 }
 
 /* ---- finding ------------------------------------------------------------------------------------------- */

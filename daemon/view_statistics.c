@@ -162,7 +162,8 @@ static void mark_table(struct statistics *statistics, const struct table *table)
         statistics_mark(statistics, &table->link[i]->counter);
 }
 
-static int fill(const struct daemon *daemon, struct json_object *parameters, struct lists *lists, struct refusal *refusal)
+static int fill(const struct daemon *daemon, struct json_object *parameters, struct lists *lists,
+                struct refusal *refusal)
 {
     const struct registry *registry = &daemon->registry;
     struct statistics *statistics = daemon->statistics;

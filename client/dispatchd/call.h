@@ -68,10 +68,10 @@ struct dd_native {
 DD_PUBLIC int dd_native_register(struct dd_native *native);
 
 /*
- * Before its memory goes (dlclose; DD_NATIVE does it).  From here on hooks that lead to it run their defaults, and once it
- * returns no thread is in the function through a hook: it waits for the guards that are open, so the caller holds nothing
- * that their hooks wait for.  One that may block has left its guard: there the caller knows that nobody is in it or on
- * the way.  While the process exits it waits for nobody.
+ * Before its memory goes (dlclose; DD_NATIVE does it).  From here on hooks that lead to it run their defaults, and once
+ * it returns no thread is in the function through a hook: it waits for the guards that are open, so the caller holds
+ * nothing that their hooks wait for.  One that may block has left its guard: there the caller knows that nobody is in
+ * it or on the way.  While the process exits it waits for nobody.
  * -EDEADLK, and nobody was waited for: the calling thread is inside a guard.  -EPERM and others of membarrier(2): the
  * same, after a filter of the application forbade it.  The native is taken away in any case.  NULL is fine.
  */

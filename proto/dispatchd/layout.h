@@ -76,8 +76,9 @@ DD_STATIC_ASSERT(sizeof(struct dd_window_head) == 24, "shared layout");
  * epoch: generation << 32 | count.  Written by the daemon's grace periods only: released after the pokes
  * that it covers, so that a reader which sees the new epoch and serialises executes what was poked.
  *
- * directory_version: raised after entries of the directory were cleared, and before the bump of the epoch after whose wait
- * their indices are used again.  So a thread that sees a new epoch, and only then this, forgets in time what was found.
+ * directory_version: raised after entries of the directory were cleared, and before the bump of the epoch after whose
+ * wait their indices are used again.  So a thread that sees a new epoch, and only then this, forgets in time what was
+ * found.
  */
 struct dd_control {
     uint64_t epoch;             /* a cache line of its own: every guard in every worker reads it */

@@ -139,7 +139,8 @@ uint64_t sum_module(uint64_t a, uint32_t b, long c, const void *d, uint8_t e, in
 def compile_module(directory):
     made, path = variables(), os.path.join(directory, "module.so")
     include = [f"-I{os.path.join(SOURCE_DIR, part)}" for part in ("client", "proto")]
-    command = [*shlex.split(made["CC"] + " " + made["SANITIZER_FLAGS"]), "-shared", "-fPIC", *include, "-x", "c", "-", "-o", path]
+    compiler = shlex.split(made["CC"] + " " + made["SANITIZER_FLAGS"])
+    command = [*compiler, "-shared", "-fPIC", *include, "-x", "c", "-", "-o", path]
     subprocess.run(command, input=MODULE, text=True, check=True)
     return path
 
@@ -369,7 +370,8 @@ def natives_come_and_go_without_end():
                 links = [outcome["link"] for outcome in daemon.call("Apply", operations=attach)["outcomes"]]
                 equal({worker.do(f"verdict {key}") for key in range(each)}, {"5"}, "the worker has none of them")
                 equal(sums(worker), 100 * SUM)
-                daemon.call("Apply", operations=[{"operation": "detach", "link": link} for link in links], wait="quiescent")
+                detach = [{"operation": "detach", "link": link} for link in links]
+                daemon.call("Apply", operations=detach, wait="quiescent")
         daemon.call("Attach", table="on_event", key=0, native="event_native")
         equal(worker.do("verdict 0"), "1003")
 

@@ -318,7 +318,8 @@ def attach_many(daemon, keys):
     """Links of these keys, in requests of 8,000; their ids."""
     links = []
     for first in range(0, len(keys), 8000):
-        operations = [{"operation": "attach", "table": "on_test", "key": key, "program": "one"} for key in keys[first:first + 8000]]
+        operations = [{"operation": "attach", "table": "on_test", "key": key, "program": "one"}
+                      for key in keys[first:first + 8000]]
         links += [outcome["link"] for outcome in daemon.call("Apply", operations=operations)["outcomes"]]
     return links
 
