@@ -75,8 +75,8 @@ void map_drop_locks(const struct map *map);
 
 /*
  * Likewise of such a copy: what says which elements are in use is perhaps older or younger than what leads to them.  So
- * make the first map_renewed_size() bytes of the map's memory anew, with all that can be reached in the copy; `copy` is those
- * bytes, and is left as it is.  `thread` has a seat.  0 bytes: there is nothing in this kind that could disagree.
+ * make the first map_renewed_size() bytes of the map's memory anew, with all that can be reached in the copy; `copy` is
+ * those bytes, and is left as it is.  `thread` has a seat.  0 bytes: there is nothing in this kind that could disagree.
  */
 uint64_t map_renewed_size(const struct map *map);
 void map_renew(const struct map *map, const void *copy, struct thread *thread);

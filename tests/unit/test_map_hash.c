@@ -590,7 +590,7 @@ static void reach_twice(struct bucket *bucket)
         }
 }
 
-/* Elements that are reached and count as free or are reached twice, others that are not and count as used, and a lock. */
+/* Elements that are reached and count as free, or are reached twice; others that are not and count as used; a lock. */
 static void tear(const struct fixture *fixture)
 {
     struct bucket *bucket = (void *)fixture->memory;
