@@ -333,8 +333,8 @@ static bool has_counters(struct lines *lines, const struct dd_line *line)
 
 /*
  * Tell the image's code whose line it is.  All signals are blocked: a handler's program sees all of it or nothing.  The
- * seat, which it finds by the line's name, stays the line's, and so does a change that the line's former thread died in:
- * that this is another thread is told before it can begin anything.  (doc/model need not know: no wait looks at it.)
+ * seat, which it finds by the line's name, stays the line's, and so does a change that the line's former thread died
+ * in: that this is another thread is told before it begins anything.  (doc/model need not know: no wait looks at it.)
  */
 static void introduce_thread(const struct lines *lines, const struct dd_line *line)
 {

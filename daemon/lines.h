@@ -59,8 +59,8 @@ uint64_t lines_oldest(const struct lines *lines, uint64_t generation);
 bool lines_outside(const struct lines *lines, uint32_t index);
 
 /*
- * How many threads have taken line `index` (any number) so far; 0: it is not told.  If a thread that was one of fewer had
- * begun something before this, it is dead.  Later looks at what it wrote stay later.
+ * How many threads have taken line `index` (any number) so far; 0: it is not told.  If a thread that was one of fewer
+ * had begun something before this, it is dead.  Later looks at what it wrote stay later.
  */
 uint64_t lines_taken(const struct lines *lines, uint32_t index);
 

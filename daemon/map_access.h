@@ -48,8 +48,8 @@ int map_access_next(struct daemon *daemon, const struct shared_map *map, struct 
                     struct json_object **ret, struct refusal *refusal);
 
 /*
- * Before each map_access_next() or map_access_clear_next(): false: the cursor is at places without an element still, of which there
- * may be millions; call it again, in another turn of the loop perhaps.
+ * Before each map_access_next() or map_access_clear_next(): false: the cursor is at places without an element still, of
+ * which there may be millions; call it again, in another turn of the loop perhaps.
  */
 bool map_access_skip(const struct shared_map *map, struct map_cursor *cursor);
 
@@ -57,7 +57,7 @@ bool map_access_skip(const struct shared_map *map, struct map_cursor *cursor);
 int map_access_clear_next(struct daemon *daemon, const struct shared_map *map, struct map_cursor *cursor,
                           struct refusal *refusal);
 
-/* How many elements there are, with those that come or go at this moment; of a ring: bytes that nobody has taken out. */
+/* How many elements there are, with those that come or go now; of a ring: bytes that nobody has taken out. */
 uint64_t map_access_count(const struct shared_map *map);
 
 #endif

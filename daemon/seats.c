@@ -44,7 +44,8 @@ _Static_assert(sizeof(struct dd_line_thread) == sizeof(struct thread) && DD_LINE
                offsetof(struct dd_line_thread, seat) == offsetof(struct thread, seat) &&
                offsetof(struct dd_line_thread, process) == offsetof(struct thread, process) &&
                offsetof(struct dd_line_thread, id) == offsetof(struct thread, id) &&
-               offsetof(struct dd_line_thread, taken) == offsetof(struct thread, taken), "one layout, for client and runtime");
+               offsetof(struct dd_line_thread, taken) == offsetof(struct thread, taken),
+               "one layout, for client and runtime");
 _Static_assert(DD_LINE_NAME(5, 3) == SEAT_LINE(5, 3), "likewise");
 
 /* A seat whose owner has ended: rings are searched for what that has reserved, in the order of the maps' numbers. */
@@ -144,8 +145,8 @@ static void go_on_settling(struct seats *seats)
 }
 
 /*
- * Its owner will never use it again.  Journals before records: others wait for what is locked.  Was there something to do
- * now?  Of records, one seat's at a time.
+ * Its owner will never use it again.  Journals before records: others wait for what is locked.  Was there something to
+ * do now?  Of records, one seat's at a time.
  */
 static bool settle_seat(struct seats *seats, uint32_t index)
 {
@@ -162,7 +163,7 @@ static bool settle_seat(struct seats *seats, uint32_t index)
 
 /* ---- looking ------------------------------------------------------------------------------------------- */
 
-/* Is the thread that was number `taken` of this line dead, and another has the line?  Not known where it is not told. */
+/* Is the thread that was number `taken` of this line dead, and another has the line?  Not known if it is not told. */
 static bool is_taken_over(const struct lines *lines, uint32_t line, uint64_t taken)
 {
     uint64_t now = taken != 0 ? lines_taken(lines, line) : 0;
@@ -171,15 +172,16 @@ static bool is_taken_over(const struct lines *lines, uint32_t line, uint64_t tak
 }
 
 /*
- * Has the thread left the image in the middle of the change that the journal tells of, or died there?  It writes, in this order
+ * Has the thread left the image in the middle of the change that the journal tells of, or died there?  It writes, in
+ * this order
  *
- *      its line's word; sequence, taken, journal.map (the change begins); ...; journal.map, 0 (it ends); its line's word, 0
+ *      its line's word; sequence, taken, journal.map (the change begins); ...; journal.map, 0 (it ends); the word
  *
  * and who takes the line after its death writes the line's `taken`, and only then its word and what it begins.  x86-64
  * shows stores in their order and makes loads in theirs.  At 4 the line was outside, or another thread's, after the
- * change of 2 had begun.  If that had ended, its end was to be seen by then: so what 5 shows would be a later change, which
- * 6 would tell.  With 6 before 5 the later change could begin in between.  3 is of the change of 2, or of a later one, which
- * 6 tells too.
+ * change of 2 had begun.  If that had ended, its end was to be seen by then: so what 5 shows would be a later change,
+ * which 6 would tell.  With 6 before 5 the later change could begin in between.  3 is of the change of 2, or of a later
+ * one, which 6 tells too.
  */
 static bool is_abandoned(const struct seat *seat, const struct lines *lines, uint32_t line)
 {

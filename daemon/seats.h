@@ -22,8 +22,8 @@ struct thread;
 
 /*
  * Once the maps are there.  From then on it looks at the seats now and then, from the event loop, and settles at most
- * one a look, for some milliseconds.  What the daemon before left half done, or processes that were there when a snapshot was written, is
- * settled at once.  -ENOMEM.
+ * one a look, for some milliseconds.  What the daemon before left half done, or processes that were there when a
+ * snapshot was written, is settled at once.  -ENOMEM.
  */
 int seats_new(struct daemon *daemon, struct seats **ret);
 struct seats *seats_free(struct seats *seats);                  /* NULL is fine; returns NULL */

@@ -133,7 +133,8 @@ static const struct map_kind kinds[] = {
         .lookup = RUNTIME_seat_hash_lookup, .update = RUNTIME_seat_hash_update, .delete = RUNTIME_seat_hash_delete,
         .next = RUNTIME_seat_hash_next,
         .call_lookup = seat_hash_lookup, .call_update = seat_hash_update, .call_delete = seat_hash_delete,
-        .call_next = seat_hash_next, .call_skip = hash_skip, .call_copies = seat_hash_copies, .call_count = element_count_used,
+        .call_next = seat_hash_next, .call_skip = hash_skip, .call_copies = seat_hash_copies,
+        .call_count = element_count_used,
         .lay_out = layout_seat_hash, .recover = hash_recover, .renew = renew_seat_hash,
     }, {
         /* Of maps of maps, programs only look up; the daemon works on them by the calls of arrays and hash tables. */

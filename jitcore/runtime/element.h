@@ -80,7 +80,7 @@ void element_free(const struct map_change *change, uint32_t link);
  */
 uint32_t element_pending(const struct map_change *change, unsigned i);
 
-/* How many are not free now, spares not counted; what is coming or going at this moment counts.  Looks at all of them. */
+/* How many are not free now, spares not counted; what comes or goes at this moment counts.  Looks at all of them. */
 uint32_t element_count_used(const struct map *map);
 
 /* The owner's byte; `link` must be that of an element. */

@@ -480,7 +480,8 @@ static void next_position(struct map_cursor *cursor)
 }
 
 /* The link of the element at the cursor's position, 0: none; *ret_hash where that is a list. */
-static uint32_t look_at_position(const struct map *map, const struct map_cursor *cursor, uint64_t *ret_hash)
+static inline __attribute__((always_inline))
+uint32_t look_at_position(const struct map *map, const struct map_cursor *cursor, uint64_t *ret_hash)
 {
     struct bucket *bucket = bucket_at(map, cursor->position / STEPS);
     uint32_t step = cursor->position % STEPS, link;

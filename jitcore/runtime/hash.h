@@ -81,8 +81,8 @@ int hash_evict(const struct map *map, struct thread *thread, uint32_t link);
 uint32_t hash_walk(const struct map *map, struct map_cursor *cursor);
 
 /*
- * Move the cursor past so many empty places at most.  False: there may be more of them; true: an element is next, or the
- * end, so that `next` takes no longer than that.
+ * Move the cursor past so many empty places at most.  False: there may be more of them; true: an element is next, or
+ * the end, so that `next` takes no longer than that.
  */
 bool hash_skip(const struct map *map, struct map_cursor *cursor, uint32_t places);
 

@@ -318,8 +318,8 @@ uint64_t ring_lost(const struct map *map)
 }
 
 /*
- * From where the walk is to the producer's position as it was at the beginning; from the consumer's, where that has got past the
- * walk.  Each step is at least 8 bytes, so this ends.  -EAGAIN: it is at its end.
+ * From where the walk is to the producer's position as it was at the beginning; from the consumer's, where that has got
+ * past the walk.  Each step is at least 8 bytes, so this ends.  -EAGAIN: it is at its end.
  */
 static int go_on(const struct map *map, struct ring_walk *walk, struct span *ret)
 {

@@ -87,8 +87,8 @@ uint64_t ring_lost(const struct map *map);
 void ring_discard_next(const struct map *map, uint64_t position, uint32_t seat);
 
 /*
- * Discard what the dead thread of that seat (its index) has reserved and not submitted, of at most so many records that are
- * looked at.  False: there are more; call it again with the same walk, which is zeroed before the first.
+ * Discard what the dead thread of that seat (its index) has reserved and not submitted, of at most so many records that
+ * are looked at.  False: there are more; call it again with the same walk, which is zeroed before the first.
  */
 struct ring_walk {
     bool begun;

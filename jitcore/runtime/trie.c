@@ -213,8 +213,8 @@ static void leave(const struct map_change *change, uint32_t link)
 }
 
 /*
- * The count follows the commit, so a kill between leaves it wrong: the journal has the right one, before the commit, and which
- * of its elements says whether that was made (count_again).
+ * The count follows the commit, so a kill between leaves it wrong: the journal has the right one before the commit, and
+ * which of its elements says whether that was made (count_again).
  */
 static void announce_count(const struct map_change *change, enum operation operation)
 {
@@ -454,7 +454,8 @@ static void count_again(const struct map_change *change)
 {
     const struct map *map = change->map;
     const struct journal *journal = &change->seat->journal;
-    uint32_t operation = READ_ONCE(journal->operation), link = READ_ONCE(journal->element[operation == GOING ? OLD : NEW]);
+    uint32_t operation = READ_ONCE(journal->operation);
+    uint32_t link = READ_ONCE(journal->element[operation == GOING ? OLD : NEW]);
     struct trie_node *node = element_of(map, link);
     bool reached = node && is_reached(map, link);
 

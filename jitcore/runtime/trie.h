@@ -69,7 +69,7 @@ const void *trie_next(const struct map *map, struct map_cursor *cursor, void **r
 /* As hash_skip. */
 bool trie_skip(const struct map *map, struct map_cursor *cursor, uint32_t places);
 
-/* For map.c, of a trie that nobody changes: as trie_next, of all entries that can be reached, whatever is said to be in use. */
+/* For map.c, of a trie that nobody changes: trie_next of all entries that are reached, also if they count as free. */
 const void *trie_next_reached(const struct map *map, struct map_cursor *cursor, void **ret_value);
 
 /* How many entries are there now. */

@@ -219,7 +219,7 @@ static void test_abandoned(void **state)
     fixture_clear(&fixture);
 }
 
-/* The consumer gets past the walk, and the producer past where its end was: what is there then was never the dead one's. */
+/* The consumer gets past the walk, and the producer past its end: what comes there is another walk's. */
 static void test_abandoned_meanwhile(void **state)
 {
     struct fixture fixture = new_ring();

@@ -99,7 +99,8 @@ static void check_one_seat(void *argument)
     for (unsigned i = 0; i < SEATS_MAX; i++)
         owned += interrupted->fixture.head->seat[i].owner != 0;
     assert_int_equal(owned, 1);
-    assert_ptr_equal(fixture_seat(&interrupted->fixture, 0), &interrupted->fixture.head->seat[interrupted->thread->seat - 1]);
+    assert_ptr_equal(fixture_seat(&interrupted->fixture, 0),
+                     &interrupted->fixture.head->seat[interrupted->thread->seat - 1]);
 }
 
 static void test_interrupted(void **state)
@@ -109,7 +110,8 @@ static void test_interrupted(void **state)
 
     if (!stepping_works())
         skip();
-    interrupted.thread = mmap(NULL, sizeof(*interrupted.thread), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    interrupted.thread = mmap(NULL, sizeof(*interrupted.thread), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                              0);
     assert_true(interrupted.thread != MAP_FAILED);
     assert_true(stepping_overtake(&overtaking) > 50);
     munmap(interrupted.thread, sizeof(*interrupted.thread));
