@@ -270,6 +270,14 @@ static const void *next_element(const struct call *call, struct map_cursor *curs
                                          (uintptr_t)call->interpreter->arena.thread);
 }
 
+/* The runtime's own copy, or in the map's memory. */
+static bool is_key(const struct map *map, const struct map_cursor *cursor, const void *key)
+{
+    uint64_t at = (uint64_t)((const uint8_t *)key - (const uint8_t *)map_memory(map));
+
+    return key == &cursor->within || (at <= map->size && map->key_size <= map->size - at);
+}
+
 static void enter_element(struct interpreter *interpreter)
 {
     struct interpreter_loop *loop = &interpreter_top(interpreter)->loop;
@@ -281,6 +289,8 @@ static void enter_element(struct interpreter *interpreter)
     loop->key = next_element(&call, &loop->cursor, &value);
     if (!loop->key)
         return interpreter_return(interpreter, loop->index);
+    if (!is_key(map_of(&call), &loop->cursor, loop->key))
+        return interpreter_fault(interpreter, "helper", "the key of an element does not lie in its map");
     address = translate_value(&call, value);
     loop->index++;
     interpreter_enter(interpreter, loop->function);

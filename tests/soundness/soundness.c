@@ -2,9 +2,9 @@
 /*
  * Is the verifier right?  Random programs that it accepts (candidate.h) are run and watched (trial.h).
  *
- *      soundness [COUNT [SEED [JOBS [states|guards]]]]
+ *      soundness [COUNT [SEED [JOBS [states|guards|hostile]]]]
  *
- * COUNT programs that are accepted, from SEED on, in JOBS processes; by one method or by both.  Speaks TAP.  A program
+ * COUNT programs that are accepted, from SEED on, in JOBS processes; by one method or by all.  Speaks TAP.  A program
  * that does what the verifier has excluded is an escape: it is printed with its seed, made small, and ends the run.
  */
 #include <inttypes.h>
@@ -55,7 +55,7 @@ static const struct {
 
 struct totals {
     uint64_t seed;              /* of the program at hand; of a sum: the last one */
-    uint64_t accepted, refused, compiled, compared, runs, unfinished, steps, states, escapes;
+    uint64_t accepted, refused, compiled, compared, runs, hostile, calls, unfinished, steps, states, escapes;
     uint64_t feature[FEATURES];
 };
 
@@ -81,6 +81,8 @@ static void add_outcome(struct totals *totals, const struct trial_outcome *outco
     totals->compiled += outcome->compiled;
     totals->compared += outcome->compared;
     totals->runs += outcome->runs;
+    totals->hostile += outcome->hostile;
+    totals->calls += outcome->calls;
     totals->unfinished += outcome->unfinished;
     totals->steps += outcome->steps;
     totals->states += outcome->states;
@@ -93,6 +95,8 @@ static void add(struct totals *sum, const struct totals *totals)
     sum->compiled += totals->compiled;
     sum->compared += totals->compared;
     sum->runs += totals->runs;
+    sum->hostile += totals->hostile;
+    sum->calls += totals->calls;
     sum->unfinished += totals->unfinished;
     sum->steps += totals->steps;
     sum->states += totals->states;
@@ -156,18 +160,26 @@ struct work {
     struct progress *progress;
 };
 
-/* A hash table needs a runtime beside the code, which the enclosure does not have. */
+/*
+ * A hash table needs a runtime beside the code, which the enclosure does not have.  Of programs without one, few do
+ * anything that hostile writes could matter to.
+ */
 static unsigned methods_for(const struct work *work, const struct bytecode *bytecode)
 {
-    unsigned methods = work->methods;
+    bool runtime = false;
 
     for (uint32_t i = 0; i < bytecode->regions; i++)
-        if (bytecode->region[i].kind == REGION_MAP && bytecode->region[i].size == 0)
-            methods &= ~(unsigned)TRIAL_GUARDS;
-    return methods;
+        runtime |= bytecode->region[i].kind == REGION_MAP && bytecode->region[i].size == 0;
+    return work->methods & ~(unsigned)(runtime ? TRIAL_GUARDS : TRIAL_HOSTILE);
 }
 
-static void try_seed(const struct work *work, uint64_t seed, struct enclosure *enclosure, struct totals *totals)
+/* What a process has for all its programs. */
+struct equipment {
+    struct enclosure enclosure;
+    struct vandal vandal;
+};
+
+static void try_seed(const struct work *work, uint64_t seed, struct equipment *equipment, struct totals *totals)
 {
     struct candidate candidate;
     struct trial_outcome outcome;
@@ -177,7 +189,8 @@ static void try_seed(const struct work *work, uint64_t seed, struct enclosure *e
         totals->refused++;
         return;
     }
-    struct trial trial = { candidate.context, seed, methods_for(work, candidate.bytecode), enclosure };
+    struct trial trial = { candidate.context, seed, methods_for(work, candidate.bytecode),
+                           &equipment->enclosure, &equipment->vandal };
 
     totals->accepted++;
     add_features(totals, &candidate.features);
@@ -195,14 +208,15 @@ static void try_seed(const struct work *work, uint64_t seed, struct enclosure *e
 static void do_job(const struct work *work, uint32_t job, struct totals *totals)
 {
     uint64_t count = work->count / work->jobs + (job < work->count % work->jobs);
-    struct enclosure enclosure;
+    struct equipment equipment;
 
-    if (enclosure_init(&enclosure) < 0)
+    if (enclosure_init(&equipment.enclosure) < 0 || vandal_start(&equipment.vandal) < 0)
         abort();
     for (uint64_t seed = work->seed + job; totals->accepted < count && progress_failures(work->progress) == 0;
          seed += work->jobs)
-        try_seed(work, seed, &enclosure, totals);
-    enclosure_clear(&enclosure);
+        try_seed(work, seed, &equipment, totals);
+    vandal_end(&equipment.vandal);
+    enclosure_clear(&equipment.enclosure);
 }
 
 /* ---- all of them ---- */
@@ -270,6 +284,8 @@ static void print_totals(const struct totals *totals, double seconds)
            "second\n", totals->seed, totals->accepted, totals->refused, seconds, (double)totals->accepted / seconds);
     printf("# %" PRIu64 " runs of %" PRIu64 " instructions in all, %" PRIu64 " too long to be told from endless ones\n",
            totals->runs, totals->steps, totals->unfinished);
+    printf("# %" PRIu64 " runs among hostile writes, with %" PRIu64 " calls of helpers\n", totals->hostile,
+           totals->calls);
     printf("# %.2f %% compared with all their states (%" PRIu64 "), %.2f %% run as machine code\n",
            share(totals->compared, totals->accepted), totals->states, share(totals->compiled, totals->accepted));
     for (unsigned i = 0; i < FEATURES; i++)
@@ -290,7 +306,12 @@ static bool print_verdict(const struct totals *totals)
 
 static unsigned methods_of(const char *name)
 {
-    return strcmp(name, "states") == 0 ? TRIAL_STATES : strcmp(name, "guards") == 0 ? TRIAL_GUARDS : 0;
+    static const char *const names[] = { "states", "guards", "hostile" };
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return 1u << i;
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -300,14 +321,14 @@ int main(int argc, char **argv)
         .count = argc > 1 ? strtoull(argv[1], NULL, 0) : 2000,
         .seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1,
         .jobs = (uint32_t)jobs,
-        .methods = argc > 4 ? methods_of(argv[4]) : TRIAL_STATES | TRIAL_GUARDS,
+        .methods = argc > 4 ? methods_of(argv[4]) : TRIAL_STATES | TRIAL_GUARDS | TRIAL_HOSTILE,
         .progress = progress_new("escapes"),
     };
     struct timespec start, end;
     struct totals totals;
 
     if (argc > 5 || work.count == 0 || jobs < 1 || jobs > JOBS_MAX || work.methods == 0 || !work.progress) {
-        fprintf(stderr, "usage: soundness [COUNT [SEED [JOBS [states|guards]]]]\n");
+        fprintf(stderr, "usage: soundness [COUNT [SEED [JOBS [states|guards|hostile]]]]\n");
         return 2;
     }
     printf("1..2\n# from seed %" PRIu64 " on, in %ld processes\n", work.seed, jobs);

@@ -13,11 +13,17 @@
 #include "generate/program.h"
 #include "generate/random.h"
 #include "helper.h"
+#include "inspection.h"
 #include "interpreter.h"
 #include "recording.h"
 
 #define INPUTS 4
 #define STEPS_MAX 50000
+#define HOSTILE_RUNS 4          /* of each input */
+#define HOSTILE_STEPS_MAX 2000
+#define INSPECTED 64            /* instructions between two looks at all maps */
+#define WATCHED (TRIAL_STATES | TRIAL_HOSTILE)
+#define OWN_METHODS (TRIAL_STATES | TRIAL_GUARDS)       /* on memory that nobody else has */
 #define ROOM_CONTEXT (ENCLOSURE_ROOMS - 1)
 #define ROOM_PACKET (ENCLOSURE_ROOMS - 2)
 
@@ -37,6 +43,7 @@ struct run {
     struct interpreter *interpreter;
     struct input input;         /* and what the interpreter made of it */
     bool escaped;
+    bool hostile;               /* others write to what is not constant */
     struct trial_outcome *outcome;
 };
 
@@ -97,14 +104,26 @@ static void set_packet(const struct run *run, uint8_t *context, uint64_t packet)
 
 /* ---- the interpreter ---- */
 
+static void look_as_daemon(struct run *run, const struct interpreter *interpreter)
+{
+    struct instruction i = run->bytecode->instruction[interpreter->frame[interpreter->depth - 1].at];
+    char reason[128];
+
+    run->outcome->calls += i.opcode == OPCODE_CALL && instruction_source(i) == CALL_HELPER;
+    if (interpreter->steps % INSPECTED == 1 && !inspection_run(interpreter, reason, sizeof(reason)))
+        escape(run, "%s", reason);
+}
+
 static void look(void *userdata, const struct interpreter *interpreter)
 {
     struct run *run = userdata;
     uint32_t at = interpreter->frame[interpreter->depth - 1].at;
     char reason[512];
 
-    if (run->escaped || !(run->trial->methods & TRIAL_STATES))
+    if (run->escaped || !(run->trial->methods & WATCHED))
         return;
+    if (run->hostile)
+        look_as_daemon(run, interpreter);
     if (!claim_holds(run->verified, interpreter, reason, sizeof(reason)))
         escape(run, "instruction %u: %s", at, reason);
     else if (run->outcome->compared &&
@@ -146,9 +165,9 @@ static enum trial_result interpret(struct run *run, uint64_t *r0, bool *finished
     *finished = r == 0;
     if (run->escaped)
         return TRIAL_ESCAPED;
-    if (r < 0 && strcmp(error.rule, "steps") == 0 && may_take_long(run))
+    if (r < 0 && strcmp(error.rule, "steps") == 0 && (run->hostile || may_take_long(run)))
         run->outcome->unfinished++;
-    else if (r < 0 && run->trial->methods & TRIAL_STATES)
+    else if (r < 0 && run->trial->methods & WATCHED)
         return escape(run, "%s, instruction %lld: %s: %s", error.function, (long long)error.instruction, error.rule,
                       error.text);
     return TRIAL_PASSED;
@@ -244,6 +263,35 @@ static enum trial_result run_input(struct run *run, const struct code *code, uin
     return result;
 }
 
+/* What a run leaves in memory does not matter to the next: it is written over all the time. */
+static enum trial_result run_among_writes(struct run *run, uint32_t index)
+{
+    uint64_t r0;
+    bool finished;
+
+    make_input(run, index);
+    run->interpreter->memories = run->bytecode->regions;        /* without those of the run before */
+    run->outcome->hostile++;
+    run->outcome->runs++;
+    return interpret(run, &r0, &finished);
+}
+
+static enum trial_result run_hostile(struct run *run)
+{
+    enum trial_result result = TRIAL_PASSED;
+
+    run->hostile = true;
+    run->interpreter = interpreter_new(run->bytecode, HOSTILE_STEPS_MAX);
+    if (!run->interpreter || vandal_expose(run->trial->vandal, run->interpreter) < 0)
+        abort();
+    vandal_wake(run->trial->vandal);
+    for (uint32_t i = 0; result == TRIAL_PASSED && i < INPUTS * HOSTILE_RUNS; i++)
+        result = run_among_writes(run, i % INPUTS);
+    vandal_rest(run->trial->vandal);
+    interpreter_free(run->interpreter);
+    return result;
+}
+
 /* Pruning that compares all numbers: so that each run is in the states that were seen, not only what it rests on. */
 static void record(struct run *run)
 {
@@ -251,7 +299,7 @@ static void record(struct run *run)
                                               .observe = recording_observe, .userdata = &run->recording };
     struct verified verified;
 
-    if (!(run->trial->methods & TRIAL_STATES) || !recording_init(&run->recording, run->bytecode))
+    if (!(run->trial->methods & WATCHED) || !recording_init(&run->recording, run->bytecode))
         return;
     if (verifier_run(run->bytecode, run->trial->context, &options, &verified, NULL, NULL) < 0)
         return;                 /* too much to look at in this way */
@@ -270,8 +318,10 @@ enum trial_result trial_run(const struct trial *trial, const struct verified *ve
     record(&run);
     if (trial->methods & TRIAL_GUARDS)
         ret->compiled = compile_verified(verified, architecture_native(), &code, NULL) == 0;
-    for (uint32_t i = 0; result == TRIAL_PASSED && i < INPUTS; i++)
+    for (uint32_t i = 0; result == TRIAL_PASSED && i < INPUTS && trial->methods & OWN_METHODS; i++)
         result = run_input(&run, ret->compiled ? &code : NULL, i);
+    if (result == TRIAL_PASSED && trial->methods & TRIAL_HOSTILE)
+        result = run_hostile(&run);
     code_clear(&code);
     if (run.recording.bytecode)
         recording_clear(&run.recording);
