@@ -49,11 +49,12 @@ static bool read_elements(const struct map *map, struct thread *thread)
 static void take_records(const struct map *map)
 {
     uint8_t buffer[BYTES_MAX];
+    struct ring_walk walk = { 0 };
     uint32_t length;
 
     ring_take(map, buffer, sizeof(buffer), &length);
     ring_drop(map);
-    ring_abandon(map, 1);
+    ring_abandon(map, 1, &walk, 64);
 }
 
 static bool inspect(const struct map *map, struct thread *thread)
