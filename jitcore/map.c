@@ -245,6 +245,7 @@ void map_drop_locks(const struct map *map)
         if (READ_ONCE(*lock) != 0)
             WRITE_ONCE(*lock, 0);
     }
+    element_forget_full(map);
 }
 
 bool map_is_renewable(const struct map *map)

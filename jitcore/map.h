@@ -64,8 +64,9 @@ int map_lay_out(const struct map_definition *definition, struct map *ret, struct
 void map_recover(const struct map *map, struct seat *seat);
 
 /*
- * For the daemon, where nobody is in any change of the map, after map_recover(): drop locks that no journal names.  Such
- * are in a copy of the memory that was made while changes went on.
+ * For the daemon, where nobody is in any change of the map, after map_recover(): drop locks that no journal names, and
+ * look for free elements everywhere again.  What is wrong in both is in a copy of the memory that was made while changes
+ * went on.
  */
 void map_drop_locks(const struct map *map);
 
