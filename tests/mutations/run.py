@@ -404,6 +404,8 @@ MUTATIONS = [
      "recovery empties a journal in which the next change has begun"),
     ("jitcore/map.c", "sizeof(struct bucket), map->buckets };", "sizeof(struct bucket), 0 };", "tests/unit/test_seat",
      "a lock that no journal names stays for ever in a map from a snapshot"),
+    ("jitcore/runtime/seat.c", "    return begin(map, thread, lock, LOCK_YIELDS, ret);", "    return begin(map, thread, lock, 0, ret);",
+     "tests/unit/test_seat", "a thread that was preempted in a change loses the changes of others"),
     ("jitcore/runtime/seat.c", "    if (READ_BEFORE(change.seat->journal.map) != 0)\n        return -EBUSY;\n",
      "", "tests/unit/test_seat", "a change inside a change is let through"),
     ("jitcore/runtime/seat.c", "if (READ_BEFORE(*lock_of(&change)) != change.holder)",
