@@ -164,6 +164,37 @@ static void updates_run(struct bench_process *process)
     process->refused += program_run(&updates, process);
 }
 
+/* ---- a full lru_hash: the function that programs call, as each time another key is needed ---- */
+
+static struct fixture full;
+
+static void full_make(const uint64_t *keys, uint32_t count)
+{
+    struct map_definition definition = {
+        .kind = BPF_MAP_TYPE_LRU_HASH, .key_size = 8, .value_size = 8, .max_entries = count,
+    };
+    struct thread thread = fixture_thread(PROCESSES_MAX);
+
+    fixture_make(&definition, &full);
+    for (uint32_t i = 0; i < count; i++)
+        if (lru_update(full.map, &keys[i], &keys[i], BPF_ANY, 0, &thread) != 0)
+            die("the map does not take key %u of %u", i, count);
+}
+
+/* Keys that no process has inserted before, and hardly any of which the table began with. */
+static void full_run(struct bench_process *process)
+{
+    struct thread thread = fixture_thread(process->index);
+
+    for (uint32_t i = 0; i < process->count; i++) {
+        uint64_t key = (uint64_t)(process->index + 1) << 56 | process->sum++;
+
+        process->refused += lru_update(full.map, &key, &key, BPF_ANY, 0, &thread) != 0;
+    }
+}
+
+/* ---- arrays ---- */
+
 /* Its code has the array's place in it: each process looks into a copy of its own. */
 static void array_lookups_make(const uint64_t *keys, uint32_t count)
 {
@@ -400,5 +431,6 @@ const struct bench_way bench_ways[] = {
     { "hash_update", "mutex", true, mutex_make, NULL, mutex_updates },
     { "percpu_add", "dispatchd", false, counter_adds_make, counter_adds_begin, counter_adds_run },
     { "percpu_add", "c_array", false, own_make, NULL, own_adds },
+    { "lru_insert_full", "dispatchd", true, full_make, NULL, full_run },
     { 0 },
 };

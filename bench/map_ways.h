@@ -17,7 +17,7 @@ struct bench_process {
     const uint64_t *keys;
     uint32_t count;
     uint64_t sum;               /* of what was found, so that nothing can be left out */
-    uint64_t refused;           /* operations that were answered -EBUSY */
+    uint64_t refused;           /* operations that were answered with an error */
 };
 
 struct bench_way {

@@ -8,7 +8,7 @@
  * nanoseconds for one operation of one process.  Where nobody waits for anybody it is time that the process has run, so
  * that other programs do not count; for updates by several it is the time from the first process's begin to the last
  * one's end, times the processors that were there for them, divided by all operations: so it needs a machine that is
- * idle otherwise.
+ * idle otherwise.  Operations that were refused (-EBUSY) have cost time and do not count; their share is told.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -36,12 +36,13 @@ static const unsigned processes[] = { 1, 2, 4, 8 };
 #define COUNTS ARRAY_LENGTH(processes)
 
 static double figures[WAYS_MAX][COUNTS][ROUNDS];
+static double refused[WAYS_MAX][COUNTS][ROUNDS];        /* share of operations, 0 to 1 */
 
 /* Where the processes of one measurement meet. */
 static struct meeting {
     atomic_uint ready, go;
     struct {
-        uint64_t begin_ns, end_ns, ran_ns, sum;
+        uint64_t begin_ns, end_ns, ran_ns, sum, refused;
     } process[PROCESSES_MAX];
 } *meeting;
 
@@ -79,6 +80,7 @@ static void child(const struct bench_way *way, unsigned index)
     if (way->begin)
         way->begin(&process);
     way->run(&process);
+    process.refused = 0;
     atomic_fetch_add(&meeting->ready, 1);
     while (!atomic_load(&meeting->go))
         sched_yield();
@@ -89,28 +91,31 @@ static void child(const struct bench_way *way, unsigned index)
     meeting->process[index].ran_ns = thread_ns() - ran;
     meeting->process[index].end_ns = now_ns();
     meeting->process[index].sum = process.sum;
+    meeting->process[index].refused = process.refused;
     _exit(0);
 }
 
-static double evaluate(const struct bench_way *way, unsigned count)
+static double evaluate(const struct bench_way *way, unsigned count, double *ret_refused)
 {
-    double operations = (double)(OPERATIONS / key_count + 1) * key_count * count;
+    double all = (double)(OPERATIONS / key_count + 1) * key_count * count, operations = all;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t begin = UINT64_MAX, end = 0, ran = 0;
 
     for (unsigned i = 0; i < count; i++) {
         ran += meeting->process[i].ran_ns;
+        operations -= (double)meeting->process[i].refused;
         if (meeting->process[i].begin_ns < begin)
             begin = meeting->process[i].begin_ns;
         if (meeting->process[i].end_ns > end)
             end = meeting->process[i].end_ns;
     }
+    *ret_refused = 1 - operations / all;
     if (!way->waits || count == 1)
         return (double)ran / operations;
     return (double)(end - begin) * (processors < (long)count ? (double)processors : count) / operations;
 }
 
-static double measure(const struct bench_way *way, unsigned count)
+static double measure(const struct bench_way *way, unsigned count, double *ret_refused)
 {
     memset(meeting, 0, sizeof(*meeting));
     for (unsigned i = 0; i < count; i++) {
@@ -130,7 +135,7 @@ static double measure(const struct bench_way *way, unsigned count)
         if (wait(&status) < 0 || status != 0)
             die("a process of %s by %s has failed (%#x)", way->operation, way->implementation, (unsigned)status);
     }
-    return evaluate(way, count);
+    return evaluate(way, count, ret_refused);
 }
 
 static void measure_all(unsigned rounds)
@@ -138,7 +143,7 @@ static void measure_all(unsigned rounds)
     for (unsigned round = 0; round < rounds; round++)
         for (size_t c = 0; c < COUNTS; c++)
             for (size_t w = 0; bench_ways[w].operation; w++)
-                figures[w][c][round] = measure(&bench_ways[w], processes[c]);
+                figures[w][c][round] = measure(&bench_ways[w], processes[c], &refused[w][c][round]);
 }
 
 /* ---- what comes out ---- */
@@ -149,8 +154,8 @@ static void print_json(void)
 
     for (size_t w = 0; bench_ways[w].operation; w++)
         for (size_t c = 0; c < COUNTS; c++) {
-            printf("%s{\"op\":\"%s\",\"impl\":\"%s\",\"procs\":%u,\"ns\":%.2f}", separator, bench_ways[w].operation,
-                   bench_ways[w].implementation, processes[c], figures[w][c][0]);
+            printf("%s{\"op\":\"%s\",\"impl\":\"%s\",\"procs\":%u,\"ns\":%.2f,\"refused\":%.6f}", separator, bench_ways[w].operation,
+                   bench_ways[w].implementation, processes[c], figures[w][c][0], refused[w][c][0]);
             separator = ",\n ";
         }
     puts("]");
@@ -187,18 +192,29 @@ static void print_goals(void)
         printf("%s: %s\n", goals[i].text, goal_reached(goals[i].ours) ? "reached" : "missed");
 }
 
+/* Of ways that wait: the others are never refused. */
+static void print_refused(size_t w)
+{
+    printf("%-16s %-12s", "", "% refused");
+    for (size_t c = 0; c < COUNTS; c++)
+        printf(" %11.3f", 100 * refused[w][c][0]);
+    putchar('\n');
+}
+
 static void print_table(unsigned rounds)
 {
-    printf("ns for one operation, median of %u rounds, %u keys of 8 bytes\n%-14s %-12s", rounds, key_count, "operation",
+    printf("ns for one operation, median of %u rounds, %u keys of 8 bytes\n%-16s %-12s", rounds, key_count, "operation",
            "by");
     for (size_t c = 0; c < COUNTS; c++)
         printf(" %5u proc.", processes[c]);
     putchar('\n');
     for (size_t w = 0; bench_ways[w].operation; w++) {
-        printf("%-14s %-12s", bench_ways[w].operation, bench_ways[w].implementation);
+        printf("%-16s %-12s", bench_ways[w].operation, bench_ways[w].implementation);
         for (size_t c = 0; c < COUNTS; c++)
             printf(" %11.2f", figures[w][c][0]);
         putchar('\n');
+        if (bench_ways[w].waits)
+            print_refused(w);
     }
     print_goals();
 }
@@ -206,8 +222,10 @@ static void print_table(unsigned rounds)
 static void take_medians(unsigned rounds)
 {
     for (size_t w = 0; bench_ways[w].operation; w++)
-        for (size_t c = 0; c < COUNTS; c++)
+        for (size_t c = 0; c < COUNTS; c++) {
             figures[w][c][0] = median(figures[w][c], rounds);
+            refused[w][c][0] = median(refused[w][c], rounds);
+        }
 }
 
 static uint32_t read_number(const char *text, uint32_t low, uint32_t high)
@@ -248,7 +266,7 @@ int main(int argc, char **argv)
                  "Lookups and updates of maps, beside liburcu's hash table, a table behind a mutex, C arrays.\n\n"
                  "  --keys N     how many keys the tables have, of 8 bytes (default 10000)\n"
                  "  --rounds N   how often everything is measured (default and most: 11)\n"
-                 "  --json       an array of {op, impl, procs, ns}");
+                 "  --json       an array of {op, impl, procs, ns, refused}");
             return 0;
         default:
             return 1;

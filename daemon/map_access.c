@@ -158,9 +158,19 @@ static void add_key(const struct shared_map *map, struct json_object *element, c
         json_object_object_add(element, "key", element_show(map->key, key));
 }
 
+/* The copies that begin at `first`, of a key that has them there still. */
+static int add_own_copies(const struct daemon *daemon, const struct shared_map *map, struct json_object *element,
+                          uint8_t *first, uint8_t *copy, uint8_t *sum, bool hex)
+{
+    const uint8_t *key = copy + map->definition.value_size;
+
+    add_copies(daemon, map, element, first, copy, sum, hex);
+    return kind_of(map)->call_copies(map->view, key) == first ? 0 : -ENOENT;
+}
+
 /*
- * The element that `place`, its value in shared memory, belongs to, copied once.  The key is shown if `with_key`.
- * -ENOENT: it was deleted meanwhile.
+ * The element that `place`, its value in shared memory, belonged to when the key was read.  The key is shown if
+ * `with_key`.  -ENOENT: it was deleted meanwhile; -EBUSY: it was replaced meanwhile, time and again.
  */
 static int show_element(const struct daemon *daemon, const struct shared_map *map, const void *key, void *place,
                         bool with_key, bool hex, struct json_object **ret, struct refusal *refusal)
@@ -168,6 +178,7 @@ static int show_element(const struct daemon *daemon, const struct shared_map *ma
     size_t size = map->definition.value_size, key_size = map->definition.key_size;
     _cleanup_free_ uint8_t *copy = malloc(size + key_size + 1), *sum = calloc(1, size + 1);
     struct json_object *element;
+    int r = 0;
 
     if (!copy || !sum)
         return refuse_memory(refusal);
@@ -179,12 +190,16 @@ static int show_element(const struct daemon *daemon, const struct shared_map *ma
     element = json_object_new_object();
     if (with_key)
         add_key(map, element, copy + size, hex);
-    if (map->view->copy_stride) {
-        add_copies(daemon, map, element, place, copy, sum, hex);
-    } else {
-        memcpy(copy, place, size);
-        add_value(map, element, copy, hex);
+    if (map->view->copy_stride)
+        r = add_own_copies(daemon, map, element, place, copy, sum, hex);
+    else
+        r = map_copy_value(map->view, copy + size, place, with_key, copy);
+    if (r < 0) {
+        json_object_put(element);
+        return refuse_error(map, r, refusal);
     }
+    if (!map->view->copy_stride)
+        add_value(map, element, copy, hex);
     *ret = element;
     return 0;
 }
@@ -392,9 +407,11 @@ static int next_element(struct daemon *daemon, const struct shared_map *map, str
     if (!key)
         return 0;
     r = show_element(daemon, map, key, value, true, hex, ret, refusal);
-    if (r == -ENOENT)
+    if (r == -ENOENT || r == -EBUSY) {
         refusal_done(refusal);
-    return r == -ENOENT || r == 0 ? 1 : r;
+        return 1;
+    }
+    return r < 0 ? r : 1;
 }
 
 int map_access_next(struct daemon *daemon, const struct shared_map *map, struct map_cursor *cursor, bool hex,

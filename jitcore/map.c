@@ -259,6 +259,37 @@ void map_recover(const struct map *map, struct seat *seat)
     journal_empty(&seat->journal);
 }
 
+/* ---- copies of values ---- */
+
+#define COPIES 16               /* of a value that moves meanwhile */
+
+/* In lru_hash without a trace: who looks at all elements says nothing about which are used. */
+static const void *find_value(const struct map *map, const void *key)
+{
+    const struct map_kind *kind = map_kind_find(map->kind);
+
+    if (map->kind == BPF_MAP_TYPE_LRU_HASH)
+        return hash_lookup(map, key);
+    return kind && kind->call_lookup ? kind->call_lookup(map, key, 0, 0, 0, NULL) : NULL;
+}
+
+int map_copy_value(const struct map *map, const void *key, const void *place, bool same, void *ret)
+{
+    for (int i = 0; i < COPIES; i++) {
+        const void *found;
+
+        memcpy(ret, place, map->value_size);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);        /* the copy before the lookup that vouches for it */
+        found = find_value(map, key);
+        if (found == place)
+            return 0;
+        if (!found || (same && map->kind == BPF_MAP_TYPE_LPM_TRIE))
+            return -ENOENT;
+        place = found;
+    }
+    return -EBUSY;
+}
+
 /* Words, `stride` bytes apart. */
 struct locks {
     uint32_t first, stride, count;
@@ -288,6 +319,7 @@ void map_drop_locks(const struct map *map)
         if (READ_ONCE(*lock) != 0)
             WRITE_ONCE(*lock, 0);
     }
+    element_forget_full(map);
 }
 
 uint64_t map_renewed_size(const struct map *map)

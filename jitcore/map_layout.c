@@ -18,7 +18,8 @@ int layout_check_size(const char *what, uint32_t size, uint32_t least, uint32_t 
         return 0;
     if (least == most)
         return jit_error_set(error, -EINVAL, "map", "%s is %u bytes; of this kind of map it is %u", what, size, least);
-    return jit_error_set(error, -EINVAL, "map", "%s is %u bytes; it may be %u to %u", what, size, least, most);
+    return jit_error_set(error, size > most ? -E2BIG : -EINVAL, "map", "%s is %u bytes; it may be %u to %u", what, size,
+                         least, most);
 }
 
 int layout_finish(uint64_t size, struct map *ret, struct jit_error *error)
@@ -189,7 +190,7 @@ int layout_trie(const struct map_definition *definition, struct map *ret, struct
     if (r >= 0)
         r = layout_check_size("value_size", definition->value_size, 1, LAYOUT_VALUE_MAX, error);
     if (r < 0)
-        return r;
+        return -EINVAL;         /* of tries the kernel says so of all sizes */
     ret->value_at = (uint32_t)layout_round(offsetof(struct trie_node, key) + definition->key_size, 8);
     stride = ret->value_at + layout_round(definition->value_size, 8);
     if (elements * stride > MAP_SIZE_MAX)

@@ -14,7 +14,7 @@ static inline uint64_t layout_round(uint64_t bytes, uint64_t multiple)
     return (bytes + multiple - 1) & ~(multiple - 1);
 }
 
-/* -EINVAL: `what` ("key_size") is not from `least` to `most` bytes. */
+/* `what` ("key_size") is from `least` to `most` bytes; -E2BIG: it is more; -EINVAL: less, or not the only one. */
 int layout_check_size(const char *what, uint32_t size, uint32_t least, uint32_t most, struct jit_error *error);
 
 /* All offsets were below this size, bytes: -E2BIG: it is more than MAP_SIZE_MAX.  Sets ret->size. */

@@ -17,6 +17,19 @@
  * is USED, what is not is FREE (element_pending finds it).  What does not have the seat's number was not taken yet or
  * is given back already, and may be another's.
  *
+ * The owners are followed by a byte for each ELEMENT_GROUP of them, so that a full map is known by looking at these:
+ *
+ *      anything else   perhaps one of the group is free
+ *      1 + seat        the same; a change of that seat looks at all of them
+ *      GROUP_FULL      none is
+ *
+ *      look    byte = 1 + seat;  barrier;  read the owners;  none is free: 1 + seat -> GROUP_FULL, if it is that still
+ *      free    owner = FREE;     barrier;  read the byte;    it is not 0:  byte = 0
+ *
+ * Each has a barrier between its store and its load (Dekker), so who looks sees the free one, or who frees sees that
+ * somebody looks, and the byte is not GROUP_FULL afterwards.  A killed look says nothing.  Of a killed free, the
+ * journal names the element: element_pending makes the byte 0.
+ *
  * Spares (map->spares is SEATS_MAX) are elements with numbers from map->elements on, one for each seat, for kinds that
  * replace an element by another: a replacement needs no free element then, so it works in a full map, and a map has
  * room for exactly max_entries.  A spare is its seat's from the beginning, so there 0 says that and ELEMENT_FREE_SPARE
@@ -32,6 +45,9 @@
 #define ELEMENT_FREE_SPARE 0xfe
 #define ELEMENT_USED 0xff
 
+#define ELEMENT_GROUP 512       /* elements; of a million, as many groups' bytes are looked at as owners in a group */
+#define GROUP_FULL 0xff
+
 _Static_assert(SEATS_MAX < ELEMENT_FREE_SPARE, "an owner is a byte");
 
 /* All of them, with spares. */
@@ -40,10 +56,17 @@ static inline uint32_t element_count(const struct map *map)
     return map->elements + map->spares;
 }
 
-/* Bytes that the owners of `count` elements take in a map's memory: a multiple of 64. */
-static inline uint64_t element_owners_size(uint64_t count)
+/* Where the groups' bytes begin, from the owners on, and how many bytes both take: multiples of 64. */
+static inline uint64_t element_groups_at(uint64_t count)
 {
     return (count + 63) & ~UINT64_C(63);
+}
+
+static inline uint64_t element_owners_size(uint64_t count)
+{
+    uint64_t groups = (count + ELEMENT_GROUP - 1) / ELEMENT_GROUP;
+
+    return element_groups_at(count) + ((groups + 63) & ~UINT64_C(63));
 }
 
 /*
@@ -61,7 +84,8 @@ static inline void *element_of(const struct map *map, uint32_t link)
 
 /*
  * In a change: take a free one; the journal's element[i] names it first.  Returns its link (1 + number), or 0: none is
- * free.  Bounded by the number of elements.  Its contents are what its last use left.
+ * free.  Bounded by the number of elements; of a map that was found full before, by that of groups.  Its contents are
+ * what its last use left.
  */
 uint32_t element_take(const struct map_change *change, unsigned i);
 
@@ -76,9 +100,12 @@ void element_free(const struct map_change *change, uint32_t link);
 
 /*
  * For recovery: what the journal's element[i] names, read once: its link, if the dead seat has it, else 0.  And make it
- * USED or FREE (element_use, element_free).
+ * USED or FREE (element_use, element_free).  Its group may have a free one from then on.
  */
 uint32_t element_pending(const struct map_change *change, unsigned i);
+
+/* For recovery of all: no group is known to be full. */
+void element_forget_full(const struct map *map);
 
 /* How many are not free now, spares not counted; what comes or goes at this moment counts.  Looks at all of them. */
 uint32_t element_count_used(const struct map *map);

@@ -423,12 +423,12 @@ long hash_delete(const struct map *map, const void *key, uint64_t unused1, uint6
     return r;
 }
 
-/* Its key is perhaps not its own any more: then no element of that bucket is this one. */
+/* Its key is perhaps not its own any more: then no element of that bucket is this one.  Others can go as well. */
 int hash_evict(const struct map *map, struct thread *thread, uint32_t link)
 {
     uint64_t hash = key_hash(map, element_at(map, link)->key);
     struct map_change change;
-    int r = change_begin(map, thread, lock_of(map, hash), &change);
+    int r = change_begin_briefly(map, thread, lock_of(map, hash), &change);
 
     if (r < 0)
         return r;

@@ -2,12 +2,14 @@
 #include "seat.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 
 /*
- * Some microseconds.  Locks are held for some 50 ns by threads that run; one that was preempted or stopped holds its lock
- * for milliseconds at least, for which waiting would be in vain.
+ * LOCK_ATTEMPTS: some microseconds.  Locks are held for some 50 ns by threads that run.  One that was preempted goes on
+ * when others have let it: so the processor is yielded, LOCK_YIELDS times.  For one that was stopped all of it is in vain.
  */
 #define LOCK_ATTEMPTS 256
+#define LOCK_YIELDS 4
 
 /* All of a journal but `place`, which means nothing without `size`. */
 #define JOURNAL_WORDS (offsetof(struct journal, place) / sizeof(uint64_t))
@@ -86,7 +88,7 @@ static uint32_t *lock_of(const struct map_change *change)
     return (uint32_t *)(void *)((uint8_t *)map_memory(change->map) + change->lock);
 }
 
-static int take_lock(uint32_t *lock, uint32_t holder)
+static int spin(uint32_t *lock, uint32_t holder)
 {
     for (unsigned i = 0; i < LOCK_ATTEMPTS; i++) {
         uint32_t nobody = 0;
@@ -99,6 +101,23 @@ static int take_lock(uint32_t *lock, uint32_t holder)
         }
     }
     return -EBUSY;
+}
+
+/* The system call itself, as there is no C library in the image.  What it answers does not matter. */
+static void yield_processor(void)
+{
+    __asm__ volatile ("mov %0, %%eax\n\tsyscall" : : "i"(SYS_sched_yield) : "rax", "rcx", "r11", "memory");
+}
+
+static int take_lock(uint32_t *lock, uint32_t holder, unsigned yields)
+{
+    int r = spin(lock, holder);
+
+    for (; r < 0 && yields > 0; yields--) {
+        yield_processor();
+        r = spin(lock, holder);
+    }
+    return r;
 }
 
 /*
@@ -123,7 +142,7 @@ void journal_empty(struct journal *journal)
         WRITE_AFTER(word[i], 0);
 }
 
-int change_begin(const struct map *map, struct thread *thread, uint32_t lock, struct map_change *ret)
+static int begin(const struct map *map, struct thread *thread, uint32_t lock, unsigned yields, struct map_change *ret)
 {
     struct map_change change = { .map = map, .thread = thread, .lock = lock };
     uint32_t seat;
@@ -136,13 +155,23 @@ int change_begin(const struct map *map, struct thread *thread, uint32_t lock, st
     if (READ_BEFORE(change.seat->journal.map) != 0)
         return -EBUSY;
     open_journal(&change);
-    r = take_lock(lock_of(&change), change.holder);
+    r = take_lock(lock_of(&change), change.holder, yields);
     if (r < 0) {
         journal_empty(&change.seat->journal);
         return r;
     }
     *ret = change;
     return 0;
+}
+
+int change_begin(const struct map *map, struct thread *thread, uint32_t lock, struct map_change *ret)
+{
+    return begin(map, thread, lock, LOCK_YIELDS, ret);
+}
+
+int change_begin_briefly(const struct map *map, struct thread *thread, uint32_t lock, struct map_change *ret)
+{
+    return begin(map, thread, lock, 0, ret);
 }
 
 /*

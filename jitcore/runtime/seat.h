@@ -106,8 +106,11 @@ struct map_change {
 /*
  * Begin a change under the lock word (32 bits, 0: free) at byte offset `lock` of the map's memory.  -EBUSY: the lock is
  * held by a thread that does not go on, or this thread is inside a change; -ENOSPC: no seat.  Then nothing was changed.
+ * A held lock is waited for: some microseconds, then four times a sched_yield and some microseconds more.
+ * change_begin_briefly does not yield: for who can as well change something else.
  */
 int change_begin(const struct map *map, struct thread *thread, uint32_t lock, struct map_change *ret);
+int change_begin_briefly(const struct map *map, struct thread *thread, uint32_t lock, struct map_change *ret);
 void change_end(const struct map_change *change);
 
 /*

@@ -114,26 +114,41 @@ static bool is_text(char c)
     return (c >= ' ' && c <= '~') || (c >= '\t' && c <= '\r');
 }
 
-static int format_line(struct line *line, const char *format, const uint64_t argument[ARGUMENTS])
+const char *trace_find_refused(const char *format)
 {
     uint32_t used = 0;
 
     while (*format) {
+        const char *begin = format++;
+        struct conversion conversion;
+
+        if (!is_text(*begin))
+            return begin;
+        if (*begin != '%')
+            continue;
+        if (*format == '%')
+            format++;
+        else if (!read_conversion(&format, &conversion) || used++ == ARGUMENTS)
+            return begin;
+    }
+    return NULL;
+}
+
+/* Of a format in which nothing is refused. */
+static void format_line(struct line *line, const char *format, const uint64_t argument[ARGUMENTS])
+{
+    while (*format) {
         struct conversion conversion;
         char c = *format++;
 
-        if (!is_text(c))
-            return -EINVAL;
         if (c != '%' || *format == '%') {
             put(line, c);
             format += c == '%';
             continue;
         }
-        if (!read_conversion(&format, &conversion) || used == ARGUMENTS)
-            return -EINVAL;
-        put_argument(line, &conversion, argument[used++]);
+        read_conversion(&format, &conversion);
+        put_argument(line, &conversion, *argument++);
     }
-    return 0;
 }
 
 long trace_print(const char *format, uint64_t size, uint64_t first, uint64_t second, uint64_t third,
@@ -150,11 +165,11 @@ long trace_print(const char *format, uint64_t size, uint64_t first, uint64_t sec
     memcpy(copy, format, size);
     if (copy[size - 1])
         return -EINVAL;
-    r = format_line(&line, copy, argument);
-    if (r < 0)
-        return r;
+    if (trace_find_refused(copy))
+        return -EINVAL;
     if (!trace_map.kind)
         return -ENODEV;
+    format_line(&line, copy, argument);
     record.process = thread->process;
     record.thread = thread->id;
     r = ring_output(&trace_map, &record, offsetof(struct trace_record, text) + line.length, 0, 0, thread);

@@ -22,6 +22,9 @@ struct trace_record {
  */
 extern struct map trace_map __attribute__((visibility("hidden")));
 
+/* In a format with a NUL at its end: the first character, or % of a conversion, that trace_print refuses; NULL: none. */
+const char *trace_find_refused(const char *format);
+
 /*
  * bpf_trace_printk: format is size bytes with a NUL at the end; %d %i %u %x %X %p %c with l and ll, a width, flags 0
  * and -, and %%; at most three arguments.  Returns the number of bytes of the line; -EINVAL: the format has something

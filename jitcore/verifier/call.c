@@ -10,6 +10,7 @@
 #include "../helper.h"
 #include "memory.h"
 #include "native.h"
+#include "runtime/trace.h"
 
 #define ARGUMENTS 5
 
@@ -198,6 +199,21 @@ static unsigned count_conversions(const struct call *call, unsigned max)
     return count;
 }
 
+/* What is known to fail each time.  Of a conversion, the name is all up to its letter. */
+static int check_format(const struct call *call)
+{
+    uint32_t size = 0;
+    const uint8_t *format = constant_bytes(call, analysis_register(call->analysis, 1), &size);
+    bool known = format && memchr(format, '\0', size);
+    const char *refused = known ? trace_find_refused((const char *)format) : NULL;
+
+    if (!refused)
+        return 0;
+    return message_refuse(call->analysis, "argument", "print three numbers at most, by %d %i %u %x %X %p %c, l and ll",
+                          "the format of %s has \"%.*s\", which it does not print", call->helper->name,
+                          (int)strspn(refused + 1, "-+ #.*0123456789hljztqL") + 2, refused);
+}
+
 /* What a format does not ask for need not be there: nobody reads it. */
 static int argument_optional(struct call *call)
 {
@@ -206,6 +222,9 @@ static int argument_optional(struct call *call)
 
     for (unsigned reg = 1; reg < call->reg; reg++)
         before += call->helper->argument[reg - 1] == ARGUMENT_OPTIONAL;
+    r = before == 0 ? check_format(call) : 0;
+    if (r < 0)
+        return r;
     if (before >= count_conversions(call, ARGUMENTS))
         return 0;
     r = analysis_read(call->analysis, call->reg);

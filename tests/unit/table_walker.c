@@ -46,6 +46,14 @@ static uint8_t owner(const struct walk *walk, uint32_t link)
     return walk->memory[walk->map->owners_at + link - 1];
 }
 
+/* Of the byte for each 512 owners, behind all of them in a line of its own. */
+static uint8_t group(const struct walk *walk, uint32_t link)
+{
+    uint32_t count = walk->map->elements + walk->map->spares;
+
+    return walk->memory[walk->map->owners_at + (count + 63) / 64 * 64 + (link - 1) / 512];
+}
+
 static const struct bucket *bucket(const struct map *map, uint32_t number)
 {
     return (const struct bucket *)(const void *)((const uint8_t *)map + map->memory) + number;
@@ -136,6 +144,8 @@ static const char *check_owners(const struct walk *walk)
 
         if (owner(walk, link) != (walk->reached[link - 1] ? of_used : of_free))
             return walk->reached[link - 1] ? "an element in use is not owned" : "an element is lost";
+        if (owner(walk, link) == of_free && group(walk, link) == 0xff)
+            return "a free element is in a group that counts as full";
     }
     return NULL;
 }

@@ -118,10 +118,84 @@ static void test_overtaken(void **state)
     fixture_clear(&reader.first);
 }
 
+/* ---- a value that is copied while its element becomes another key's ---- */
+
+/* Values of three words, each its key plus a number below 100. */
+struct copier {
+    struct fixture fixture, first;
+    struct copied {
+        int r;
+        uint64_t value[3];
+    } *copied;                  /* shared */
+};
+
+static void set(const struct fixture *fixture, uint64_t key, unsigned number, struct thread *thread)
+{
+    uint64_t value[3] = { key + number, key + number, key + number };
+
+    assert_int_equal(hash_update(fixture->map, &key, value, BPF_ANY, 0, thread), 0);
+}
+
+static void copier_begin(void *argument)
+{
+    struct copier *copier = argument;
+
+    fixture_copy(&copier->first, &copier->fixture);
+}
+
+static void copy_one(void *argument)
+{
+    struct copier *copier = argument;
+    uint64_t key = 100;
+
+    copier->copied->r = map_copy_value(copier->fixture.map, &key, hash_lookup(copier->fixture.map, &key), true,
+                                       copier->copied->value);
+}
+
+/* What the first replaces is the spare element, which the second uses. */
+static void replace_both(void *argument)
+{
+    struct copier *copier = argument;
+    struct thread thread = fixture_thread(0);
+
+    set(&copier->fixture, 100, 1, &thread);
+    set(&copier->fixture, 200, 1, &thread);
+}
+
+static void check_copied(void *argument)
+{
+    struct copier *copier = argument;
+
+    assert_int_equal(copier->copied->r, 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_in_range(copier->copied->value[i], 100, 101);
+}
+
+static void test_copied(void **state)
+{
+    struct map_definition definition = { BPF_MAP_TYPE_HASH, 8, sizeof(uint64_t[3]), 64, 0 };
+    struct thread thread = fixture_thread(0);
+    struct copier copier = { 0 };
+    struct overtaking overtaking = { copier_begin, copy_one, replace_both, check_copied, &copier };
+
+    if (!stepping_works())
+        skip();
+    fixture_make(&definition, &copier.fixture);
+    fixture_make(&definition, &copier.first);
+    set(&copier.first, 100, 0, &thread);
+    set(&copier.first, 200, 0, &thread);
+    copier.copied = mmap(NULL, sizeof(*copier.copied), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(stepping_overtake(&overtaking) > 50);
+    munmap(copier.copied, sizeof(*copier.copied));
+    fixture_clear(&copier.fixture);
+    fixture_clear(&copier.first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overtaken),
+        cmocka_unit_test(test_copied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

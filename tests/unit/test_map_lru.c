@@ -12,6 +12,7 @@
 
 #include "maps/fixture.h"
 #include "runtime/hash.h"
+#include "stepping.h"
 #include "table_walker.h"
 
 static struct fixture new_map(uint32_t entries)
@@ -156,6 +157,56 @@ static void test_locked_bucket(void **state)
     fixture_clear(&fixture);
 }
 
+/* ---- what a full one costs ---- */
+
+#define MILLION 1000000
+
+/* An update of a key that is not there, with what it answers. */
+struct insertion {
+    struct fixture fixture;
+    struct thread thread;
+    long (*update)(const struct map *map, const void *key, const void *value, uint64_t flags, uint64_t unused,
+                   struct thread *thread);
+    long answer;
+};
+
+static void insert_one(void *argument)
+{
+    struct insertion *insertion = argument;
+    uint64_t key = MILLION;
+
+    if (insertion->update(insertion->fixture.map, &key, &key, BPF_ANY, 0, &insertion->thread) != insertion->answer)
+        abort();
+}
+
+static void look_at_nothing(void *argument)
+{
+}
+
+/* All owners of a million elements are 125,000 words; the second insert knows what the first has seen. */
+static void try_full(uint32_t kind, long answer)
+{
+    struct map_definition definition = { kind, sizeof(uint64_t), sizeof(uint64_t), MILLION, 0 };
+    struct insertion insertion = { .thread = fixture_thread(0), .answer = answer };
+    uint64_t key = MILLION + 1;
+
+    fixture_make(&definition, &insertion.fixture);
+    insertion.update = insertion.fixture.kind->call_update;
+    for (uint64_t i = 0; i < MILLION; i++)
+        assert_int_equal(insertion.update(insertion.fixture.map, &i, &i, BPF_ANY, 0, &insertion.thread), 0);
+    assert_int_equal(insertion.update(insertion.fixture.map, &key, &key, BPF_ANY, 0, &insertion.thread), answer);
+    assert_in_range(stepping_run(insert_one, look_at_nothing, &insertion), 100, 100000);
+    fixture_clear(&insertion.fixture);
+}
+
+static void test_full_million(void **state)
+{
+    if (!stepping_works())
+        skip();
+    try_full(BPF_MAP_TYPE_LRU_HASH, 0);
+    try_full(BPF_MAP_TYPE_HASH, -E2BIG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_lookup_writes_once),
         cmocka_unit_test(test_flags),
         cmocka_unit_test(test_locked_bucket),
+        cmocka_unit_test(test_full_million),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,6 +171,7 @@ static void test_definitions(void **state)
         { { BPF_MAP_TYPE_QUEUE, 4, 8, 1, 0 }, -EINVAL },
         { { BPF_MAP_TYPE_QUEUE, 0, 0, 1, 0 }, -EINVAL },
         { { BPF_MAP_TYPE_QUEUE, 0, 8, 0, 0 }, -EINVAL },
+        { { BPF_MAP_TYPE_QUEUE, 0, (1 << 20) + 1, 1, 0 }, -E2BIG },
         { { BPF_MAP_TYPE_STACK, 0, 8, UINT32_MAX, 0 }, -E2BIG },
         { { BPF_MAP_TYPE_STACK, 0, 8, 1, BPF_F_NO_PREALLOC }, -EOPNOTSUPP },
     };

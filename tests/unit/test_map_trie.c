@@ -351,6 +351,7 @@ static void test_definitions(void **state)
         { { BPF_MAP_TYPE_LPM_TRIE, 4, 8, 10, BPF_F_NO_PREALLOC }, -EINVAL },
         { { BPF_MAP_TYPE_LPM_TRIE, 261, 8, 10, BPF_F_NO_PREALLOC }, -EINVAL },
         { { BPF_MAP_TYPE_LPM_TRIE, 8, 0, 10, BPF_F_NO_PREALLOC }, -EINVAL },
+        { { BPF_MAP_TYPE_LPM_TRIE, 8, (1 << 20) + 1, 10, BPF_F_NO_PREALLOC }, -EINVAL },
         { { BPF_MAP_TYPE_LPM_TRIE, 8, 8, 0, BPF_F_NO_PREALLOC }, -EINVAL },
         { { BPF_MAP_TYPE_LPM_TRIE, 8, 8, UINT32_MAX, BPF_F_NO_PREALLOC }, -E2BIG },
     };

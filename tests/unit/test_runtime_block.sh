@@ -6,16 +6,21 @@ linked=$BUILD_DIR/jitcore/runtime/runtime.elf
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# What is forbidden, and a function in C that has it.
+# What is forbidden, and a function in C that has it.  There may be one system call: sched_yield, of who waits for a lock.
 forbidden=(
     'indirect branches|(jmp|call)[a-z]* +\*|long f(long (*g)(void)) { return g() + 1; }'
     'vector and floating-point registers|%([xyz]mm|st|mm)|double f(double a) { return a * a; }'
-    'system calls and traps|(syscall|sysenter|int +|ud2)|long f(long a) { __asm__("syscall" : "+a"(a)); return a; }'
+    'other system calls and traps|(syscall|sysenter|int +|ud2)|long f(long a) { __asm__("syscall" : "+a"(a)); return a; }'
     'memory of the thread (segments)|%[fg]s:|__thread int a; int f(void) { return a; }'
 )
 
 code() {
     objdump -d --no-show-raw-insn "$1" | grep -E '^ +[0-9a-f]+:' | sed 's/^ *[0-9a-f]*:[[:space:]]*//; s/[<#].*//'
+}
+
+# Without the instruction behind the one that loads the number of sched_yield.
+code_but_yield() {
+    code "$linked" | awk '!(yield && /^syscall/); { yield = /^mov +\$0x18,%eax/ }'
 }
 
 echo "1..$((${#forbidden[@]} + 2))"
@@ -32,7 +37,7 @@ for row in "${forbidden[@]}"; do
     pattern=${pattern%|*}
     printf '%s\n' "$source" > "$scratch/f.c"
     ${CC:-cc} -O1 -c "$scratch/f.c" -o "$scratch/f.o"
-    if found=$(code "$linked" | grep -E -- "$pattern"); then
+    if found=$(code_but_yield | grep -E -- "$pattern"); then
         sed 's/^/# /' <<< "$found"
         check "not ok" "$name"
     elif ! code "$scratch/f.o" | grep -q -E -- "$pattern"; then

@@ -8,9 +8,17 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "maps/fixture.h"
 #include "runtime/element.h"
@@ -156,6 +164,67 @@ static void test_change(void **state)
     assert_int_equal(change.seat->taken, 8);
     change_end(&change);
     fixture_clear(&fixture);
+}
+
+/* ---- a lock whose holder was preempted ---- */
+
+/* The holder runs when the processor is yielded to it for the `turn`th time: then it ends its change. */
+static struct {
+    struct map_change change;
+    unsigned turn, yields;
+} preempted;
+
+static void on_yield(int signal)
+{
+    if (++preempted.yields == preempted.turn)
+        change_end(&preempted.change);
+}
+
+/* sched_yield becomes a signal. */
+static void catch_yields(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_yield, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+    signal(SIGSYS, on_yield);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        _exit(1);
+}
+
+/* In a process of its own: does a change by another thread begin with `r`, after so many yields? */
+static void try_preempted(unsigned turn, int r, unsigned yields)
+{
+    struct fixture fixture = new_map();
+    struct thread thread = fixture_thread(0), other = fixture_thread(1);
+    struct map_change change;
+    pid_t child;
+    int status;
+
+    preempted.turn = turn;
+    preempted.yields = 0;
+    assert_int_equal(change_begin(fixture.map, &thread, 0, &preempted.change), 0);
+    child = fork();
+    if (child == 0) {
+        catch_yields();
+        _exit(change_begin(fixture.map, &other, 0, &change) == r && preempted.yields == yields ? 0 : 2);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    fixture_clear(&fixture);
+}
+
+static void test_preempted(void **state)
+{
+    if (!stepping_works())              /* valgrind knows nothing of filters */
+        skip();
+    try_preempted(1, 0, 1);
+    try_preempted(4, 0, 4);
+    try_preempted(5, -EBUSY, 4);
 }
 
 struct killing {
@@ -402,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_all_taken),
         cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_change),
+        cmocka_unit_test(test_preempted),
         cmocka_unit_test(test_killing),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_return),

@@ -23,11 +23,11 @@ static const struct bytecode_region regions[] = {
                 .value_size = 24, .max_entries = 8 },
     [SEALED] = { .name = "sealed", .kind = REGION_MAP, .map_type = BPF_MAP_TYPE_HASH, .key_size = 4, .value_size = 16,
                  .max_entries = 8, .map_flags = BPF_F_RDONLY_PROG },
-    [TEXT] = { .name = ".rodata.str", .kind = REGION_CONSTANT, .size = 16 },
+    [TEXT] = { .name = ".rodata.str", .kind = REGION_CONSTANT, .size = 24 },
 };
 
-/* At 0 a format, at 9 one without numbers, at 12 no end. */
-static const char text[16] = "%d%% %u\0\0ok\0end%";
+/* At 0 a format, at 9 one without numbers, at 12 one that is not printed, at 20 no end. */
+static const char text[24] = "%d%% %u\0\0ok\0a %-4s\0\0end%";
 
 static const struct bytecode_native natives[] = {
     [CHECKSUM] = { "checksum", "u32(const void*,u32)" },

@@ -53,7 +53,7 @@ enum {
     WRITE_ONLY, QUEUE,          /* queues of 16 bytes; of the first one programs may not read */
     OUTER, INNER,               /* an array of hash maps with keys of 8 bytes, values of 24 */
     SEALED,                     /* as HASH, but programs may only read it */
-    TEXT,                       /* constants: at 0 "%d%% %u", at 9 "ok", at 12 "end%" without an end */
+    TEXT,                       /* constants: at 0 "%d%% %u", at 9 "ok", at 12 "a %-4s", at 20 "end%" without an end */
 };
 
 /* ---- functions of the workers' of all programs ---- */
