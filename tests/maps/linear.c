@@ -17,6 +17,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "block.h"
 #include "fixture.h"
 #include "generate/random.h"
 #include "history.h"

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "maps/block.h"
 #include "maps/fixture.h"
 #include "runtime/element.h"
 #include "runtime/trie.h"
