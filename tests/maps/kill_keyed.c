@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "kill.h"
+#include "unit/table_walker.h"
+#include "unit/trie_walker.h"
 
 #define KEYS (ACTORS * OWN_KEYS + SHARED_KEYS)
 #define CROWD 256               /* keys */
@@ -121,6 +123,20 @@ static void check_count(struct actor *parent, uint32_t keys)
         fixture_fail("lookups find %u keys, iteration %u, and %u there may be", there, seen, map->max_entries);
 }
 
+/* By those who know the layout and not the code: links, owners, spares, counts and locks. */
+static void check_structure(const struct fixture *fixture)
+{
+    const struct map *map = fixture->map;
+    const char *wrong = NULL;
+
+    if (map->buckets)
+        wrong = table_check(map, NULL);
+    else if (map->kind == BPF_MAP_TYPE_LPM_TRIE)
+        wrong = trie_check(map, NULL, NULL);
+    if (wrong)
+        fixture_fail("%s: %s", fixture->kind->name, wrong);
+}
+
 /* No lock is left: each key can be changed. */
 static void change_all(struct actor *parent)
 {
@@ -137,6 +153,7 @@ static void change_all(struct actor *parent)
 
 void kill_keyed_check(struct actor *parent, unsigned victim)
 {
+    check_structure(parent->fixture);
     for (unsigned owner = 0; owner < ACTORS; owner++)
         for (uint32_t own = 0; own < OWN_KEYS; own++)
             check_own(parent, victim, owner, own);
@@ -159,6 +176,7 @@ void kill_crowded_act(struct actor *actor)
 
 void kill_crowded_check(struct actor *parent, unsigned victim)
 {
+    check_structure(parent->fixture);
     for (uint32_t number = 0; number < CROWD; number++) {
         long r;
 
