@@ -43,8 +43,11 @@ static const struct subject subjects[] = {
     KEYED(LRU_HASH, 4, 64, 64, 0),
     KEYED(LPM_TRIE, 8, 64, 40, BPF_F_NO_PREALLOC),
     KEYED(ARRAY, 4, 256, 40, 0),
+    KEYED(PERCPU_HASH, 4, 64, 40, 0),
+    KEYED(PERCPU_ARRAY, 4, 64, 40, 0),
     { "LRU_HASH, crowded", { BPF_MAP_TYPE_LRU_HASH, 4, 64, 64, 0 }, kill_crowded_act, NULL, kill_crowded_check },
     { "QUEUE", { BPF_MAP_TYPE_QUEUE, 0, 8, 16, 0 }, kill_queue_act, NULL, kill_queue_check },
+    { "STACK", { BPF_MAP_TYPE_STACK, 0, 8, 16, 0 }, kill_queue_act, NULL, kill_queue_check },
     { "RINGBUF", { BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0 }, kill_ring_act, kill_ring_attend, kill_ring_check },
 };
 
