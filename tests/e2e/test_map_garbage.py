@@ -4,6 +4,7 @@ each method, on each kind."""
 import mmap
 import os
 import random
+import threading
 
 from harness import Daemon
 from tap import case, run
@@ -13,12 +14,14 @@ ROUNDS = int(os.environ.get("COUNT", "25"))
 HEAD = 0x85000                          # the seats, and behind them the trace ring and the maps
 SPAN = 4 << 20
 
-# Name, kind, entries, key, value.
+# Name, kind, entries, key, value; or of maps of maps, what they hold maps like.
 MAPS = [
     ("array", "array", 100, "u32", "u64"), ("hash", "hash", 500, "u32", "u64"),
     ("lru", "lru_hash", 100, "u64", "char[12]"),
     ("percpu", "percpu_array", 10, "u32", "u64"), ("percpu-hash", "percpu_hash", 50, "u32", "u64"),
     ("queue", "queue", 20, None, "u32"), ("stack", "stack", 20, None, "u32"), ("ring", "ringbuf", 4096, None, None),
+    ("trie", "lpm_trie", 100, "u8[8]", "u32"),
+    ("maps", "array_of_maps", 10, "u32", None, "hash"), ("named-maps", "hash_of_maps", 10, "u32", None, "hash"),
 ]
 
 
@@ -57,8 +60,12 @@ class Garbage:
 
 def calls(name, kind, key):
     """A call of each method, as (method, parameters)."""
-    keyed = {"map": name, "key": {"value": key}} if kind not in ("queue", "stack", "ringbuf") else {"map": name}
-    value = {"value": "text"} if kind == "lru_hash" else {"value": 7}
+    keyed = {"map": name}
+    if kind == "lpm_trie":
+        keyed["key_hex"] = (key % 33).to_bytes(4, "little").hex() + (key << 20).to_bytes(4, "big").hex()
+    elif kind not in ("queue", "stack", "ringbuf"):
+        keyed["key"] = {"value": key}
+    value = {"value": {"lru_hash": "text", "array_of_maps": "hash", "hash_of_maps": "hash"}.get(kind, 7)}
     yield "LookupElement", keyed
     yield "UpdateElement", {**keyed, "value": value}
     yield "PushElement", {"map": name, "value": value}
@@ -83,23 +90,60 @@ def answered(connection, method, parameters):
         assert n < 1000, f"{method} {parameters} does not end"
 
 
+def create_all(daemon):
+    for name, kind, entries, *types in MAPS:
+        members = {member: type for member, type in zip(("key", "value", "inner"), types) if type}
+        daemon.call("CreateMap", map=name, kind=kind, max_entries=entries, **members)
+
+
+def call_all(connection, chooser):
+    """Each method on each map, once."""
+    for name, kind, entries, *_ in MAPS:
+        for method, parameters in calls(name, kind, chooser.randrange(2 * entries)):
+            answered(connection, method, parameters)
+
+
+def remove_all(daemon):
+    for name, *_ in reversed(MAPS):         # a map that is held by another goes after it
+        daemon.call("RemoveMap", map=name)
+
+
 @case
 def every_method_answers_whatever_is_in_memory():
     with Daemon() as daemon:
-        for name, kind, entries, key, value in MAPS:
-            types = {name: kind for name, kind in (("key", key), ("value", value)) if kind}
-            daemon.call("CreateMap", map=name, kind=kind, max_entries=entries, **types)
+        create_all(daemon)
         garbage = Garbage(daemon)
         connection = daemon.connect()
         for _ in range(ROUNDS):
-            for name, kind, entries, _, _ in MAPS:
+            for name, kind, entries, *_ in MAPS:
                 garbage.write()
                 for method, parameters in calls(name, kind, garbage.random.randrange(2 * entries)):
                     answered(connection, method, parameters)
             if garbage.random.randrange(4) == 0:
                 answered(connection, "ClearMap", {"map": garbage.random.choice(MAPS)[0]})
-        for name, *_ in MAPS:
-            daemon.call("RemoveMap", map=name)
+        remove_all(daemon)
+
+
+@case
+def every_method_answers_while_memory_changes():
+    with Daemon() as daemon:
+        create_all(daemon)
+        garbage = Garbage(daemon)
+        connection, chooser, done = daemon.connect(), random.Random(SEED), threading.Event()
+
+        def write():
+            while not done.is_set():
+                garbage.write()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(ROUNDS):
+                call_all(connection, chooser)
+        finally:
+            done.set()
+            writer.join()
+        remove_all(daemon)
 
 
 @case

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "block.h"
 #include "runtime/ring.h"
 
 #define PAGE 4096u
@@ -60,7 +61,7 @@ void fixture_make(const struct map_definition *definition, struct fixture *ret)
     map.arena = head - descriptor;
     memcpy(descriptor, &map, sizeof(map));
     mprotect(descriptor, PAGE, PROT_READ);
-    *ret = (struct fixture){ map_kind_find(definition->kind), (const struct map *)(void *)descriptor,
+    *ret = (struct fixture){ block_kind(definition->kind), (const struct map *)(void *)descriptor,
                              (struct arena_head *)(void *)head, memory, base, whole };
 }
 

@@ -13,7 +13,7 @@
 #include "map.h"
 
 struct fixture {
-    const struct map_kind *kind;
+    const struct map_kind *kind;        /* its functions are those that workers run (block.h) */
     const struct map *map;      /* read-only, as in an image */
     struct arena_head *head;
     uint8_t *memory;            /* the map's; ends where a guard page begins */

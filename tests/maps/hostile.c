@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "block.h"
 #include "fixture.h"
 #include "generate/random.h"
 #include "runtime/ring.h"

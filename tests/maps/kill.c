@@ -3,11 +3,13 @@
  * Four processes change one map; one of them is killed, or stopped, at any instruction.  The others go on: they get
  * -EBUSY at worst.  Then the dead one's seat is recovered, as the daemon does it, and all that had been done is there.
  *
- *      kill [--rounds N] [--seed N] [--only WORD] [--without-recovery]
+ *      kill [--rounds N] [--seed N] [--only WORD]
  *
  * In every other round the victim is taken a random number of steps further, instruction by instruction, while the others
  * run on; so it is killed at each instruction of a change alike, however long it takes.  The map stays the same for all
- * rounds: what one leaks, or leaves locked, adds up.  --without-recovery must fail, and is the test's own test.
+ * rounds: what one leaks, or leaves locked, adds up.
+ *
+ * The last case is the test's own test: where nobody recovers the dead, it must fail.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -27,6 +29,7 @@
 #include "util.h"
 
 #define ROUNDS 12
+#define ROUNDS_MORE 100         /* at most, until one victim was inside a change */
 #define STEPS 1500              /* instructions: more than any change takes */
 #define WHILE_AWAY 5            /* attempts that each of the others makes while the victim is away */
 #define AFTERWARDS 20           /* operations that each does when it is well again */
@@ -40,9 +43,17 @@ static const struct subject subjects[] = {
     KEYED(LRU_HASH, 4, 64, 64, 0),
     KEYED(LPM_TRIE, 8, 64, 40, BPF_F_NO_PREALLOC),
     KEYED(ARRAY, 4, 256, 40, 0),
+    KEYED(PERCPU_HASH, 4, 64, 40, 0),
+    KEYED(PERCPU_ARRAY, 4, 64, 40, 0),
     { "LRU_HASH, crowded", { BPF_MAP_TYPE_LRU_HASH, 4, 64, 64, 0 }, kill_crowded_act, NULL, kill_crowded_check },
     { "QUEUE", { BPF_MAP_TYPE_QUEUE, 0, 8, 16, 0 }, kill_queue_act, NULL, kill_queue_check },
+    { "STACK", { BPF_MAP_TYPE_STACK, 0, 8, 16, 0 }, kill_queue_act, NULL, kill_queue_check },
     { "RINGBUF", { BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0 }, kill_ring_act, kill_ring_attend, kill_ring_check },
+};
+
+/* Has one lock: who is killed in a change leaves nothing to the others. */
+static const struct subject control = {
+    "control", { BPF_MAP_TYPE_QUEUE, 0, 8, 16, 0 }, kill_queue_act, NULL, kill_queue_check,
 };
 
 struct stage {
@@ -243,6 +254,18 @@ static void round_run(struct stage *stage, unsigned round, bool stopped)
     stage->records[victim].pending = false;
 }
 
+/* A test in which nobody was inside a change has tried nothing. */
+static void rounds_run(struct stage *stage, unsigned rounds, bool stopped)
+{
+    unsigned round = 0;
+
+    while (round < rounds || (stage->half_done == 0 && round < rounds + ROUNDS_MORE))
+        round_run(stage, round++, stopped);
+    printf("# %u of %u victims were inside a change\n", stage->half_done, round);
+    if (stage->half_done == 0)
+        fixture_fail("%s: no victim was inside a change", stage->subject->name);
+}
+
 static void *shared(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -268,9 +291,7 @@ static bool subject_run(const struct subject *subject, unsigned rounds, uint64_t
         stage.records = shared((ACTORS + 1) * sizeof(*stage.records));
         stage.stop = shared(sizeof(*stage.stop));
         stage.parent = actor_of(&stage, ACTORS, seed);
-        for (unsigned round = 0; round < rounds; round++)
-            round_run(&stage, round, stopped);
-        printf("# %u of %u victims were inside a change\n", stage.half_done, rounds);
+        rounds_run(&stage, rounds, stopped);
         exit(0);
     }
     waitpid(pid, &status, 0);
@@ -284,13 +305,12 @@ int main(int argc, char **argv)
         { "rounds", required_argument, NULL, 'r' },
         { "seed", required_argument, NULL, 's' },
         { "only", required_argument, NULL, 'o' },
-        { "without-recovery", no_argument, NULL, 'w' },
         { 0 },
     };
     unsigned rounds = ROUNDS;
     uint64_t seed = 1;
     const char *only = "";
-    bool without_recovery = false;
+    bool passed;
     int failed = 0;
 
     for (int letter; (letter = getopt_long(argc, argv, "", table, NULL)) != -1;)
@@ -304,20 +324,19 @@ int main(int argc, char **argv)
         case 'o':
             only = optarg;
             break;
-        case 'w':
-            without_recovery = true;
-            break;
         default:
             return 2;
         }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    printf("1..%zu\n", 2 * ARRAY_LENGTH(subjects));
+    printf("1..%zu\n", 2 * ARRAY_LENGTH(subjects) + 1);
     for (size_t i = 0; i < 2 * ARRAY_LENGTH(subjects); i++) {
         const struct subject *subject = &subjects[i / 2];
-        bool passed = !strstr(subject->name, only) || subject_run(subject, rounds, seed, i % 2, without_recovery);
 
+        passed = !strstr(subject->name, only) || subject_run(subject, rounds, seed, i % 2, false);
         printf("%s - %s: a process is %s\n", passed ? "ok" : "not ok", subject->name, i % 2 ? "stopped" : "killed");
         failed |= !passed;
     }
-    return failed;
+    passed = !strstr(control.name, only) || !subject_run(&control, ROUNDS_MORE, seed, false, true);
+    printf("%s - a lock that is left behind would be seen\n", passed ? "ok" : "not ok");
+    return failed || !passed;
 }

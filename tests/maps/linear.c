@@ -17,6 +17,7 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "block.h"
 #include "fixture.h"
 #include "generate/random.h"
 #include "history.h"
@@ -28,6 +29,7 @@
 #define OPERATIONS 3            /* of each actor */
 #define KEYS 3
 #define LIMIT 2                 /* elements of the map */
+#define VALUE_MAX 16            /* bytes */
 #define STEPS_MAX 100           /* instructions of one actor before another has its turn */
 #define STACK 65536             /* bytes */
 #define TRAP_FLAG "0x100"
@@ -35,15 +37,17 @@
 struct subject {
     const char *name;
     uint32_t kind;              /* enum bpf_map_type */
+    uint32_t value_size;        /* bytes: 8 are written in place, more by a spare element */
     enum operation_kind first, last;
     bool broken;
 };
 
 static const struct subject subjects[] = {
-    { "hash", BPF_MAP_TYPE_HASH, UPDATE, LOOKUP, false },
-    { "queue", BPF_MAP_TYPE_QUEUE, PUSH, PEEK, false },
-    { "a hash that replaces in two steps", BPF_MAP_TYPE_HASH, UPDATE, LOOKUP, true },
-    { "a queue that pops in two steps", BPF_MAP_TYPE_QUEUE, PUSH, PEEK, true },
+    { "hash", BPF_MAP_TYPE_HASH, 8, UPDATE, LOOKUP, false },
+    { "hash with spare elements", BPF_MAP_TYPE_HASH, VALUE_MAX, UPDATE, LOOKUP, false },
+    { "queue", BPF_MAP_TYPE_QUEUE, 8, PUSH, PEEK, false },
+    { "a hash that replaces in two steps", BPF_MAP_TYPE_HASH, 8, UPDATE, LOOKUP, true },
+    { "a queue that pops in two steps", BPF_MAP_TYPE_QUEUE, 8, PUSH, PEEK, true },
 };
 
 static struct contest {
@@ -80,6 +84,7 @@ static uint64_t lookup(const struct map *map, uint32_t key)
 static void run_keyed(struct operation *operation, const struct map *map, struct thread *thread, bool broken)
 {
     uint64_t flags = operation->kind == INSERT ? BPF_NOEXIST : operation->kind == REPLACE ? BPF_EXIST : BPF_ANY;
+    const uint64_t value[VALUE_MAX / 8] = { operation->value, operation->value };
 
     if (operation->kind == LOOKUP) {
         operation->value = lookup(map, operation->key);
@@ -91,7 +96,7 @@ static void run_keyed(struct operation *operation, const struct map *map, struct
     }
     if (broken && operation->kind == UPDATE)
         hash_delete(map, &operation->key, 0, 0, 0, thread);
-    operation->result = hash_update(map, &operation->key, &operation->value, flags, 0, thread);
+    operation->result = hash_update(map, &operation->key, value, flags, 0, thread);
 }
 
 static void run_queue(struct operation *operation, const struct map *map, struct thread *thread, bool broken)
@@ -231,7 +236,7 @@ static unsigned find_wrong(unsigned histories)
 static bool subject_run(const struct subject *subject, unsigned histories, uint64_t seed)
 {
     struct map_definition definition = {
-        .kind = subject->kind, .key_size = subject->kind == BPF_MAP_TYPE_HASH ? 4 : 0, .value_size = 8,
+        .kind = subject->kind, .key_size = subject->kind == BPF_MAP_TYPE_HASH ? 4 : 0, .value_size = subject->value_size,
         .max_entries = LIMIT,
     };
     unsigned wrong;

@@ -4,6 +4,7 @@
 #include <linux/bpf.h>
 #include <string.h>
 
+#include "block.h"
 #include "model.h"
 #include "runtime/ring.h"
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "maps/block.h"
 #include "maps/fixture.h"
 #include "runtime/array.h"
 #include "stepping.h"

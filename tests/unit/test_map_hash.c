@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "maps/block.h"
 #include "maps/fixture.h"
 #include "runtime/element.h"
 #include "runtime/hash.h"

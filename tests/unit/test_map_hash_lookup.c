@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "maps/block.h"
 #include "maps/fixture.h"
 #include "runtime/hash.h"
 #include "stepping.h"

@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <stdlib.h>
 
+#include "maps/block.h"
 #include "maps/fixture.h"
 #include "runtime/hash.h"
 #include "stepping.h"

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "maps/block.h"
 #include "maps/fixture.h"
 #include "runtime/queue.h"
 #include "stepping.h"

@@ -15,10 +15,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "maps/block.h"
 #include "maps/fixture.h"
 #include "runtime/element.h"
 #include "runtime/trie.h"
 #include "stepping.h"
+#include "trie_walker.h"
 
 #define DATA_MAX 16             /* bytes of keys here */
 #define ENTRIES_MAX 64
@@ -30,6 +32,7 @@ struct key {
 
 /* The model: all entries, in no order. */
 struct list {
+    uint32_t data_size;         /* bytes of a key behind its length; for walk() */
     uint32_t count;
     struct list_entry {
         struct key key;
@@ -57,26 +60,13 @@ static struct key key(const char *bits)
     return key;
 }
 
-static bool bit(const uint8_t *data, uint32_t index)
-{
-    return data[index / 8] & 0x80 >> index % 8;
-}
-
-static bool begins_with(const uint8_t *data, const uint8_t *prefix, uint32_t length)
-{
-    for (uint32_t i = 0; i < length; i++)
-        if (bit(data, i) != bit(prefix, i))
-            return false;
-    return true;
-}
-
 /* ---- the model ---- */
 
 static struct list_entry *list_find(struct list *list, const struct key *key)
 {
     for (uint32_t i = 0; i < list->count; i++)
         if (list->entry[i].key.length == key->length &&
-            begins_with(list->entry[i].key.data, key->data, key->length))
+            trie_begins_with(list->entry[i].key.data, key->data, key->length))
             return &list->entry[i];
     return NULL;
 }
@@ -88,7 +78,7 @@ static const struct list_entry *list_longest(const struct list *list, const stru
     for (uint32_t i = 0; i < list->count; i++) {
         const struct list_entry *entry = &list->entry[i];
 
-        if (entry->key.length <= key->length && begins_with(key->data, entry->key.data, entry->key.length) &&
+        if (entry->key.length <= key->length && trie_begins_with(key->data, entry->key.data, entry->key.length) &&
             (!found || entry->key.length > found->key.length))
             found = entry;
     }
@@ -134,63 +124,26 @@ static bool list_same(struct list *a, struct list *b)
     return a->count == b->count;
 }
 
-/* ---- a walk that shares nothing with the code, and demands that all is as it should be ---- */
-
-struct walk {
-    const struct fixture *fixture;
-    struct list list;
-    uint32_t nodes;
-};
-
-static const struct trie_node *node_at(const struct fixture *fixture, uint32_t link)
+static void list_append(void *argument, const struct trie_key *key, const void *value)
 {
-    assert_true(link <= fixture->map->elements);
-    return (const void *)(fixture->memory + fixture->map->elements_at + (size_t)(link - 1) * fixture->map->stride);
+    struct list *list = argument;
+    struct list_entry *entry = &list->entry[list->count];
+
+    assert_true(list->count++ < ENTRIES_MAX);
+    entry->key.length = key->length;
+    memcpy(entry->key.data, key->data, list->data_size);
+    memcpy(&entry->value, value, sizeof(entry->value));
 }
 
-static void walk_from(struct walk *walk, uint32_t link, const struct trie_node *parent, bool side)
-{
-    const struct map *map = walk->fixture->map;
-    const struct trie_node *node;
-
-    if (link == 0)
-        return;
-    node = node_at(walk->fixture, link);
-    assert_int_equal(walk->fixture->memory[map->owners_at + link - 1], ELEMENT_USED);
-    assert_true(++walk->nodes <= map->elements);
-    assert_true(node->key.length <= 8 * (map->key_size - 4));
-    if (parent) {
-        assert_true(node->key.length > parent->key.length);
-        assert_true(begins_with(node->key.data, parent->key.data, parent->key.length));
-        assert_int_equal(bit(node->key.data, parent->key.length), side);
-    }
-    if (node->branching) {
-        assert_true(node->child[0] && node->child[1]);
-    } else {
-        struct list_entry *entry = &walk->list.entry[walk->list.count++];
-
-        assert_true(walk->list.count <= ENTRIES_MAX);
-        entry->key.length = node->key.length;
-        memcpy(entry->key.data, node->key.data, map->key_size - 4);
-        memcpy(&entry->value, (const uint8_t *)node + map->value_at, sizeof(entry->value));
-    }
-    walk_from(walk, node->child[0], node, false);
-    walk_from(walk, node->child[1], node, true);
-}
-
-/* All entries; who is not reached is free, and the count is right. */
+/* All entries; and all is as it should be. */
 static void walk(const struct fixture *fixture, struct list *ret)
 {
-    const struct trie_memory *memory = (const void *)fixture->memory;
-    struct walk walk = { .fixture = fixture };
-    uint32_t used = 0;
+    const char *wrong;
 
-    walk_from(&walk, memory->root, NULL, false);
-    for (uint32_t i = 0; i < fixture->map->elements; i++)
-        used += fixture->memory[fixture->map->owners_at + i] != ELEMENT_FREE;
-    assert_int_equal(used, walk.nodes);
-    assert_int_equal(memory->count, walk.list.count);
-    *ret = walk.list;
+    *ret = (struct list){ .data_size = fixture->map->key_size - 4 };
+    wrong = trie_check(fixture->map, list_append, ret);
+    if (wrong)
+        fail_msg("%s", wrong);
 }
 
 /* ---- what they do ---- */
@@ -672,7 +625,7 @@ static void scribble(const struct fixture *fixture)
     for (uint64_t i = 0; i < map->size; i++)
         fixture->memory[i] = (uint8_t)(rand() % 2 ? rand() : 0);
     for (uint32_t link = 1; link <= map->elements; link++) {
-        struct trie_node *node = (void *)(uintptr_t)node_at(fixture, link);
+        struct trie_node *node = (void *)(fixture->memory + map->elements_at + (size_t)(link - 1) * map->stride);
 
         node->child[0] = (uint32_t)rand() % (map->elements + 2);
         node->child[1] = (uint32_t)rand() % (map->elements + 2);
