@@ -163,6 +163,8 @@ MUTATIONS = [
      "tests/e2e/test_no_indirect.py", "slots lead to the default for ever"),
     ("client/direct.c", "point_slot(bytes, page, &slow[0], (const void *)dd_hook_enter_slowly);", "(void)slow;",
      "tests/e2e/test_no_indirect.py", "the slow path stays the linker's indirect jump"),
+    ("client/direct.c", "memcpy(&code[2], &target, sizeof(target));", "memcpy(&code[2], &target, sizeof(near));",
+     "tests/unit/test_client_direct", "the far form of a slot has half an address"),
     ("client/library.c", "        if (table->direct)\n", "        if (false)\n",
      "tests/e2e/test_no_indirect.py", "slow paths are indirect until the worker has joined"),
     ("client/module.am", " -Wl,-Bsymbolic-functions", "",
