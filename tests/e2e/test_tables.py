@@ -692,6 +692,43 @@ def a_database_that_cannot_be_written():
         unchanged(daemon, worker, operator, "the failed changes have left nothing")
 
 
+STORE_FAILURES = """
+CREATE TRIGGER no_row BEFORE INSERT ON links WHEN NEW.first_key = 1000666 BEGIN SELECT RAISE(ABORT, 'no row'); END;
+CREATE TRIGGER no_audit BEFORE INSERT ON audit WHEN NEW.object LIKE '% 1000667 %' BEGIN SELECT RAISE(ABORT, 'no audit'); END;
+"""
+
+
+@case
+def a_database_that_fails_in_the_middle_of_a_change():
+    """At each operation of a change, in its row or in that of the audit log."""
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        worker.do("register on_other")
+        operator = prepared_operator(daemon)
+        kept, gone = [attach(daemon, key, "p1") for key in (10**6, 10**6 + 1)]
+        for link, key in ((kept, 10**6), (gone, 10**6 + 1)):
+            operator.model.links.append({"id": link, "keys": (key, key), "priority": 0, "proceed_on": [], "program": 1})
+        daemon.stop()
+        with contextlib.closing(sqlite3.connect(f"{daemon.directory}/state/dispatchd.db")) as database:
+            database.executescript(STORE_FAILURES)
+        daemon.start()
+        moved(worker, 2)
+        good = [{"operation": "attach", "table": "on_test", "key": 10**6 + 2, "program": "p2"},
+                {"operation": "replace", "link": kept, "program": "p3"}, {"operation": "detach", "link": gone},
+                {"operation": "attach", "table": "on_other", "key": 3, "program": "p4"}]
+        for key in (1000666, 1000667):
+            for at in range(len(good) + 1):
+                failing = {"operation": "attach", "table": "on_test", "key": key, "program": "p5"}
+                answer = refused(lambda: daemon.call("Apply", operations=good[:at] + [failing] + good[at:]), "DatabaseFailed")
+                assert {1000666: "no row", 1000667: "no audit"}[key] in answer["reason"], answer
+                equal(({link["id"] for link in daemon.list("links")}, called(worker, table="on_other")),
+                      ({link["id"] for link in operator.model.links}, 0), f"{key} at {at}")
+                operator.check(worker, f"{key} at {at}")
+        unchanged(daemon, worker, operator, "the failed changes have left nothing")
+        daemon.call("Apply", operations=good)
+        equal([called(worker, key) for key in (10**6, 10**6 + 2)] + [called(worker, table="on_other")], [3, 2, 4])
+
+
 def overwrite_slot(daemon):
     """Write another instruction of the same effect (a jump to where the nop leads) into the slot of on_test, as an error of ours might."""
     pad_and_nop = bytes.fromhex("f30f1efa0f1f4000" "0f1f840000000000")
