@@ -14,10 +14,25 @@ DIRECT = CALLER + "_direct"
 LIBRARY = os.path.realpath(os.path.join(BUILD_DIR, "client/.libs/libdispatchd.so"))
 SANITIZERS = os.environ.get("SANITIZERS") == "yes"      # they call reports through the linker's table
 SUM = 21
+FIRST_ENTRY = 48        # offset in struct dd_table of the entry pointer for a process's first window
 TABLE = ('#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\nstruct event {{ __u32 number; }};\n'
          'SEC("table/event") __u32 pass(struct event *event, __u32 key) {{ return {}; }}\n')
 CALL = ('#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\n'
         'SEC("call/sum") __u64 first(__u64 a) {{ return {}; }}\n')
+CALLS = """
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+struct event { __u32 number; };
+extern __u32 bytes_sum(const void *data, __u32 size) __ksym;
+static long step(__u32 index, __u64 *sum) { *sum += bpf_ktime_get_ns() + 0x2345678; return 0; }
+SEC("table/event") __u32 calls(struct event *event)
+{
+    __u64 sum = bpf_get_smp_processor_id();
+    bpf_loop(3, step, &sum, 0);
+    sum += bytes_sum(&sum, sizeof(sum));
+    return sum ? 0x3456789 : 0;
+}
+"""
 
 
 def sums(worker):
@@ -189,6 +204,23 @@ def no_path_to_a_program_or_native_has_an_indirect_branch():
 
 
 @case
+def nor_have_programs_with_all_that_they_may_call():
+    """Chains, counted with histograms; helpers, loops and functions of the worker.  Numbers say that the walk was there."""
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=DIRECT)
+        daemon.load("calls", compile_program(CALLS, "calls"))
+        daemon.load("last", compile_program(TABLE.format("key + 0x1234567"), "last"))
+        for program, more in (("calls", {"priority": 0, "proceed_on": [0x3456789]}), ("last", {"priority": 1})):
+            daemon.call("Attach", table="on_event", key=3, program=program, **more)
+        daemon.call("SetStatistics", counting="histogram")
+        equal(worker.do("verdict 3"), str(3 + 0x1234567))
+        path = slot_paths(worker, "on_event")
+        equal(indirect(path), [])
+        for number in (0x1234567, 0x2345678, 0x3456789):
+            assert any(f"0x{number:x}" in operands for _, operands in path.values()), f"{number:#x} was not reached"
+
+
+@case
 def slow_paths_have_none_either():
     """A new epoch and nested calls.  Left out: what calls the C library, and is rare."""
     with Daemon() as daemon:
@@ -255,6 +287,15 @@ def the_host_may_forbid_them():
         code = Code(worker.pid)
         linkage = next(begin for begin, _, name in code.mappings if "dispatchd-linkage" in name)
         equal(indirect(code.walk(linkage + 128, is_shared)), [])
+        daemon.load("pass", compile_program(TABLE.format("key + 0x1234567"), "pass"))
+        for key in range(40):
+            daemon.call("Attach", table="on_event", key=1000 * key, program="pass")
+        with open(f"/proc/{worker.pid}/mem", "rb") as memory:
+            memory.seek(symbol(worker.pid, CALLER, "on_event_table") + FIRST_ENTRY)
+            entry = int.from_bytes(memory.read(8), "little")
+        path = code.walk(entry, is_shared)
+        equal(indirect(path), [])
+        assert any("0x1234567" in operands for _, operands in path.values()), "the program was not reached"
 
 
 @case
