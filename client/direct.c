@@ -23,6 +23,16 @@
 #endif
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
+/* The slots of slow paths of the slot's module: enter, leave. */
+static const struct dd_direct *slow_slots(const struct dd_direct *slot)
+{
+    const uint8_t *word = &slot->code[DD_DIRECT_SLOW];
+    int32_t distance;
+
+    memcpy(&distance, word, sizeof(distance));
+    return (const void *)(word + distance);
+}
+
 static const char *page_of(const struct dd_direct *slot)
 {
     return (const char *)((uintptr_t)slot & ~(uintptr_t)(PAGE - 1));
@@ -72,6 +82,13 @@ static int replace_page(const char *page, const uint8_t *bytes)
     return 0;
 }
 
+/* Where the slot is in this page. */
+static void point_slot(uint8_t bytes[PAGE], const char *page, const struct dd_direct *slot, const void *target)
+{
+    if (page_of(slot) == page)
+        write_target(&bytes[(const char *)slot - page], slot, target);
+}
+
 /* All slots of a page, in a copy of it. */
 static int point_page(const char *page, unsigned slot)
 {
@@ -79,8 +96,13 @@ static int point_page(const char *page, unsigned slot)
 
     memcpy(bytes, page, PAGE);
     for (const struct dd_table *table = table_first(); table; table = table->next)
-        if (table->direct && page_of(table->direct) == page)
-            write_target(&bytes[(const char *)table->direct - page], table->direct, (const void *)table->entry[slot]);
+        if (table->direct) {
+            const struct dd_direct *slow = slow_slots(table->direct);
+
+            point_slot(bytes, page, table->direct, (const void *)table->entry[slot]);
+            point_slot(bytes, page, &slow[0], (const void *)dd_hook_enter_slowly);
+            point_slot(bytes, page, &slow[1], (const void *)dd_hook_leave_slowly);
+        }
     return memcmp(bytes, page, PAGE) == 0 ? 0 : replace_page(page, bytes);
 }
 
@@ -90,7 +112,10 @@ int direct_point(unsigned slot)
     int r = 0;
 
     for (const struct dd_table *table = table_first(); r == 0 && table; table = table->next)
-        if (table->direct)
+        if (table->direct) {
             r = point_page(page_of(table->direct), slot);
+            if (r == 0)
+                r = point_page(page_of(slow_slots(table->direct)), slot);
+        }
     return r;
 }

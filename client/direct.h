@@ -11,7 +11,8 @@
 
 #include "window.h"
 
-/* Point the slots of all tables to their entries of this index: 0, or the window's.  Negative errno of
+/* Point the slots of all tables to their entries of this index: 0, or the window's; and those of slow paths to the
+ * library.  Negative errno of
  * memfd_create(2) and mmap(2): some of them are as they were. */
 int direct_point(unsigned slot);
 

@@ -419,8 +419,8 @@ DD_ALWAYS_INLINE_ uint32_t dd_table_call_inline(struct dd_table *table, uint32_t
     return verdict;
 }
 
-#include <dispatchd/call.h>
 #include <dispatchd/direct.h>
+#include <dispatchd/call.h>
 
 #ifdef __cplusplus
 }

@@ -332,8 +332,11 @@ static int register_table(struct dd_table *table)
         return -EINVAL;
     }
     r = table_add(table);
-    if (r == 0)
+    if (r == 0) {
+        if (table->direct)
+            mover_point(&library.membership.mover);
         declare_soon();
+    }
     return r;
 }
 

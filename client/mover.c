@@ -21,7 +21,7 @@ static void leave(struct mover *mover, struct window *window)
     assert(!"more windows than slots");
 }
 
-static void point_slots(struct mover *mover)
+void mover_point(struct mover *mover)
 {
     mover->direct_result = direct_point(mover->current ? mover->current->slot : 0);
 }
@@ -34,15 +34,15 @@ void mover_switch(struct mover *mover, struct window *window)
     mover->current = window;
     mover->moving = true;
     mover->barrier_done = false;
-    point_slots(mover);                                                         /* 3 */
+    mover_point(mover);                                                         /* 3 */
     window_switch(window);
 }
 
 void mover_refresh(struct mover *mover)
 {
-    point_slots(mover);
-    if (mover->direct_result < 0)
-        mover->moving = true;           /* mover_step tries again */
+    mover_point(mover);
+    if (mover->direct_result < 0 && mover->current)
+        mover->moving = true;           /* mover_step tries again; without a window they lead to the defaults in any case */
     stubs_forget(mover->current);
     for (unsigned i = 0; i < DD_WINDOW_SLOTS - 1; i++)
         stubs_forget(mover->leaving[i]);
@@ -53,7 +53,7 @@ bool mover_step(struct mover *mover)
     uint64_t generation = mover->current ? mover->current->generation : 0;
 
     if (mover->direct_result < 0)
-        point_slots(mover);
+        mover_point(mover);
     if (!mover->moving)
         return true;
     if (mover->direct_result < 0)

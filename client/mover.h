@@ -37,6 +37,9 @@ struct mover {
 /* Switch to a window, which is the mover's from now on; NULL: to the default one. */
 void mover_switch(struct mover *mover, struct window *window);
 
+/* Let the slots of hooks see the current window.  Where that fails they stay as they are, and the next move tries again. */
+void mover_point(struct mover *mover);
+
 /* A table has new entry pointers, or a native or table has come or gone: let slots and stubs see it. */
 void mover_refresh(struct mover *mover);
 

@@ -60,8 +60,9 @@ struct dd_line *dd_thread_join(void)
  * The thread's line is one of an older set: take one of the current set.  The old line stays locked, as outer guards
  * may still use it.  false: no line is left.
  */
-static bool take_newer_line(void)
+__attribute__((noinline)) static bool take_newer_line(void)
 {
+    int saved_errno = errno;
     sigset_t saved = signals_block();
     struct dd_line *line = dd_thread_self.line;
 
@@ -71,6 +72,7 @@ static bool take_newer_line(void)
             set_line(line);
     }
     signals_restore(&saved);
+    errno = saved_errno;
     return line != NULL;
 }
 
@@ -93,6 +95,8 @@ static struct dd_guard go_over(struct dd_guard old)
 }
 
 /*
+ * Calls nothing of the C library but for a newer line: that would be an indirect branch (dispatchd/direct.h).
+ *
  *   1 go over to the thread's newest line, if this guard is on an older one;
  *   2 serialise: what the thread fetched before the daemon's poke is not executed after; and forget what stubs know, if
  *     the directory has changed: the epoch is loaded before its version;
@@ -103,8 +107,6 @@ static struct dd_guard go_over(struct dd_guard old)
  */
 struct dd_guard dd_thread_renew(struct dd_guard guard, uint64_t epoch)
 {
-    int saved_errno = errno;
-
     do {
         if (!lines_is_current(dd_thread_self.line) && !take_newer_line()) {
             dd_guard_leave(&guard);
@@ -118,7 +120,6 @@ struct dd_guard dd_thread_renew(struct dd_guard guard, uint64_t epoch)
         __atomic_store_n(&guard.line->last, epoch, __ATOMIC_RELAXED);       /* 3 */
         DD_COMPILER_BARRIER_();
     } while (guard.line != dd_thread_self.line || !lines_is_current(guard.line));   /* 4 */
-    errno = saved_errno;
     return guard;
 }
 

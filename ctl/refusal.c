@@ -86,6 +86,9 @@ static const struct refusal {
       "map '{map}' has no element with this key; `dispatchctl map dump {map}` shows those that there are" },
     { CONTROL "ElementExists",
       "map '{map}' has an element with this key already" },
+    { CONTROL "ImageOverwritten",
+      "the code of table '{table}' is not as dispatchd left it: something else wrote there; nothing was changed; restart"
+      " dispatchd, which builds it anew" },
     { CONTROL "DatabaseFailed",
       "the database of dispatchd failed: {reason}; dispatchd's own log says more" },
     { SERVICE "InvalidParameter",

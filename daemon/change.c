@@ -196,6 +196,18 @@ static int prepare_table(struct change *change, size_t i, struct refusal *refusa
     return r < 0 ? refuse_image(change->daemon, r, entry_prepare_size(table->entry, &code.dispatcher), refusal) : 0;
 }
 
+/* All slots, before the database knows of any: a slot that is found wrong afterwards ends the daemon. */
+static int check_slots(const struct change *change, struct refusal *refusal)
+{
+    for (size_t i = 0; i < change->tables; i++) {
+        int r = entry_change_check(change->prepared[i]);
+
+        if (r < 0)
+            return refuse(refusal, r, "ImageOverwritten", "s", "table", change->dirty[i]->name);
+    }
+    return 0;
+}
+
 static int prepare(struct change *change, struct refusal *refusal)
 {
     int r;
@@ -210,7 +222,7 @@ static int prepare(struct change *change, struct refusal *refusal)
         if (r < 0)
             return r;
     }
-    return 0;
+    return check_slots(change, refusal);
 }
 
 /* ---- step 3: commit ------------------------------------------------------------------------------------ */
@@ -262,9 +274,9 @@ static int commit(struct change *change, struct refusal *refusal)
 /* ---- step 4: poke -------------------------------------------------------------------------------------- */
 
 /*
- * The change is in the database: from here on nothing may fail.  A slot that is not as we left it means that the image
- * was written by something else; going on would make image and database differ, so the daemon ends, and the next one
- * builds a new generation from the database.
+ * The change is in the database: from here on nothing may fail.  A slot that is not as check_slots() found it means that
+ * the image was written by something else meanwhile; going on would make image and database differ, so the daemon ends,
+ * and the next one builds a new generation from the database.
  */
 static void poke(struct change *change)
 {

@@ -5,7 +5,8 @@
  *
  *      0 (before) programs that it loads are translated, in other processes: translation.h.  Nothing is changed by it.
  *      1 check    names, limits, contexts; each operation takes effect in the registry, so that the next one sees it
- *      2 prepare  place code and data, emit the trees: all that can fail for want of memory fails here
+ *      2 prepare  place code and data, emit the trees: all that can fail for want of memory fails here; compare all slots
+ *                 with what was left in them
  *      3 commit   to the database, durable
  *      4 poke     all slots, as one batch, and what programs see besides; cannot fail
  *      5 answer   as late as was asked for: committed, live, quiescent

@@ -116,6 +116,9 @@ bool entry_sampled(const struct entry *entry);
 /* Drop a change that is not committed.  NULL is fine; returns NULL. */
 struct entry_change *entry_change_abort(struct entry_change *change);
 
+/* Is every slot that the change will poke as it was left?  0; -ESTALE: somebody else wrote one. */
+int entry_change_check(const struct entry_change *change);
+
 /*
  * Poke.  Cannot fail but for a broken invariant (-ESTALE: somebody else wrote the slot; nothing was
  * changed, and the change was dropped).  Allocates nothing.  Afterwards the change holds what no

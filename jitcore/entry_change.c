@@ -413,6 +413,11 @@ static void commit_change(struct entry_change *change)
     }
 }
 
+int entry_change_check(const struct entry_change *change)
+{
+    return poke_check_slots(change->image, change->poke, change->pokes);
+}
+
 int entry_change_commit(struct entry_change *change)
 {
     int r = poke_slots(change->image, change->poke, change->pokes);

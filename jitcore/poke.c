@@ -49,6 +49,14 @@ int poke_slots(struct image *image, const struct slot_change *changes, size_t co
     return r;
 }
 
+int poke_check_slots(struct image *image, const struct slot_change *changes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (__atomic_load_n((const uint64_t *)image_write(image, changes[i].slot), __ATOMIC_RELAXED) != changes[i].expect)
+            return -ESTALE;
+    return 0;
+}
+
 /* ---- the check of the host ---- */
 
 #define CHECK_SIZE 0x10000      /* bytes of the image that is executed */

@@ -30,6 +30,9 @@ struct slot_change {
 
 int poke_slots(struct image *image, const struct slot_change *changes, size_t count);
 
+/* Would poke_slots() find them as it expects?  The slots are distinct.  0, -ESTALE. */
+int poke_check_slots(struct image *image, const struct slot_change *changes, size_t count);
+
 /*
  * Does this host execute a slot correctly while another process pokes it?  A child executes one
  * through its own mapping, all the time, for `pokes` pokes; fewer where those take over 250 ms, as

@@ -126,7 +126,7 @@ DD_PUBLIC void dd_hook_leave_slowly(struct dd_guard *guard);
 static inline struct dd_guard dd_hook_enter_aside(char **ret_base)
 {
     char *base = 0;
-    struct dd_guard guard = dd_hook_enter_slowly(&base);
+    struct dd_guard guard = DD_ENTER_SLOWLY_(&base);
 
     *ret_base = base;
     return guard;
@@ -134,7 +134,7 @@ static inline struct dd_guard dd_hook_enter_aside(char **ret_base)
 
 static inline void dd_hook_leave_aside(struct dd_guard guard)
 {
-    dd_hook_leave_slowly(&guard);
+    DD_LEAVE_SLOWLY_(&guard);
 }
 
 /*

@@ -36,8 +36,6 @@ class Change:
         self.objects = [open(slow_verdict(7, 20), "rb"), open(slow_verdict(8, 300000), "rb")]
         self.link = None
         self.change(daemon.connect())
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.run)
 
     def change(self, connection):
         """One transaction: load the next program, attach it in place of the one before, unload that one."""
@@ -54,6 +52,9 @@ class Change:
         self.changes += 1
 
     def __enter__(self):
+        """Again, after it was left: it goes on, with the daemon that there is then."""
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run)
         self.thread.start()
         return self
 
@@ -257,12 +258,12 @@ def closed_descriptors_and_a_new_daemon():
             worker.do("loop 3")
             change.some(10)
             worker.do("close-all")
+            change.some(10)
         daemon.restart()
-        wait_until(lambda: worker.do("status").startswith("joined generation 2"), "the worker joins the next daemon")
-        wait_until(lambda: [w["state"] for w in daemon.list("workers")] == ["current"], "it has moved")
-        connection = daemon.connect()
-        for _ in range(200):
-            change.change(connection)
+        with change:
+            wait_until(lambda: worker.do("status").startswith("joined generation 2"), "the worker joins the next daemon")
+            wait_until(lambda: [w["state"] for w in daemon.list("workers")] == ["current"], "it has moved")
+            change.some(200)
         equal(stats(worker.do("stop"))["wrong"], 0, "wrong verdicts")
 
 
@@ -318,6 +319,15 @@ def an_event_loop_instead_of_a_thread():
         wait_until(lambda: worker.do("status").startswith("joined generation 2"), "moved")
         daemon.call("Detach", link=link)
         equal(worker.do("call on_test 1").split()[1], "0")
+        with Change(daemon) as change:
+            worker.do("allow 7 8")
+            worker.do("loop 3")
+            change.some()
+        daemon.restart()
+        with change:
+            wait_until(lambda: worker.do("status").startswith("joined generation 3"), "moved under load")
+            change.some()
+        equal(stats(worker.do("stop"))["wrong"], 0, "wrong verdicts")
 
 
 @case

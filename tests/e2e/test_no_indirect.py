@@ -11,11 +11,28 @@ from tap import BUILD_DIR, case, equal, run
 
 CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")
 DIRECT = CALLER + "_direct"
+LIBRARY = os.path.realpath(os.path.join(BUILD_DIR, "client/.libs/libdispatchd.so"))
+SANITIZERS = os.environ.get("SANITIZERS") == "yes"      # they call reports through the linker's table
 SUM = 21
+FIRST_ENTRY = 48        # offset in struct dd_table of the entry pointer for a process's first window
 TABLE = ('#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\nstruct event {{ __u32 number; }};\n'
          'SEC("table/event") __u32 pass(struct event *event, __u32 key) {{ return {}; }}\n')
 CALL = ('#include <linux/types.h>\n#include <bpf/bpf_helpers.h>\n'
         'SEC("call/sum") __u64 first(__u64 a) {{ return {}; }}\n')
+CALLS = """
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+struct event { __u32 number; };
+extern __u32 bytes_sum(const void *data, __u32 size) __ksym;
+static long step(__u32 index, __u64 *sum) { *sum += bpf_ktime_get_ns() + 0x2345678; return 0; }
+SEC("table/event") __u32 calls(struct event *event)
+{
+    __u64 sum = bpf_get_smp_processor_id();
+    bpf_loop(3, step, &sum, 0);
+    sum += bytes_sum(&sum, sizeof(sum));
+    return sum ? 0x3456789 : 0;
+}
+"""
 
 
 def sums(worker):
@@ -70,20 +87,24 @@ class Code:
                 return found
         raise AssertionError(f"no end of the code at {address:#x}")
 
-    def walk(self, start, within=lambda name: True):
-        """All that direct branches lead to from an address, in mappings that `within` admits: instructions."""
+    def walk(self, start, within=lambda name: True, without=()):
+        """All that direct branches lead to from an address, in mappings that `within` admits: instructions.  Calls of the
+        functions `without` are not followed."""
         todo, seen = [start], {}
         while todo:
             address = todo.pop()
-            if address in seen or not within(self.mapping(address)[2]):
+            if address in seen or address in without or not within(self.mapping(address)[2]):
                 continue
             for at, mnemonic, operands in self.block(address):
                 if at in seen:
                     break
                 seen[at] = (mnemonic, operands)
                 target = re.match(r"0x([0-9a-f]+)$", operands)
+                far = re.match(r"\$0x([0-9a-f]+),%r11$", operands)      # a slot's, for its thunk
                 if target and mnemonic.startswith(("j", "call", "loop")):
                     todo.append(int(target[1], 16))
+                elif far and mnemonic == "movabs":
+                    todo.append(int(far[1], 16))
         return seen
 
 
@@ -105,6 +126,10 @@ def symbol(pid, executable, name):
 def is_shared(name):
     """What a hook's call leads through: the worker's slots and the daemon's memory."""
     return "dispatchd-" in name
+
+
+def is_library(name):
+    return "libdispatchd" in name or is_shared(name)
 
 
 def slot_paths(worker, hook):
@@ -184,6 +209,41 @@ def no_path_to_a_program_or_native_has_an_indirect_branch():
 
 
 @case
+def nor_have_programs_with_all_that_they_may_call():
+    """Chains, counted with histograms; helpers, loops and functions of the worker.  Numbers say that the walk was there."""
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=DIRECT)
+        daemon.load("calls", compile_program(CALLS, "calls"))
+        daemon.load("last", compile_program(TABLE.format("key + 0x1234567"), "last"))
+        for program, more in (("calls", {"priority": 0, "proceed_on": [0x3456789]}), ("last", {"priority": 1})):
+            daemon.call("Attach", table="on_event", key=3, program=program, **more)
+        daemon.call("SetStatistics", counting="histogram")
+        equal(worker.do("verdict 3"), str(3 + 0x1234567))
+        path = slot_paths(worker, "on_event")
+        equal(indirect(path), [])
+        for number in (0x1234567, 0x2345678, 0x3456789):
+            assert any(f"0x{number:x}" in operands for _, operands in path.values()), f"{number:#x} was not reached"
+
+
+@case
+def slow_paths_have_none_either():
+    """A new epoch and nested calls.  Left out: what calls the C library, and is rare."""
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=DIRECT, open_now=False)
+        place = lambda name: symbol(worker.pid, LIBRARY, name)
+        rare = [place(name) for name in ("dd_thread_join", "dd_thread_leaked", "take_newer_line")]
+        for state in ("before it joined", "after it joined"):
+            code = Code(worker.pid)
+            for slot, function in (("enter", "dd_thread_renew"), ("leave", "dd_hook_leave_slowly")):
+                path = code.walk(symbol(worker.pid, DIRECT, f"dd_direct_{slot}_"), is_library, rare)
+                equal(indirect(path) if not SANITIZERS else [], [], f"{slot} {state}")
+                assert place(function) in path, f"{function} is behind the slot, {state}"
+            worker.do("open")
+        path = code.walk(symbol(worker.pid, DIRECT, "dd_direct_enter_"), is_library)
+        assert indirect(path), "those of rare paths would be seen"
+
+
+@case
 def tables_are_trees_while_such_a_worker_is_there():
     with Daemon() as daemon:
         other = daemon.worker(executable=CALLER)
@@ -233,11 +293,20 @@ def the_host_may_forbid_them():
         code = Code(worker.pid)
         linkage = next(begin for begin, _, name in code.mappings if "dispatchd-linkage" in name)
         equal(indirect(code.walk(linkage + 128, is_shared)), [])
+        daemon.load("pass", compile_program(TABLE.format("key + 0x1234567"), "pass"))
+        for key in range(40):
+            daemon.call("Attach", table="on_event", key=1000 * key, program="pass")
+        with open(f"/proc/{worker.pid}/mem", "rb") as memory:
+            memory.seek(symbol(worker.pid, CALLER, "on_event_table") + FIRST_ENTRY)
+            entry = int.from_bytes(memory.read(8), "little")
+        path = code.walk(entry, is_shared)
+        equal(indirect(path), [])
+        assert any("0x1234567" in operands for _, operands in path.values()), "the program was not reached"
 
 
 @case
 def nor_has_the_call_itself():
-    """In the object: from the call's beginning, slow paths excepted, which lead into the library by its name."""
+    """In the object, from the call's beginning.  Only explicit guards call the library by its name."""
     text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-w", DIRECT], capture_output=True, text=True,
                           check=True).stdout
     for function in ("one_to_six", "do_sum", "do_verdict", "do_touch"):
@@ -247,6 +316,8 @@ def nor_has_the_call_itself():
         branches = re.findall(r"\s((?:call|jmp)\S*)\s+(\S.*)$", match[1], re.M)
         equal([branch for branch in branches if "*" in branch[1]], [], function)
     assert re.search(r"call\s+\S+ <sum_direct_>", text), "it is called by its slot"
+    assert re.search(r"call\s+\S+ <dd_direct_enter_>", text), "so are slow paths"
+    equal(re.findall(r"call\s+\S+ <(dd_hook_\w+_slowly)@plt>", text), [])
 
 
 @case

@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import resource
+import sqlite3
 import subprocess
 import threading
 
@@ -687,6 +688,43 @@ def a_database_that_cannot_be_written():
         unchanged(daemon, worker, operator, "the failed changes have left nothing")
 
 
+STORE_FAILURES = """
+CREATE TRIGGER no_row BEFORE INSERT ON links WHEN NEW.first_key = 1000666 BEGIN SELECT RAISE(ABORT, 'no row'); END;
+CREATE TRIGGER no_audit BEFORE INSERT ON audit WHEN NEW.object LIKE '% 1000667 %' BEGIN SELECT RAISE(ABORT, 'no audit'); END;
+"""
+
+
+@case
+def a_database_that_fails_in_the_middle_of_a_change():
+    """At each operation of a change, in its row or in that of the audit log."""
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        worker.do("register on_other")
+        operator = prepared_operator(daemon)
+        kept, gone = [attach(daemon, key, "p1") for key in (10**6, 10**6 + 1)]
+        for link, key in ((kept, 10**6), (gone, 10**6 + 1)):
+            operator.model.links.append({"id": link, "keys": (key, key), "priority": 0, "proceed_on": [], "program": 1})
+        daemon.stop()
+        with contextlib.closing(sqlite3.connect(f"{daemon.directory}/state/dispatchd.db")) as database:
+            database.executescript(STORE_FAILURES)
+        daemon.start()
+        moved(worker, 2)
+        good = [{"operation": "attach", "table": "on_test", "key": 10**6 + 2, "program": "p2"},
+                {"operation": "replace", "link": kept, "program": "p3"}, {"operation": "detach", "link": gone},
+                {"operation": "attach", "table": "on_other", "key": 3, "program": "p4"}]
+        for key in (1000666, 1000667):
+            for at in range(len(good) + 1):
+                failing = {"operation": "attach", "table": "on_test", "key": key, "program": "p5"}
+                answer = refused(lambda: daemon.call("Apply", operations=good[:at] + [failing] + good[at:]), "DatabaseFailed")
+                assert {1000666: "no row", 1000667: "no audit"}[key] in answer["reason"], answer
+                equal(({link["id"] for link in daemon.list("links")}, called(worker, table="on_other")),
+                      ({link["id"] for link in operator.model.links}, 0), f"{key} at {at}")
+                operator.check(worker, f"{key} at {at}")
+        unchanged(daemon, worker, operator, "the failed changes have left nothing")
+        daemon.call("Apply", operations=good)
+        equal([called(worker, key) for key in (10**6, 10**6 + 2)] + [called(worker, table="on_other")], [3, 2, 4])
+
+
 def overwrite_slot(daemon):
     """Write another instruction of the same effect (a jump to where the nop leads) into the slot of on_test,
     as an error of ours might."""
@@ -702,30 +740,28 @@ def overwrite_slot(daemon):
 
 @case
 def a_slot_that_is_not_as_it_was_left():
-    """The change is in the database already, so the daemon ends, unanswered,
-    and the next one builds what the database says."""
+    """A change that would poke it is refused as a whole, also where other tables' slots come first; a new daemon makes it good."""
     with Daemon() as daemon:
         worker = daemon.worker()
+        worker.do("register on_other")
+        wait_until(lambda: len(daemon.list("tables")) == 2, "declared")
         load_programs(daemon)
         link = attach(daemon, 3, "p1", proceed_on=[1])
-        wait_until(lambda: daemon.list("tables")[0]["settled"], "settled")
+        wait_until(lambda: all(table["settled"] for table in daemon.list("tables")), "settled")
         overwrite_slot(daemon)
         equal(ran(worker), (1, "1"), "the image works")
-        try:
-            attach(daemon, 3, "p2")
-            raise AssertionError("was answered")
-        except ConnectionError:
-            pass
-        daemon.disconnect()
-        assert daemon.process.wait(60) != 0
-        assert "was overwritten" in daemon.log()
-        equal(ran(worker), (1, "1"), "the old image, which nobody changes any more")
-        daemon.start()
+        operations = [{"operation": "attach", "table": table, "key": 3, "program": "p2"} for table in ("on_other", "on_test")]
+        for attempt in (lambda: attach(daemon, 3, "p2"), lambda: daemon.call("Apply", operations=operations)):
+            refused(attempt, "ImageOverwritten", table="on_test")
+            equal((ran(worker), called(worker, table="on_other")), ((1, "1"), 0), "what runs")
+            equal([one["program"] for one in daemon.list("links")], ["p1"], "links")
+        daemon.restart()
         moved(worker, 2)
-        equal([one["program"] for one in daemon.list("links")], ["p1", "p2"], "links")
-        equal(ran(worker), (2, "12"), "what the database says")
+        equal([one["program"] for one in daemon.list("links")], ["p1"], "the database has nothing of it")
+        equal((ran(worker), called(worker, table="on_other")), ((1, "1"), 0), "what the database says")
+        daemon.call("Apply", operations=operations)
+        equal((ran(worker), called(worker, table="on_other")), ((2, "12"), 2))
         daemon.call("Detach", link=link)
-        equal(ran(worker), (2, "2"))
 
 
 run()

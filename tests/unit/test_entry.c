@@ -345,7 +345,10 @@ static void test_foreign_slot_changes_nothing(void **state)
 
     image_usage(text.image, &before);
     assert_int_equal(prepare(entry, first, &prepared), 0);
+    assert_int_equal(entry_change_check(prepared), 0);
     *slot = 12345;
+    assert_int_equal(entry_change_check(prepared), -ESTALE);
+    assert_int_equal(*slot, 12345);
     assert_int_equal(entry_change_commit(prepared), -ESTALE);
     assert_int_equal(*slot, 12345);
     assert_int_equal(entry_state(entry), ENTRY_SETTLED);
