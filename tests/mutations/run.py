@@ -118,6 +118,11 @@ MUTATIONS = [
      "totals are not stored when the daemon stops"),
     ("client/lines.c", "    r = map_counters(lines, (size_t)lines->forking, lines->counters[lines->forking]);",
      "    r = -ENOMEM;", "tests/unit/test_client_lines", "a forked child has no counters where its thread counts"),
+    ("daemon/planning.c", "        table->planned->expected_ns = answer->cost[answer->plan.shape];\n", "        (void)0;\n",
+     "tests/e2e/test_planning.py", "a new plan is shown with the cost of what stood before"),
+    ("daemon/planning.c", "    table->plan = *plan;\n    table->sampled_links = table->links;\n",
+     "    if (table->plan.hot == 0)\n        table->plan = *plan;\n    table->sampled_links = table->links;\n",
+     "tests/e2e/test_planning.py", "a table is planned once, whatever comes later"),
     ("daemon/planning.c", "        take_out(planning);\n    event_free", "        (void)0;\n    event_free",
      "tests/e2e/test_planning.py", "a daemon that stops leaves its sampler in"),
     # Elements of maps, for control clients.
