@@ -182,7 +182,8 @@ const struct verb verbs[] = {
         .summary = "run a program at a key of a table, in all workers",
         .help = "KEYS is a number from 0 to 4294967295, in decimal or as 0x..., a range of them (1024-65535), or the word\n"
                 "default: all keys that nothing else is attached to.  Ranges do not overlap.  PROGRAM is a loaded one, or\n"
-                "native:NAME, a function that workers register.  Prints the link, by which it is detached or replaced.\n"
+                "a native, a function that workers register (program:NAME or native:NAME where both have the name).\n"
+                "Prints the link, by which it is detached or replaced.\n"
                 "The link outlives dispatchd and the workers.\n"
                 "\n"
                 "Several programs attached to the same KEYS are a chain: they run by priority, the lowest first, and\n"
@@ -212,8 +213,9 @@ const struct verb verbs[] = {
         .argument = { { "CALL", "call", ARGUMENT_NAME }, { "TARGET", "program", ARGUMENT_CALL_TARGET } },
         .options = VERB_WAIT,
         .summary = "say what a static call runs, in all workers",
-        .help = "TARGET is native:NAME, a function of the call's prototype that workers offer (those that do not have it\n"
-                "run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as numbers;\n"
+        .help = "TARGET is a native, a function of the call's prototype that workers offer (those that do not have it run\n"
+                "their default); a loaded program, from a section \"call/CALL\", which gets the arguments as numbers (where\n"
+                "both have the name, native:NAME or program:NAME says which);\n"
                 "value:N, to run nothing and return N; or default, each worker's own function.",
         .method = "SetCall",
     },

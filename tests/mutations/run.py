@@ -97,6 +97,8 @@ MUTATIONS = [
      "tests/e2e/test_tables.py", "a replacement is not in the database"),
     ("daemon/store.c", "; PRAGMA defer_foreign_keys = ON", "", "tests/e2e/test_tables.py",
      "an operation's row must fit before the change is whole"),
+    ("daemon/target.c", "    if (is_program && is_native)\n", "    if (0)\n", "tests/e2e/test_calls.py",
+     "a name that a program and a native have is one of them"),
     ("daemon/operation_table.c", "    else if (table->has_value)\n", "    else if (0)\n", "tests/e2e/test_calls.py",
      "a value outlives the prototype that it was checked against"),
     ("daemon/change.c", "        if (!operation->link)\n            return -EOPNOTSUPP;\n",
