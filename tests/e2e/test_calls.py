@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Static calls and natives: what a call runs is set from outside, and each worker runs what it has."""
 import os
+import signal
 import subprocess
 
 from fake_worker import LAYOUT_VERSION, lines
@@ -100,6 +101,24 @@ def who_lacks_a_native_runs_its_default_and_is_listed():
         equal([row["pid"] for row in calls(daemon)["sum"]["lacking"]], [lacking.pid])
         lists = {row["pid"]: sorted(row["lacking"]) for row in daemon.list("workers")}
         equal(lists, {worker.pid: [], lacking.pid: ["on_event native:event_native", "sum native:sum_times"]})
+
+
+@case
+def a_stopped_worker_is_named_and_runs_the_native_when_it_goes_on():
+    with Daemon() as daemon:
+        stopped, running = daemon.worker(executable=CALLER), daemon.worker(executable=CALLER)
+        os.kill(stopped.pid, signal.SIGSTOP)
+        equal(set_call(daemon, "sum", native="sum_times")["unmoved"], [], "it is in the window that changes")
+        set_call(daemon, "sum")
+        daemon.restart()
+        wait_until(lambda: {row["pid"]: row["state"] for row in daemon.list("workers")}[running.pid] == "current",
+                   "the running worker has moved")
+        reply = set_call(daemon, "sum", native="sum_times")
+        equal([row["pid"] for row in reply["unmoved"]], [stopped.pid], "unmoved")
+        equal(sums(running), 100 * SUM)
+        os.kill(stopped.pid, signal.SIGCONT)
+        wait_until(lambda: {row["state"] for row in daemon.list("workers")} == {"current"}, "it catches up")
+        equal(sums(stopped), 100 * SUM)
 
 
 @case
