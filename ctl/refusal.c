@@ -23,7 +23,10 @@ static const struct refusal {
     const char *text;
 } refusals[] = {
     { CONTROL "UnknownProgram",
-      "no program is named '{program}'; `dispatchctl list programs` shows those that are loaded" },
+      "no program is named '{program}'; `dispatchctl list programs` shows those that are loaded, "
+      "`dispatchctl list workers --json` what natives there are" },
+    { CONTROL "TargetAmbiguous",
+      "'{target}' is a program and a native with prototype {prototype}: write program:{target} or native:{target}" },
     { CONTROL "UnknownTable",
       "no worker has declared a table '{table}'; `dispatchctl list tables` shows those that are known" },
     { CONTROL "UnknownCall",

@@ -72,13 +72,17 @@ static enum status policy_add(struct request *request, const struct argument *ar
     return STATUS_DONE;
 }
 
-static void target_add(struct request *request, const struct argument *argument, const char *word)
+/* A bare name is whichever of the two it is. */
+static void target_add(struct request *request, const char *word)
 {
-    static const char native[] = "native:";
-    bool is_native = strncmp(word, native, strlen(native)) == 0;
+    static const char *const kinds[] = { "program", "native" };
 
-    member_add(request->parameters, is_native ? "native" : argument->parameter,
-               json_object_new_string(is_native ? word + strlen(native) : word));
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++)
+        if (strncmp(word, kinds[i], strlen(kinds[i])) == 0 && word[strlen(kinds[i])] == ':') {
+            member_add(request->parameters, kinds[i], json_object_new_string(word + strlen(kinds[i]) + 1));
+            return;
+        }
+    member_add(request->parameters, "target", json_object_new_string(word));
 }
 
 /* A target, value:N, or `default`: then nothing is asked for. */
@@ -89,7 +93,7 @@ static enum status call_target_add(struct request *request, const struct argumen
     if (strncmp(word, value, strlen(value)) == 0)
         return number_add(request, argument, "value", word + strlen(value), UINT32_MAX);
     if (strcmp(word, "default") != 0)
-        target_add(request, argument, word);
+        target_add(request, word);
     return STATUS_DONE;
 }
 
@@ -121,7 +125,7 @@ static enum status argument_add(struct request *request, const struct argument *
         member_add(request->parameters, argument->parameter, json_object_new_string(word));
         return STATUS_DONE;
     case ARGUMENT_TARGET:
-        target_add(request, argument, word);
+        target_add(request, word);
         return STATUS_DONE;
     case ARGUMENT_CALL_TARGET:
         return call_target_add(request, argument, word);

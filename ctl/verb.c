@@ -183,8 +183,9 @@ const struct verb verbs[] = {
         .summary = "run a program at a key of a table, in all workers",
         .help = "KEYS is a number from 0 to 4294967295, in decimal or as 0x..., a range of them (1024-65535), or the\n"
                 "word default: all keys that nothing else is attached to.  Ranges do not overlap.  PROGRAM is a\n"
-                "loaded one, or native:NAME, a function that workers register.  Prints the link, by which it is\n"
-                "detached or replaced.  The link outlives dispatchd and the workers.\n"
+                "loaded one, or a native, a function that workers register (program:NAME or native:NAME where both\n"
+                "have the name).  Prints the link, by which it is detached or replaced.  The link outlives dispatchd\n"
+                "and the workers.\n"
                 "\n"
                 "Several programs attached to the same KEYS are a chain: they run by priority, the lowest first, and\n"
                 "those of one priority by link.  The next one runs if the verdict is one to proceed on; without\n"
@@ -213,9 +214,10 @@ const struct verb verbs[] = {
         .argument = { { "CALL", "call", ARGUMENT_NAME }, { "TARGET", "program", ARGUMENT_CALL_TARGET } },
         .options = OPTIONS_WAIT,
         .summary = "say what a static call runs, in all workers",
-        .help = "TARGET is native:NAME, a function of the call's prototype that workers offer (those that do not have\n"
+        .help = "TARGET is a native, a function of the call's prototype that workers offer (those that do not have\n"
                 "it run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as\n"
-                "numbers; value:N, to run nothing and return N; or default, each worker's own function.",
+                "numbers (where both have the name, native:NAME or program:NAME says which); value:N, to run\n"
+                "nothing and return N; or default, each worker's own function.",
         .method = "SetCall",
     },
     {

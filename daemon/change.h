@@ -58,8 +58,8 @@ extern const struct operation_kind operation_load, operation_unload, operation_a
 struct operation {
     const struct operation_kind *kind;
 
-    char program_name[NAME_LENGTH_MAX + 1];     /* load, unload, attach, replace */
-    char native_name[NAME_LENGTH_MAX + 1];      /* attach, replace, set-call: instead of a program; offer; else "" */
+    char program_name[NAME_LENGTH_MAX + 1];     /* load, unload, attach, replace, set-call */
+    char native_name[NAME_LENGTH_MAX + 1];      /* offer; likewise: instead of a program; both: either by one name */
     char table_name[NAME_LENGTH_MAX + 1];       /* attach, set-policy, set-call, declare */
     struct link wanted;                         /* attach: keys, priority and verdicts to proceed on; replace and
                                                    set-call: from check on the target that the link does not have,

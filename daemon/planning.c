@@ -24,6 +24,7 @@
 
 struct planned {
     struct planner_answer answer;
+    double expected_ns;                 /* of the plan that stands, under the last sample */
     size_t keys;                        /* in the last sample that was large enough; 0: none was */
     struct sampling sampling;
     uint32_t key[PLANNING_KEYS];        /* of that sample */
@@ -143,8 +144,8 @@ static void use_samples(struct table *table)
         table->link[i]->weight = table->link[i]->samples;
 }
 
-/* The code stays as it is where the new one finds no room; its weights then count in the next that does. */
-static void apply(struct daemon *daemon, struct table *table, const struct dispatcher_plan *plan)
+/* False where the new code finds no room: the old one stays, and the weights count in the next that does. */
+static bool apply(struct daemon *daemon, struct table *table, const struct dispatcher_plan *plan)
 {
     const struct dispatcher_plan before = table->plan;
     const size_t sampled_links = table->sampled_links;
@@ -155,9 +156,10 @@ static void apply(struct daemon *daemon, struct table *table, const struct dispa
     if (change_rebuild(daemon, table) < 0) {
         table->plan = before;
         table->sampled_links = sampled_links;
-    } else {
-        store_plan(daemon, table);
+        return false;
     }
+    store_plan(daemon, table);
+    return true;
 }
 
 /* Plan by these keys, unless they are too few to say anything. */
@@ -166,6 +168,7 @@ static void plan_table(struct planning *planning, struct table *table, size_t ke
     const struct registry *registry = &planning->daemon->registry;
     _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
     _cleanup_free_ uint32_t *samples = calloc(table->links + 1, sizeof(*samples));
+    const struct planner_answer *answer;
     struct planner_question question = {
         .key = planning->key, .keys = keys, .no_indirect = table_no_indirect(registry, table),
         .current = &table->plan,
@@ -177,12 +180,14 @@ static void plan_table(struct planning *planning, struct table *table, size_t ke
     question.count = code.dispatcher.count;
     if (planner_plan(&question, &table->planned->answer, samples) < 0)
         return;
+    answer = &table->planned->answer;
     table->planned->keys = keys;
     table->planned->kept = keys < PLANNING_KEYS ? keys : PLANNING_KEYS;
     memcpy(table->planned->key, planning->key, table->planned->kept * sizeof(uint32_t));
     set_samples(table, &code, samples);
-    if (table->planned->answer.change)
-        apply(planning->daemon, table, &table->planned->answer.plan);
+    table->planned->expected_ns = answer->current_cost;
+    if (answer->change && apply(planning->daemon, table, &answer->plan))
+        table->planned->expected_ns = answer->cost[answer->plan.shape];
 }
 
 /* ---- windows ------------------------------------------------------------------------------------------- */
@@ -401,6 +406,6 @@ struct json_object *planning_view(const struct daemon *daemon, const struct tabl
     json_object_object_add(view, "frequencies", view_frequencies(table));
     json_object_object_add(view, "costs", planned->keys ? view_costs(&planned->answer) : json_object_new_array());
     if (planned->keys)
-        json_object_object_add(view, "expected_ns", json_object_new_double(planned->answer.current_cost));
+        json_object_object_add(view, "expected_ns", json_object_new_double(planned->expected_ns));
     return view;
 }

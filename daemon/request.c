@@ -172,15 +172,20 @@ static int read_place(struct json_object *json, struct link *wanted, struct refu
     return 0;
 }
 
-/* A program, or a native function of the workers. */
+/* A program, a native function of the workers, or whichever has the name. */
 static int read_target(struct json_object *json, struct operation *operation, struct refusal *refusal)
 {
-    bool native = json_object_object_get(json, "native");
+    bool native = json_object_object_get(json, "native"), target = json_object_object_get(json, "target");
+    int r;
 
-    if (native && json_object_object_get(json, "program"))
-        return refuse_parameter(refusal, "native", "this operation takes a program or a native, not both");
-    return native ? request_name(json, "native", operation->native_name, refusal)
-                  : request_name(json, "program", operation->program_name, refusal);
+    if (native + target + !!json_object_object_get(json, "program") > 1)
+        return refuse_parameter(refusal, "native", "this operation takes one of: program, native, target");
+    if (native)
+        return request_name(json, "native", operation->native_name, refusal);
+    r = request_name(json, target ? "target" : "program", operation->program_name, refusal);
+    if (r >= 0 && target)
+        strcpy(operation->native_name, operation->program_name);
+    return r;
 }
 
 int request_link(struct json_object *json, struct operation *operation, struct refusal *refusal)
@@ -237,13 +242,13 @@ static int read_set_call(struct call *call, struct json_object *json, struct ope
                          struct refusal *refusal)
 {
     bool program = json_object_object_get(json, "program"), native = json_object_object_get(json, "native");
-    bool value = json_object_object_get(json, "value");
+    bool value = json_object_object_get(json, "value"), target = json_object_object_get(json, "target");
     int64_t number;
     int r;
 
     (void)call;
-    if (program + native + value > 1)
-        return refuse_parameter(refusal, "value", "this operation takes one of: program, native, value");
+    if (program + native + target + value > 1)
+        return refuse_parameter(refusal, "value", "this operation takes one of: program, native, target, value");
     r = request_name(json, "call", operation->table_name, refusal);
     if (r >= 0)
         r = request_number(json, "value", 0, UINT32_MAX, &number, refusal);
@@ -251,7 +256,7 @@ static int read_set_call(struct call *call, struct json_object *json, struct ope
         return r;
     operation->has_value = value;
     operation->value = (uint32_t)number;
-    return program || native ? read_target(json, operation, refusal) : 0;
+    return program || native || target ? read_target(json, operation, refusal) : 0;
 }
 
 #define KINDS "array, hash, lru_hash, percpu_array, percpu_hash, lpm_trie, queue, stack, ringbuf, array_of_maps, " \

@@ -145,9 +145,27 @@ static int find_native(struct daemon *daemon, const struct table *table, const c
     return 0;
 }
 
+/* Either that has the name.  Where neither has, it is a program that is missing. */
+static int find_either(struct daemon *daemon, const struct table *table, const char *name, struct link *link,
+                       struct refusal *refusal)
+{
+    bool is_program = registry_program(&daemon->registry, name), is_native;
+    struct prototype prototype;
+
+    target_prototype(table, &prototype);
+    is_native = registry_native(&daemon->registry, name, prototype.text);
+    if (is_program && is_native)
+        return refuse(refusal, -EINVAL, "TargetAmbiguous", "ss", "target", name, "prototype", prototype.text);
+    if (is_native || (!is_program && native_of_name(&daemon->registry, name)))
+        return find_native(daemon, table, name, link, refusal);
+    return find_program(daemon, table, name, link, refusal);
+}
+
 int target_find(struct daemon *daemon, const struct table *table, const char *program, const char *native,
                 struct link *link, struct refusal *refusal)
 {
+    if (*program && *native)
+        return find_either(daemon, table, program, link, refusal);
     if (*native)
         return find_native(daemon, table, native, link, refusal);
     return find_program(daemon, table, program, link, refusal);

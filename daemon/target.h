@@ -11,8 +11,9 @@
 void target_prototype(const struct table *table, struct prototype *ret);
 
 /*
- * The target that is asked for by name (native "": a program), if it fits the table: into the link's program, or
- * native and native_code; no reference is taken, nothing is entered.  On error, with a refusal, nothing changed.
+ * The target that is asked for by name (native "": a program; both, the same: whichever has it), if it fits the table:
+ * into the link's program, or native and native_code; no reference is taken, nothing is entered.  On error, with a
+ * refusal, nothing changed.
  */
 int target_find(struct daemon *daemon, const struct table *table, const char *program, const char *native,
                 struct link *link, struct refusal *refusal);

@@ -156,7 +156,8 @@ static struct way leaf_way(const struct tree *tree, size_t begin, size_t end, do
     return way;
 }
 
-static size_t low_half(const double *prefix, size_t begin, size_t end)
+/* Where the high half begins; in neither are more than `most`. */
+static size_t high_half(const double *prefix, size_t begin, size_t end, size_t most)
 {
     double half = (prefix[begin] + prefix[end]) / 2;
     size_t low = begin + 1, high = end - 1;
@@ -169,11 +170,13 @@ static size_t low_half(const double *prefix, size_t begin, size_t end)
         else
             high = middle;
     }
-    return low;
+    if (end - low > most)
+        return end - most;
+    return low - begin < most ? low : begin + most;
 }
 
 /* `misses`, of the keys that come here: they are thought to be spread as the cases are. */
-static struct way tree_way(const struct tree *tree, size_t begin, size_t end, double misses)
+static struct way tree_way(const struct tree *tree, size_t begin, size_t end, double misses, unsigned levels)
 {
     struct way low, high;
     double weight[2] = { 0 };
@@ -181,9 +184,9 @@ static struct way tree_way(const struct tree *tree, size_t begin, size_t end, do
 
     if (end - begin <= LEAF_BRANCHES)
         return leaf_way(tree, begin, end, misses);
-    half = low_half(tree->prefix, begin, end);
-    low = tree_way(tree, begin, half, misses * (double)(half - begin) / (double)(end - begin));
-    high = tree_way(tree, half, end, misses * (double)(end - half) / (double)(end - begin));
+    half = high_half(tree->prefix, begin, end, (size_t)LEAF_BRANCHES << (levels - 1));
+    low = tree_way(tree, begin, half, misses * (double)(half - begin) / (double)(end - begin), levels - 1);
+    high = tree_way(tree, half, end, misses * (double)(end - half) / (double)(end - begin), levels - 1);
     for (size_t i = begin; i < end; i++)
         weight[i >= half] += tree->seen[i] + misses / (double)(end - begin);
     return (struct way){ low.comparisons + high.comparisons + weight[0] + weight[1],
@@ -227,6 +230,7 @@ static int tree_cost(const struct sampled *sampled, const uint32_t *weight, doub
 {
     size_t count = sampled->question->count;
     struct tree tree = { weight, calloc(count + 1, sizeof(double)), calloc(count + 1, sizeof(double)) };
+    unsigned levels = 1;                /* as x86_64/tree.c has them at most */
     struct way first, way;
     double floor = 0;
 
@@ -241,8 +245,10 @@ static int tree_cost(const struct sampled *sampled, const uint32_t *weight, doub
     }
     for (size_t i = 0; i < count; i++)
         tree.prefix[i + 1] = tree.prefix[i] + weight[i] + 1 + floor;
+    while ((size_t)LEAF_BRANCHES << (levels - 1) < count)
+        levels++;
     first = first_way(sampled, &tree);
-    way = tree_way(&tree, 0, count, sampled->misses);
+    way = tree_way(&tree, 0, count, sampled->misses, levels);
     free(tree.prefix);
     free(tree.seen);
     *ret = CALL + COMPARISON * (first.comparisons + way.comparisons) / sampled->total +

@@ -30,7 +30,7 @@ struct planner_answer {
     struct dispatcher_plan plan;
     bool change;                /* is it worth a change?  false: plan is the current one */
     double cost[PLANNER_SHAPES];        /* expected nanoseconds a call, by shape; infinity: not allowed, or too large */
-    double current_cost;        /* of the current plan under this sample */
+    double current_cost;        /* of the plan that stood when it was asked, under this sample */
     double misses;              /* share of the sample that no case takes, 0 to 1 */
     double distinct;            /* 2^entropy: the keys are as hard to predict as so many that come equally often */
     char reason[160];           /* one sentence, for explain */

@@ -69,15 +69,27 @@ static uint64_t total_weight(const struct branch *branches, size_t count)
     return total;
 }
 
-/* How many branches make the low half, by weight: at least one, and not all. */
-static size_t low_half(const struct tree *tree, const struct branch *branches, size_t count)
+/* How many branches make the low half, by weight: at least one, and not all; in neither half are more than `most`. */
+static size_t low_half(const struct tree *tree, const struct branch *branches, size_t count, size_t most)
 {
     uint64_t total = total_weight(branches, count) + count * tree->floor, low = branches[0].weight + tree->floor;
     size_t half = 1;
 
     while (half < count - 1 && 2 * low + branches[half].weight + tree->floor <= total)
         low += branches[half++].weight + tree->floor;
-    return half;
+    if (count - half > most)
+        return count - most;
+    return half < most ? half : most;
+}
+
+/* Of a subtree: one more than if all branches weighed the same. */
+static unsigned most_levels(size_t count)
+{
+    unsigned levels = 1;
+
+    while ((size_t)LEAF_BRANCHES << (levels - 1) < count)
+        levels++;
+    return levels;
 }
 
 /* Heaviest first; of equal weight in the order of their keys. */
@@ -102,13 +114,16 @@ static void emit_leaf(struct emitter *emitter, const struct tree *tree, const st
 }
 
 /*
+ * At most `levels` comparisons are made before a leaf.
+ *
  *      cmp esi, highest key of the low half
  *      ja high                                 short where the low half is a leaf, which is shorter than 128 bytes
  *      (low half)
  * high:
  *      (high half)
  */
-static void emit_subtree(struct emitter *emitter, const struct tree *tree, const struct branch *branches, size_t count)
+static void emit_subtree(struct emitter *emitter, const struct tree *tree, const struct branch *branches, size_t count,
+                         unsigned levels)
 {
     size_t half, skip;
 
@@ -116,7 +131,7 @@ static void emit_subtree(struct emitter *emitter, const struct tree *tree, const
         emit_leaf(emitter, tree, branches, count);
         return;
     }
-    half = low_half(tree, branches, count);
+    half = low_half(tree, branches, count, (size_t)LEAF_BRANCHES << (levels - 1));
     x86_op_number(emitter, WIDTH_32, OP_CMP, RSI, (int32_t)branches[half - 1].last);
     if (half <= LEAF_BRANCHES) {
         skip = x86_skip(emitter, CONDITION_A);
@@ -124,10 +139,10 @@ static void emit_subtree(struct emitter *emitter, const struct tree *tree, const
         x86_land(emitter, skip);
     } else {
         skip = x86_skip_near(emitter, CONDITION_A);
-        emit_subtree(emitter, tree, branches, half);
+        emit_subtree(emitter, tree, branches, half, levels - 1);
         x86_land_near(emitter, skip);
     }
-    emit_subtree(emitter, tree, branches + half, count - half);
+    emit_subtree(emitter, tree, branches + half, count - half, levels - 1);
 }
 
 /* The heaviest of those that are not taken yet. */
@@ -166,8 +181,9 @@ static void emit_first(struct emitter *emitter, const struct branch *branches, s
 }
 
 /*
- * With the mean of all weights added to each, what was never seen still has half of an even share, so it is one level
- * deeper than among branches of equal weight, and three at most where the halves come out unequal.
+ * With the mean of all weights added to each, what was never seen still has half of an even share, so it is mostly one
+ * level deeper than among branches of equal weight.  Some weights would bring it deeper, which most_levels() prevents:
+ * a call makes at most log2(count) + 7 comparisons, rounded up: FIRST_BRANCHES, the levels, and LEAF_BRANCHES.
  */
 void x86_64_emit_tree(struct emitter *emitter, const struct branch *branches, size_t count,
                       const struct fallback *fallback)
@@ -179,7 +195,7 @@ void x86_64_emit_tree(struct emitter *emitter, const struct branch *branches, si
     if (count > 0)
         tree.floor += total_weight(branches, count) / count;
     emit_first(emitter, branches, count);
-    emit_subtree(emitter, &tree, branches, count);
+    emit_subtree(emitter, &tree, branches, count, most_levels(count));
 }
 
 /* ---- the filter ---- */

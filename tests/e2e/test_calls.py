@@ -3,6 +3,7 @@
 """Static calls and natives: what a call runs is set from outside, and each worker runs what it has."""
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
 
@@ -107,6 +108,24 @@ def who_lacks_a_native_runs_its_default_and_is_listed():
 
 
 @case
+def a_stopped_worker_is_named_and_runs_the_native_when_it_goes_on():
+    with Daemon() as daemon:
+        stopped, running = daemon.worker(executable=CALLER), daemon.worker(executable=CALLER)
+        os.kill(stopped.pid, signal.SIGSTOP)
+        equal(set_call(daemon, "sum", native="sum_times")["unmoved"], [], "it is in the window that changes")
+        set_call(daemon, "sum")
+        daemon.restart()
+        wait_until(lambda: {row["pid"]: row["state"] for row in daemon.list("workers")}[running.pid] == "current",
+                   "the running worker has moved")
+        reply = set_call(daemon, "sum", native="sum_times")
+        equal([row["pid"] for row in reply["unmoved"]], [stopped.pid], "unmoved")
+        equal(sums(running), 100 * SUM)
+        os.kill(stopped.pid, signal.SIGCONT)
+        wait_until(lambda: {row["state"] for row in daemon.list("workers")} == {"current"}, "it catches up")
+        equal(sums(stopped), 100 * SUM)
+
+
+@case
 def a_native_that_comes_later_is_reached_at_once():
     with Daemon() as daemon:
         worker = daemon.worker(executable=LACKING)
@@ -164,6 +183,52 @@ def a_module_is_unloaded_while_its_native_is_called():
         calls_made, wrong = worker.do("stop").split()[1::2]
         assert int(calls_made) > 0
         equal(wrong, "0")
+
+
+@case
+def a_bare_name_is_the_program_or_native_that_has_it():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        set_call(daemon, "sum", target="sum_times")
+        equal((sums(worker), calls(daemon)["sum"]["target"]), (100 * SUM, "native:sum_times"))
+        daemon.load("weigh", program("a"))
+        set_call(daemon, "sum", target="weigh")
+        equal(sums(worker), 1)
+        daemon.load("text_upper", program("7"))         # a native too, but of another prototype
+        set_call(daemon, "sum", target="text_upper")
+        equal(sums(worker), 7)
+        daemon.load("sum_times", program("a + 1"))
+        found = refused("TargetAmbiguous", set_call, daemon, "sum", target="sum_times")
+        equal(found, {"target": "sum_times", "prototype": SUM_PROTOTYPE})
+        equal(refused("UnknownProgram", set_call, daemon, "sum", target="nothing"), {"program": "nothing"})
+        refused("PrototypeMismatch", set_call, daemon, "check", target="event_native")
+        refused("InvalidParameter", set_call, daemon, "sum", target="weigh", value=1)
+        equal(sums(worker), 7, "what is refused changes nothing")
+        set_call(daemon, "sum", program="sum_times")
+        equal(sums(worker), 2)
+        set_call(daemon, "sum", native="sum_times")
+        equal(sums(worker), 100 * SUM)
+        link = daemon.call("Attach", table="on_event", key=3, target="event_native")["link"]
+        equal(worker.do("verdict 3"), "1006")
+        daemon.call("Replace", link=link, target="event_native")
+        equal(worker.do("verdict 3"), "1006")
+
+
+@case
+def dispatchctl_takes_bare_names():
+    def ctl(*arguments):
+        return subprocess.run([*DISPATCHCTL, "--socket", daemon.control_path, "set-call", "sum", *arguments], text=True,
+                              capture_output=True, timeout=60)
+
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        equal((ctl("sum_times").returncode, sums(worker)), (0, 100 * SUM))
+        daemon.load("sum_times", program("a + 1"))
+        refusal = ctl("sum_times").stderr
+        assert "program:sum_times" in refusal and "native:sum_times" in refusal, refusal
+        equal((ctl("program:sum_times").returncode, sums(worker)), (0, 2))
+        equal((ctl("native:sum_times").returncode, sums(worker)), (0, 100 * SUM))
+        assert "list workers --json" in ctl("nothing").stderr
 
 
 @case

@@ -52,6 +52,36 @@ def the_hottest_key_is_found():
 
 
 @case
+def a_plan_follows_the_mix():
+    keys = random.Random(3).sample(range(1 << 31), 64)
+    with Daemon(arguments=FAST) as daemon:
+        worker = daemon.worker()
+        fill(daemon, keys)
+        worker.do("allow 1 2 3")
+        for key in (keys[40], keys[7], keys[40]):
+            worker.do(f"key {key}")
+            worker.do("loop 1")
+            wait_until(lambda: explain(daemon)["hot_keys"] == [key], "the plan is for the mix that comes")
+            equal(worker.do("stop").split()[3], "0", "wrong verdicts")
+        check_all(worker, keys)
+
+
+@case
+def the_cost_that_is_expected_is_that_of_the_plan_that_stands():
+    keys = random.Random(3).sample(range(1 << 31), 64)
+    with Daemon(arguments=["--planning-interval", "300"]) as daemon:        # long enough to see the plan's own sample
+        worker = daemon.worker()
+        fill(daemon, keys)
+        worker.do("allow 1 2 3")
+        worker.do(f"key {keys[40]}")
+        worker.do("loop 1")
+        plan = wait_until(lambda: (p := explain(daemon))["sampled"] and p, "sampled")
+        worker.do("stop")
+        equal(plan["hot_keys"], [keys[40]], "it has changed")
+        equal(plan["expected_ns"], next(cost["expected_ns"] for cost in plan["costs"] if cost["shape"] == plan["shape"]))
+
+
+@case
 def misses_are_seen():
     with Daemon(arguments=FAST) as daemon:
         worker = daemon.worker()

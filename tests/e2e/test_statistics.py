@@ -325,6 +325,24 @@ def attach_many(daemon, keys):
 
 
 @case
+def a_default_that_stands_for_a_native_is_counted_as_the_native():
+    caller = os.path.join(BUILD_DIR, "tests/e2e/caller")
+    with Daemon() as daemon:
+        worker, lacking = daemon.worker(executable=caller), daemon.worker(executable=caller + "_lacking")
+        daemon.call("SetStatistics", counting="histogram")
+        daemon.call("SetCall", call="sum", native="sum_times")
+        link = daemon.call("Attach", table="on_event", key=3, native="event_native")["link"]
+        for process, times in ((worker, 2), (lacking, 3)):
+            for _ in range(times):
+                process.do("sum 1 2 3 4 5 6")
+                process.do("verdict 3")
+        for table in ("sum", "on_event"):
+            row = statistics(daemon, table=table)["tables"][0]
+            equal((row["runs"], row["misses"]), (5, 0), table)
+        equal(verdicts(counts(daemon, link)), {1006: 2, 5: 3}, "verdicts of the native, and of the default")
+
+
+@case
 def as_many_links_as_there_may_be():
     """All of the largest table are counted, each by itself, also beside what is detached and attached again."""
     entries = 100000

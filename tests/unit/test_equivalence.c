@@ -6,7 +6,7 @@
  * Programs return a number of the context, natives one that depends on the key, and natives destroy all registers that
  * they may.  What each link counts is compared too.
  *
- * EQUIVALENCE_TABLES=100000 takes minutes; SEED=N goes on elsewhere.
+ * EQUIVALENCE_TABLES=100000 takes minutes; SEED=N goes on elsewhere: `make equivalence`.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -222,6 +222,83 @@ static void test_weights_decide_the_depth(void **state)
         assert_in_range(jumps_before(tree, target[i % TARGETS], cases[i].first), 1, 16);
 }
 
+/* ---- the depth ---- */
+
+enum mix { MIX_EVEN, MIX_HALVING, MIX_DOUBLING, MIX_SCATTERED, MIX_THIRDS, MIX_THIRDS_BACK, MIX_RANDOM, MIX_POWERS, MIXES };
+
+/*
+ * The worst that we know: the last two thirds weigh nothing, and as much as one heavy branch before them, which weighs as
+ * much as all before it, of which the same holds.  To be rid of two thirds takes two cuts, each time.
+ */
+static void weigh_thirds(struct branch *cases, size_t count, bool back)
+{
+    uint32_t heavy = 1u << 31;
+
+    for (size_t i = 0; i < count; i++)
+        cases[i].weight = 0;
+    for (size_t end = count; end > 2; heavy /= 3) {
+        end -= (2 * end + 2) / 3;
+        if (end > 0)
+            cases[back ? count - end : end - 1].weight = heavy;
+    }
+}
+
+/* Twice as heavy as the next in the order of the keys, or back, or scattered; or any. */
+static uint32_t mix_weight(enum mix mix, size_t i, size_t count)
+{
+    size_t place = mix == MIX_DOUBLING ? count - 1 - i : mix == MIX_SCATTERED ? i * 7 % count : i;
+
+    switch (mix) {
+    case MIX_HALVING:
+    case MIX_DOUBLING:
+    case MIX_SCATTERED:
+        return place < 32 ? 1u << (31 - place) : 0;
+    case MIX_RANDOM:
+        return (uint32_t)rand();
+    case MIX_POWERS:
+        return UINT32_MAX >> rand() % 32;
+    default:
+        return 1;
+    }
+}
+
+static unsigned log2_up(size_t count)
+{
+    unsigned bits = 0;
+
+    while ((size_t)1 << bits < count)
+        bits++;
+    return bits;
+}
+
+/* doc/shapes.md, "A stale plan", relies on it. */
+static void test_no_weights_make_a_tree_deep(void **state)
+{
+    static const size_t counts[] = { 5, 8, 9, 16, 17, 31, 64, 100, 1000, 4096 };
+    static struct branch cases[4096];
+    unsigned comparisons, most;
+    uint64_t tree;
+    size_t size;
+
+    srand(2);
+    for (size_t n = 0; n < sizeof(counts) / sizeof(counts[0]); n++)
+        for (enum mix mix = 0; mix < MIXES; mix++) {
+            for (size_t i = 0; i < counts[n]; i++)
+                cases[i] = (struct branch){ 0x10000000u + (uint32_t)i, 0x10000000u + (uint32_t)i,
+                                            mix_weight(mix, i, counts[n]), (int64_t)target[i % TARGETS] };
+            if (mix == MIX_THIRDS || mix == MIX_THIRDS_BACK)
+                weigh_thirds(cases, counts[n], mix == MIX_THIRDS_BACK);
+            tree = place(cases, counts[n], DEFAULT_VERDICT, &size);
+            most = 0;
+            for (size_t i = 0; i < counts[n]; i++) {
+                comparisons = jumps_before(tree, target[i % TARGETS], cases[i].first);
+                most = comparisons > most ? comparisons : most;
+            }
+            assert_in_range(most, 1, log2_up(counts[n]) + 7);
+            image_release(text.image, tree);
+        }
+}
+
 /* A filter takes one key away from the code behind it and no other, for short keys and long ones. */
 static void test_filters_chain(void **state)
 {
@@ -299,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_trees_find_their_keys),
         cmocka_unit_test(test_a_range_may_be_all_keys),
         cmocka_unit_test(test_weights_decide_the_depth),
+        cmocka_unit_test(test_no_weights_make_a_tree_deep),
         cmocka_unit_test(test_filters_chain),
         cmocka_unit_test(test_64_keys_fit_the_home),
         cmocka_unit_test(test_slot_leads_on),
