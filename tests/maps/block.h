@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runtime as workers run it: the bytes that images get (jitcore/runtime.h), mapped executable and not writable.  It is
- * compiled otherwise than the library's, so its stores may come in another order.  Where this is included, the names
+ * The runtime as workers run it: the bytes that images get (jitcore/runtime.h), mapped executable and not writable.
+ * It is compiled otherwise than the library's, so its stores may come in another order.  Where this is included, the names
  * below call it; what only the daemon does (recovery, taking from rings, counting) is the library's.
  *
  * With sanitizers all is the library's: they see into nothing else.

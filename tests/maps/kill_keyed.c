@@ -77,7 +77,7 @@ static uint64_t read_value(struct actor *actor, uint32_t number)
     return words[0];
 }
 
-/* Of kinds with copies: the last value that `maker` has left in any of them; 0: none.  All must be whole, and the key's. */
+/* Of kinds with copies: the last value that `maker` has left in any; 0: none.  All must be whole, and the key's. */
 static uint64_t read_copies(const struct actor *actor, uint32_t number, unsigned maker)
 {
     const struct map *map = actor->fixture->map;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything ends: whoever holds a lock and does not go on, and whatever the memory says.  Counted in instructions of the
- * code that workers run, so that no time matters; what would go on for ever has more than stepping_run() lets pass.
+ * Everything ends: whoever holds a lock and does not go on, and whatever the memory says.  Counted in instructions of
+ * the code that workers run, so that no time matters; what would go on for ever has more than stepping_run() lets pass.
  */
 #include <setjmp.h>
 #include <stdarg.h>
