@@ -340,6 +340,7 @@ def a_worker_that_dies_in_a_change_holds_nobody_up():
         looping.do("allow 0")
         looping.do("loop 1")
         wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
+        equal(daemon.call("Info")["seats_used"], 3, "seats that are taken, with dispatchd's own")
         seat = stop_inside_a_change(looping, seats)
         [own] = set(seats.owners()) - {seat}
         for _ in range(3):                      # the daemon looks at all seats, and leaves that one alone
