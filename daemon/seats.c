@@ -13,6 +13,7 @@
 
 #include "daemon.h"
 #include "lines.h"
+#include "log.h"
 #include "memory.h"
 #include "pace.h"
 #include "runtime/hash.h"
@@ -62,6 +63,7 @@ struct seats {
     struct thread thread;
     uint64_t ended[SEATS_MAX];          /* the owner that this seat had when its process ended; 0: none did */
     struct settling settling;
+    bool told;                          /* that all are taken, and none was free since */
     uint32_t next;                      /* the seat that is looked at first, so that each has its turn */
 };
 
@@ -250,6 +252,25 @@ static int look_in(struct seats *seats, int64_t milliseconds)
     return event_add(seats->look, &interval) < 0 ? -ENOMEM : 0;
 }
 
+uint32_t seats_used(const struct seats *seats)
+{
+    uint32_t used = 0;
+
+    for (uint32_t i = 0; i < SEATS_MAX; i++)
+        used += owner_of(seat_at(seats, i)) != 0;
+    return used;
+}
+
+/* Once, until one is free again. */
+static void tell_if_all_taken(struct seats *seats)
+{
+    bool all = seats_used(seats) == SEATS_MAX;
+
+    if (all && !seats->told)
+        log_line(LOG_WARNING, "all %d seats for threads that change maps are taken: the changes of others fail", SEATS_MAX);
+    seats->told = all;
+}
+
 static void on_look(evutil_socket_t descriptor, short events, void *userdata)
 {
     struct seats *seats = userdata;
@@ -265,6 +286,7 @@ static void on_look(evutil_socket_t descriptor, short events, void *userdata)
         settled = look_at(seats, index, &strangers);
     }
     settled = settled || look_at_settling(seats);
+    tell_if_all_taken(seats);
     look_in(seats, settled ? AGAIN_MS + REST * (pace_now_us() - begin_us) / 1000 : LOOK_MS);
 }
 

@@ -31,6 +31,9 @@ struct seats *seats_free(struct seats *seats);                  /* NULL is fine;
 /* The daemon's own: what the runtime's functions are called with here, as their last argument. */
 struct thread *seats_thread(struct seats *seats);
 
+/* How many of SEATS_MAX are taken, the daemon's own among them. */
+uint32_t seats_used(const struct seats *seats);
+
 /* This process has ended: its seats are settled in the next turns, then they are free.  seats NULL is fine. */
 void seats_end(struct seats *seats, const struct lines *lines);
 

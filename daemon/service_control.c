@@ -13,6 +13,8 @@
 #include "grace_driver.h"
 #include "memory.h"
 #include "request.h"
+#include "runtime/seat.h"
+#include "seats.h"
 #include "service.h"
 #include "service_map.h"
 #include "translation.h"
@@ -551,6 +553,8 @@ static void handle_info(struct call *call, void *userdata)
     view_add_int(reply, "arena_largest_gap", arena.largest);
     view_add_int(reply, "arena_gaps", arena.gaps);
     view_add_string(reply, "arena_origin", arena_origin_name(daemon->arena_origin));
+    view_add_int(reply, "seats", SEATS_MAX);
+    view_add_int(reply, "seats_used", seats_used(daemon->seats));
     view_add_int(reply, "programs", daemon->registry.programs);
     view_add_int(reply, "maps", daemon->registry.maps);
     view_add_int(reply, "tables", daemon->registry.tables);

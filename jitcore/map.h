@@ -54,16 +54,17 @@ const struct map_kind *map_kind_find(uint32_t kind);
 const struct map_kind *map_kind_named(const char *name);
 
 /*
- * Copy the value of a key, value_size bytes, that was found at `place` (by call_lookup or call_next), of kinds with one value
- * for all.  When it is copied the key is looked up again, and copied anew from where it is then: an element may become
- * another key's at any time, also by a mere update.  -ENOENT: the key is gone; -EBUSY: it moved time and again.  `same`: the
- * place belongs to this very key, which in a trie may have moved to where only shorter prefixes are found: -ENOENT too.
+ * Copy the value of a key, value_size bytes, that was found at `place` (by call_lookup or call_next), of kinds with one
+ * value for all.  When it is copied the key is looked up again, and copied anew from where it is then: an element may
+ * become another key's at any time, also by a mere update.  -ENOENT: the key is gone; -EBUSY: it moved time and again.
+ * `same`: the place was this very key's; in a trie, where a shorter prefix might be found now, -ENOENT if it has moved.
  */
 int map_copy_value(const struct map *map, const void *key, const void *place, bool same, void *ret);
 
 /*
  * -EINVAL with `error`, rule "map": what is wrong with the definition, and what would be right; -E2BIG: more memory
- * than MAP_SIZE_MAX, or (but in tries) larger keys or values than there may be; -EOPNOTSUPP: a kind or a flag that is not there, by name.
+ * than MAP_SIZE_MAX, or (but in tries) larger keys or values than there may be; -EOPNOTSUPP: a kind or a flag that is
+ * not there, by name.
  */
 #define MAP_SIZE_MAX (256u << 20)       /* bytes */
 int map_lay_out(const struct map_definition *definition, struct map *ret, struct jit_error *error);

@@ -85,6 +85,7 @@ def a_new_arena_is_new():
     with Daemon() as daemon:
         info = daemon.call("Info")
         equal((info["arena_origin"], info["arena_bytes"], info["arena_bytes_held"]), ("new", ARENA_SIZE, 0))
+        equal((info["seats"], info["seats_used"]), (128, 1), "seats, of which dispatchd has one")
         daemon.restart()
         equal(origin(daemon), "new", "without maps there is nothing to keep")
 

@@ -4,7 +4,7 @@ import os
 import tempfile
 
 from fake_worker import FIELDS, LAYOUT_VERSION, TABLE, counters, lines
-from harness import CONTEXT, Connection, Daemon, Refused, compile_program, refused, verdict, wait_until
+from harness import CONTEXT, Connection, Daemon, Refused, compile_program, refused, verdict
 from tap import case, equal, run
 
 def join(daemon, table=None, descriptor=None, **parameters):

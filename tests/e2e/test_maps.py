@@ -7,7 +7,7 @@ import signal
 import struct
 import subprocess
 
-from harness import CONTEXT, DISPATCHCTL, Daemon, compile_program, refused, verdict, wait_until
+from harness import CONTEXT, DISPATCHCTL, Daemon, compile_program, refused, wait_until
 from tap import case, equal, run
 
 DEFINITIONS = CONTEXT + """
@@ -372,6 +372,7 @@ def one_of_two_stops_inside_a_change(daemon):
     looping.do("allow 0")
     looping.do("loop 1")
     wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
+    equal(daemon.call("Info")["seats_used"], 3, "seats that are taken, with dispatchd's own")
     return looping, other, seats, stop_inside_a_change(looping, seats)
 
 
