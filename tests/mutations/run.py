@@ -200,8 +200,6 @@ MUTATIONS = [
      "tests/e2e/test_no_indirect.py", "the slow path stays the linker's indirect jump"),
     ("client/direct.c", "memcpy(&code[2], &target, sizeof(target));", "memcpy(&code[2], &target, sizeof(near));",
      "tests/unit/test_client_direct", "the far form of a slot has half an address"),
-    ("client/library.c", "        if (table->direct)\n", "        if (false)\n",
-     "tests/e2e/test_no_indirect.py", "slow paths are indirect until the worker has joined"),
     ("client/module.am", " -Wl,-Bsymbolic-functions", "",
      "tests/e2e/test_no_indirect.py", "the library reaches its own functions by the linker's indirect jumps"),
     ("daemon/registry.c", " || table->workers_no_indirect > 0", "",
