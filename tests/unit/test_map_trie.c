@@ -601,6 +601,13 @@ static void check_entries(void *argument)
         assert_ptr_equal(trie_lookup(changing->fixture.map, entry), value);
 }
 
+static struct trie_node *last_node(const struct fixture *fixture)
+{
+    const struct map *map = fixture->map;
+
+    return (void *)(fixture->memory + map->elements_at + (size_t)(map->elements - 1) * map->stride);
+}
+
 static void test_changing_key(void **state)
 {
     struct changing_key changing = { new_trie(1, 8), fixture_thread(0), LOOK_UP, NULL };
@@ -608,7 +615,7 @@ static void test_changing_key(void **state)
 
     if (!stepping_works())
         skip();
-    changing.key = (struct key *)(uintptr_t)&node_at(&changing.fixture, changing.fixture.map->elements)->key;
+    changing.key = (struct key *)(void *)&last_node(&changing.fixture)->key;
     for (changing.what = LOOK_UP; changing.what <= DELETE; changing.what++)
         assert_true(stepping_overtake(&overtaking) > 30);
     fixture_clear(&changing.fixture);
