@@ -229,6 +229,17 @@ void stubs_forget(const struct window *window)
     stubs_unlock(&saved);
 }
 
+/* By itself, as it is rare and calls the C library, by indirect jumps (direct.h). */
+__attribute__((noinline))
+static void forget_all(struct dd_linkage_data *data, uint64_t version)
+{
+    sigset_t saved = stubs_lock();
+
+    forget(data);
+    __atomic_store_n(&data->directory_version, version, __ATOMIC_RELEASE);
+    stubs_unlock(&saved);
+}
+
 /*
  * The window stays, as the caller's guard keeps it.  Acquire, for the version in the control page: the partner is the
  * daemon's release after it has cleared entries, so none of these is found again.  Acquire and release, for the
@@ -240,15 +251,10 @@ void stubs_follow(void)
     const struct dd_control *control = (const void *)(base + DD_WINDOW_CONTROL);
     struct dd_linkage_data *data = (void *)(base + DD_WINDOW_DATA);
     uint64_t version;
-    sigset_t saved;
 
     if (((const struct dd_window_head *)(const void *)base)->slot == 0)
         return;                         /* the default window has neither */
     version = __atomic_load_n(&control->directory_version, __ATOMIC_ACQUIRE);
-    if (__atomic_load_n(&data->directory_version, __ATOMIC_ACQUIRE) == version)
-        return;
-    saved = stubs_lock();
-    forget(data);
-    __atomic_store_n(&data->directory_version, version, __ATOMIC_RELEASE);
-    stubs_unlock(&saved);
+    if (__atomic_load_n(&data->directory_version, __ATOMIC_ACQUIRE) != version)
+        forget_all(data, version);
 }

@@ -20,9 +20,9 @@
  *
  * What is behind the call has none either: while such a worker is there, the tables it calls so are decision trees, and
  * its process reaches natives by return thunks.  Where the library calls the C library, it does so by the linker's
- * indirect jumps: in a thread's first hook, in its first after a fork, in one that finds a guard left by longjmp(), when
- * a native is first used, and for programs' clocks and processor numbers.  So does your module where it calls the
- * library by name: DD_GUARDED, dd_table_call().
+ * indirect jumps: in a thread's first hook, in its first after a fork, in one that finds a guard left by longjmp(),
+ * when a native is first used, when the daemon takes back places of natives that nothing refers to, and for programs'
+ * clocks and processor numbers.  So does your module where it calls the library by name: DD_GUARDED, dd_table_call().
  */
 #ifndef DISPATCHD_DIRECT_H
 #define DISPATCHD_DIRECT_H

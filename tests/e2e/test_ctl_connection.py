@@ -245,12 +245,12 @@ def request_is_what_was_asked_for():
     interface = "io.dispatchd.Control."
     equal(requests, [
         {"method": interface + "Attach",
-         "parameters": {"table": "on_request", "key": 16, "program": "p", "wait": "committed"}},
+         "parameters": {"table": "on_request", "key": 16, "target": "p", "wait": "committed"}},
         {"method": interface + "Detach", "parameters": {"link": 10}},
         {"method": interface + "Attach", "parameters": {"priority": -3, "proceed_on": [2, 4294967295], "table": "t",
                                                         "first": 16, "last": 20, "native": "fast"}},
-        {"method": interface + "Attach", "parameters": {"table": "t", "default": True, "program": "p"}},
-        {"method": interface + "Replace", "parameters": {"link": 7, "program": "q"}},
+        {"method": interface + "Attach", "parameters": {"table": "t", "default": True, "target": "p"}},
+        {"method": interface + "Replace", "parameters": {"link": 7, "target": "q"}},
         {"method": interface + "SetPolicy", "parameters": {"table": "t", "policy": "no_indirect"}}])
 
 

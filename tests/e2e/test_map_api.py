@@ -581,18 +581,19 @@ def all_who_follow_a_ring_get_every_record():
 
 @case
 def records_are_shown_by_their_type_if_they_are_of_its_size():
+    called(4242)
+    equal(ctl("map", "read", "visits"), "x=-7 y=8\n92\n")
+    called(4242)
+    equal(ctl("map", "read", "visits", "--hex"), "f9ff0800\n92\n")
     readers = [follow("visits"), follow("visits", hex=True)]
     called(4242)
-    for reader, wanted in zip(readers, ([{"value": {"x": -7, "y": 8}}, {"value_hex": "92"}], bytes_of("f9ff0800", "92"))):
+    typed = [{"value": {"x": -7, "y": 8}}, {"value_hex": "92"}]
+    for reader, wanted in zip(readers, (typed, bytes_of("f9ff0800", "92"))):
         got = []
         while len(got) < 2:
             got += reader.receive()["parameters"]["records"]
         equal(got, wanted)
         reader.close()
-    called(4242)
-    equal(ctl("map", "read", "visits"), "x=-7 y=8\n92\n")
-    called(4242)
-    equal(ctl("map", "read", "visits", "--hex"), "f9ff0800\n92\n")
     equal(daemon.call("ShowMap", map="visits")["map"]["value"]["size"], 4)
 
 

@@ -35,7 +35,7 @@ enum feature {
 
 /* Percent of the accepted programs: compared with all their states (usually 99), run as machine code (73). */
 #define COMPARED_MINIMUM 95
-#define COMPILED_MINIMUM 60
+#define COMPILED_MINIMUM 50
 
 /* `minimum`: percent of the accepted programs. */
 static const struct {

@@ -18,7 +18,7 @@
 #include "maps/fixture.h"
 #include "stepping.h"
 
-#define WAIT_MAX 10000          /* instructions of an operation that waits in vain: some microseconds */
+#define WAIT_MAX 30000          /* instructions of an operation that waits in vain: some microseconds, and yields */
 #define VALUE_SIZE 64           /* bytes: more than one store writes, so that all changes take the lock */
 
 #define ENTRIES 64
