@@ -23,6 +23,12 @@
 
 #define ENTRIES 64
 
+/* Sanitizers make ten instructions of one, and see nothing of the block. */
+static bool counting_works(void)
+{
+    return !BLOCK_IS_LIBRARY && stepping_works();
+}
+
 /* A key, an index, or a prefix of 32 bits, all 0. */
 static const uint64_t one_key = 32;
 
@@ -159,7 +165,7 @@ static void test_waiting(void **state)
     long *result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     assert_true(result != MAP_FAILED);
-    if (!stepping_works())
+    if (!counting_works())
         skip();
     for (size_t i = 0; i < sizeof(waiting_cases) / sizeof(waiting_cases[0]); i++)
         try_waiting(&waiting_cases[i], result);
@@ -183,10 +189,10 @@ static void do_all(void *argument)
         ;
 }
 
-/* Where nothing can be stepped, it ends all the same. */
+/* Where nothing is counted, it ends all the same. */
 static void expect_end(struct fixture *fixture)
 {
-    if (stepping_works())
+    if (counting_works())
         stepping_run(do_all, look_away, fixture);
     else
         do_all(fixture);
@@ -281,7 +287,7 @@ static void test_moving_versions(void **state)
 {
     static const uint32_t kinds[] = { BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE, BPF_MAP_TYPE_QUEUE };
 
-    if (!stepping_works())
+    if (!counting_works())
         skip();
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         struct fixture fixture = new_map(kinds[i]);
