@@ -291,6 +291,7 @@ static bool subject_run(const struct subject *subject, unsigned rounds, uint64_t
         stage.records = shared((ACTORS + 1) * sizeof(*stage.records));
         stage.stop = shared(sizeof(*stage.stop));
         stage.parent = actor_of(&stage, ACTORS, seed);
+        stage.line += ACTORS;   /* its own is none of those that follow */
         rounds_run(&stage, rounds, stopped);
         exit(0);
     }

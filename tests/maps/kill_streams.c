@@ -85,8 +85,11 @@ void kill_queue_check(struct actor *parent, unsigned victim)
 {
     uint32_t lost = 0, may_be_lost = 0;
 
-    while (queue_count(parent->fixture->map) > 0)
-        take(parent);
+    for (uint32_t left; (left = queue_count(parent->fixture->map)) > 0;) {
+        take(parent);           /* nobody else is there: it cannot be refused */
+        if (queue_count(parent->fixture->map) != left - 1)
+            fixture_fail("%u values are left that cannot be taken", left);
+    }
     memset(times, 0, sizeof(times));
     for (unsigned i = 0; i <= ACTORS; i++)
         count_taken(&parent->all[i], parent->fixture->map->kind == BPF_MAP_TYPE_QUEUE);
