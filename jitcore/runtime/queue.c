@@ -7,6 +7,8 @@
 #include <linux/bpf.h>
 #include <string.h>
 
+#include "value.h"
+
 #define PEEK_ATTEMPTS 64
 
 struct range {
@@ -67,7 +69,7 @@ static void write_value(const struct map *map, uint32_t slot, const void *value)
 {
     WRITE_ONCE(memory(map)->version, READ_ONCE(memory(map)->version) + 1);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    memcpy(value_at(map, slot), value, map->value_size);
+    value_copy(value_at(map, slot), value, map->value_size);      /* which may lie in this very memory */
 }
 
 static long push(const struct map *map, const void *value, uint64_t flags)
