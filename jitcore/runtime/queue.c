@@ -121,8 +121,8 @@ static long copy_value(const struct map *map, enum end end, struct range *range,
         return -ENOENT;
     }
     range->count--;
-    memcpy(value, value_at(map, end == OLDEST ? range->oldest : slot_after(map, range->oldest, range->count)),
-           map->value_size);
+    value_take(value, value_at(map, end == OLDEST ? range->oldest : slot_after(map, range->oldest, range->count)),
+               map->value_size);
     if (end == OLDEST)
         range->oldest = slot_after(map, range->oldest, 1);
     return 0;

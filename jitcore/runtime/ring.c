@@ -7,6 +7,8 @@
 #include <linux/bpf.h>
 #include <string.h>
 
+#include "value.h"
+
 #define HEADER sizeof(struct ring_header)
 #define LENGTH(word) ((word) & ~(RING_BUSY | RING_DISCARDED))
 
@@ -146,7 +148,7 @@ long ring_output(const struct map *map, const void *data, uint64_t size, uint64_
     r = add(map, size, thread, &record);
     if (r < 0)
         return r;
-    memcpy(record, data, size);
+    value_take(record, data, size);
     return ring_submit(record, 0, map);
 }
 

@@ -39,6 +39,13 @@ void value_copy(void *to, const void *from, uint32_t size)
     }
 }
 
+/* By WRITE_ONCE no compiler makes a memcpy() of it, which must not be called with what overlaps. */
+void value_take(void *to, const void *from, uint32_t size)
+{
+    for (uint32_t i = 0; i < size; i++)
+        WRITE_ONCE(((uint8_t *)to)[i], ((const uint8_t *)from)[i]);
+}
+
 void value_clear(void *to, uint32_t size)
 {
     uint64_t *word = to;

@@ -21,6 +21,9 @@ static inline bool value_is_word(const struct map *map)
 void value_copy(void *to, const void *from, uint32_t size);
 void value_clear(void *to, uint32_t size);
 
+/* Both are anywhere, also where they overlap, which leaves garbage. */
+void value_take(void *to, const void *from, uint32_t size);
+
 /*
  * In a change: write the value at this byte offset of the map's memory, all of it or nothing if the thread is killed;
  * of values longer than SEAT_BUFFER perhaps a part.  The journal's `place`, `size` and the seat's buffer say what to
