@@ -56,7 +56,8 @@ struct dd_options {
     uint64_t size;              /* sizeof(struct dd_options): which members the caller knows; 0: those below */
     uint64_t flags;             /* enum dd_flags */
     const char *socket;         /* path of the worker socket; NULL: $DISPATCHD_WORKER_SOCKET, the user's daemon
-                                   in $XDG_RUNTIME_DIR where its socket exists, else the system's */
+                                   in $XDG_RUNTIME_DIR where its socket exists, else the system's.
+                                   Once joined, the worker stays with that socket until dd_close() */
     const char *name;           /* shown by `list workers`; NULL: the program's name */
     int64_t timeout_ms;         /* how long to wait for a daemon that is there; 0: 1000, negative: not at all */
 };

@@ -222,8 +222,10 @@ static int connect_to_any(struct membership *membership)
 
     for (unsigned i = 0; i < MEMBERSHIP_SOCKETS && membership->socket[i]; i++) {
         r = conversation_connect(&membership->conversation, membership->socket[i]);
-        if (r == 0)
+        if (r == 0) {
+            membership->connected = i;
             return 0;
+        }
         set_error(membership, "%s: %s", membership->socket[i], strerror(-r));
     }
     return r;
@@ -294,6 +296,17 @@ static void keep_arena(struct membership *membership, int arena)
     descriptor_close(&membership->arena);
     if (arena >= 0 && descriptor_remember(arena, &membership->arena) < 0)
         close(arena);
+}
+
+/* While its daemon restarts, a worker does not go over to another one, which knows nothing of its links. */
+static void stay(struct membership *membership)
+{
+    char *joined = TAKE_POINTER(membership->socket[membership->connected]);
+
+    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS; i++)
+        free(TAKE_POINTER(membership->socket[i]));
+    membership->socket[0] = joined;
+    membership->connected = 0;
 }
 
 static void unmap_window(struct window **window)
@@ -371,6 +384,7 @@ static void handle_joined(struct membership *membership, struct answer *answer)
         return;
     }
     table_forgive();
+    stay(membership);
     membership->phase = MEMBERSHIP_JOINED;
     membership->refused = false;
     membership->error[0] = '\0';

@@ -35,7 +35,8 @@ enum membership_phase {
 #define MEMBERSHIP_SOCKETS 2
 
 struct membership {
-    char *socket[MEMBERSHIP_SOCKETS];   /* where a daemon may be, in order; NULL at the end */
+    char *socket[MEMBERSHIP_SOCKETS];   /* where a daemon may be, in order; NULL at the end; joined: only there */
+    unsigned connected;                 /* which of them the conversation is with */
     char *name;
     struct wakeup wakeup;
     struct conversation conversation;

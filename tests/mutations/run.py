@@ -566,6 +566,8 @@ MUTATIONS = [
      "    if (find_place(change->map, bucket, link, &place)) {\n        return;\n    }\n", "tests/unit/test_map_hash", "a recovered insert is not owned"),
     ("jitcore/runtime/element.h", "    if (number >= element_count(map))\n        return NULL;\n",
      "", "tests/unit/test_map_hash", "a hostile link leads out of the map"),
+    ("client/membership.c", "    stay(membership);\n", "", "tests/unit/test_client_daemon",
+     "a worker whose daemon restarts goes over to another one"),
     ("jitcore/runtime/lru.c", "        WRITE_ONCE(element->referenced, 1);",
      "        ;", "tests/unit/test_map_lru", "what is looked up goes like what is not"),
     ("jitcore/runtime/lru.c", "    if (number >= element_count(map))\n        number = 0;\n",

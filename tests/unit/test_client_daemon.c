@@ -55,6 +55,35 @@ static void test_joins(void **state)
     image_done(&image);
 }
 
+/* The user's daemon goes: its worker waits for it there, and does not look for the system's. */
+static void test_stays_with_its_daemon(void **state)
+{
+    struct image image = image_sealed(++generation, 40);
+    struct peer peer = peer_listen("dispatchd");
+    char runtime[64], *end;
+
+    peer_die(&peer);
+    strcpy(runtime, peer.path);
+    assert_int_equal(mkdir(runtime, 0700), 0);
+    end = strrchr(runtime, '/');
+    *end = '\0';
+    assert_int_equal(setenv("XDG_RUNTIME_DIR", runtime, 1), 0);
+    *end = '/';
+    peer = peer_listen("dispatchd/worker");
+    assert_int_equal(dd_open(&(struct dd_options){ .timeout_ms = -1 }), 0);
+    let_join(&peer, &image);
+    wait_for_state(DD_JOINED);
+    peer_die(&peer);
+    wait_for_state(DD_ORPHANED);
+    while (!strstr(status().error, "/worker: "))
+        usleep(1000);
+    assert_memory_equal(status().error, peer.path, strlen(peer.path));
+    assert_int_equal(call_hook(), 40);
+    assert_int_equal(dd_close(), 0);
+    assert_int_equal(unsetenv("XDG_RUNTIME_DIR") | rmdir(runtime), 0);
+    image_done(&image);
+}
+
 /* The daemon dies, a new one comes with another image; meanwhile and afterwards the hook works. */
 static void test_moves(void **state)
 {
@@ -421,6 +450,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_stays_with_its_daemon),
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_waits_for_guards),
         cmocka_unit_test(test_is_refused),
