@@ -183,7 +183,8 @@ DD_PUBLIC void dd_table_unregister(struct dd_table *table);
     struct dd_table table_name##_table = {                                                              \
         #table_name, #type, table_name##_fields_,                                                       \
         (uint32_t)(sizeof(table_name##_fields_) / sizeof(struct dd_field)),                             \
-        (uint32_t)sizeof(type), (uint32_t)(verdict), 0, { table_name##_default_, 0, 0 }, 0, 0,          \
+        (uint32_t)sizeof(type), (uint32_t)(verdict), 0,                                                \
+        { table_name##_default_, table_name##_default_, table_name##_default_ }, 0, 0,                  \
         DD_DIRECT_SLOT_(table_name), 0                                                                  \
     };                                                                                                  \
     DD_REGISTERED_(table_name, dd_table_register, dd_table_unregister, &table_name##_table)             \

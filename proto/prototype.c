@@ -244,6 +244,14 @@ int prototype_read(const char *text, struct prototype *ret)
     return 0;
 }
 
+const char *prototype_mistake(int error)
+{
+    _Static_assert(PROTOTYPE_ARGUMENTS_MAX == 12, "the text says so");
+    if (error == -E2BIG)
+        return "its prototype is too long, or has more than 12 arguments";
+    return "its prototype has a type that is neither an integer nor a pointer, or a typedef that is to be spelled out";
+}
+
 uint64_t prototype_native_digest(const char *name, const char *prototype, bool may_block)
 {
     return dd_digest(name, prototype) + may_block;

@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 #define PROTOTYPE_BYTES 256             /* of a canonical prototype, with its NUL */
-#define PROTOTYPE_ARGUMENTS_MAX 6       /* as many as come in registers */
+#define PROTOTYPE_ARGUMENTS_MAX 12      /* as many as DD_INVOKE takes */
+#define PROTOTYPE_ARGUMENTS_IN_REGISTERS 6      /* the others are on the stack */
 
 enum prototype_result { PROTOTYPE_VOID, PROTOTYPE_INTEGER, PROTOTYPE_BOOL, PROTOTYPE_POINTER };
 
@@ -27,6 +28,9 @@ struct prototype {
  * to a function; -E2BIG: too long, or too many arguments.
  */
 int prototype_read(const char *text, struct prototype *ret);
+
+/* What is wrong with one that was not taken, and what to write instead: by the error. */
+const char *prototype_mistake(int error);
 
 /* What the directory of the shared layout calls a native: one that may block is another than one that does not. */
 uint64_t prototype_native_digest(const char *name, const char *prototype, bool may_block);
