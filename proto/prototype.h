@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prototypes of functions whose arguments and result are integers and pointers, so that two spellings of one can be
- * compared: `uint32_t (const struct request *, size_t n)` is `u32(const request*,u64)`.
+ * Prototypes of functions whose arguments and result are integers and pointers, of arguments also pointers to such
+ * functions, so that two spellings of one can be compared: `uint32_t (const struct request *, size_t n)` is
+ * `u32(const request*,u64)`.
  */
 #ifndef DISPATCHD_PROTOTYPE_H
 #define DISPATCHD_PROTOTYPE_H
@@ -24,8 +25,8 @@ struct prototype {
 
 /*
  * Read a prototype as C spells it; names of arguments and spaces do not matter, and what is canonical stays as it
- * is. -EINVAL: it is none, or has a type by value that is no integer of C, <stdint.h> or <stddef.h>, or a pointer
- * to a function; -E2BIG: too long, or too many arguments.
+ * is. -EINVAL: it is none, or has a type by value that is no integer of C, <stdint.h> or <stddef.h>; -E2BIG: too
+ * long, too many arguments, or pointers to functions that take such, five deep.
  */
 int prototype_read(const char *text, struct prototype *ret);
 

@@ -40,6 +40,7 @@ DD_CALL_DECLARE(checksum, uint32_t(const void *, size_t))
 DD_CALL(checksum, uint32_t(const void *, size_t), checksum_plain)
 DD_CALL(notify, void(void), notify_plain)
 DD_CALL_NULL(nothing, void(void))
+DD_CALL_NULL(sort, void(void *, size_t, int (*compare)(const void *, const void *)))
 DD_CALL_NULL(no_text, const char *(int, int, int, int, int, int, int, int, int, int, int, struct request *))
 DD_CALL_DECLARE(nothing, void(void))
 DD_CALL_DECLARE(far_away, const char *(unsigned long long number, struct request *request))
@@ -52,6 +53,7 @@ uint32_t use(uint32_t key, struct request *request)
 
     DD_INVOKE(notify);
     DD_INVOKE(nothing);
+    DD_INVOKE(sort, request, 1, 0);
     verdict += DD_INVOKE(no_text, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, request) != 0;
     verdict += DD_INVOKE(checksum, request, sizeof(*request)) + DD_INVOKE(checksum, 0, DD_INVOKE(checksum, request, 1));
     verdict += DD_INVOKE(far_away, 7, request) != 0;
