@@ -88,8 +88,8 @@ struct dd_status {
     uint64_t size;              /* in: sizeof(struct dd_status) */
     uint64_t generation;        /* of the window that hooks use; 0: defaults */
     uint32_t state;             /* enum dd_state */
-    char error[236];            /* NUL-terminated, "" if none: what could not be registered last, whoever did it; what the
-                                   daemon refused last */
+    char error[236];            /* NUL-terminated, "" if none: the last that could not be registered, also by a macro;
+                                   and what the daemon refused last */
 };
 
 /* Errors: -EINVAL size. */

@@ -3,8 +3,8 @@
  * The prototype of a table or static call, and what follows from it.
  *
  * Values that static calls are set to return are those of the result's type.  In a table, and in the database, a value
- * is what the result's register holds: 64 bits, extended by the type's sign.  Of a pointer, as no worker may be given an
- * address, it is 0, and so it is where nothing is returned.
+ * is what the result's register holds: 64 bits, extended by the type's sign.  Of a pointer it is 0, as no worker may be
+ * given an address, and so it is where nothing is returned.
  */
 #ifndef DAEMON_TABLE_PROTOTYPE_H
 #define DAEMON_TABLE_PROTOTYPE_H

@@ -24,10 +24,11 @@ extern "C" {
 /*
  * DD_CALL(name, prototype, function): define a static call: one function that an operator exchanges while the
  * process runs, for a native, a program or a value.  Until then it is `function`, which has this prototype, of up
- * to twelve arguments; these and the result are integers of C, <stdint.h> or <stddef.h>, and pointers, as the library
- * knows them by their spelling: another typedef is written as the type that it stands for.  The compiler does not see
- * that: such a call runs `function` for good, dispatchd does not know it, and dd_status() says why.  It runs inside the
- * guard, so neither throws nor jumps out.
+ * to twelve arguments; these and the result are integers of C, <stdint.h> or <stddef.h>, and pointers.  It runs inside
+ * the guard, so neither throws nor jumps out.
+ *
+ * The library knows types by their spelling: any other typedef is written as the type that it stands for.  What it does
+ * not take still compiles: then `function` runs for good, no operator sees the call, and dd_status() says why.
  *
  * DD_CALL_NULL(name, prototype): one without a function: until it is set it does nothing, and returns 0 or NULL.
  *

@@ -115,7 +115,8 @@ static void test_values_are_shown_by_their_sign(void **state)
 static void test_arguments_on_the_stack(void **state)
 {
     const struct table table = { .kind = TABLE_KEYS };
-    const struct table six = call_of("int(int,int,int,int,int,int)"), seven = call_of("int(int,int,int,int,int,int,int)");
+    const struct table six = call_of("int(int,int,int,int,int,int)");
+    const struct table seven = call_of("int(int,int,int,int,int,int,int)");
 
     assert_false(table_has_arguments_on_stack(&table));
     assert_false(table_has_arguments_on_stack(&six));
