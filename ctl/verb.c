@@ -217,7 +217,8 @@ const struct verb verbs[] = {
         .help = "TARGET is a native, a function of the call's prototype that workers offer (those that do not have\n"
                 "it run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as\n"
                 "numbers (where both have the name, native:NAME or program:NAME says which); value:N, to run\n"
-                "nothing and return N; or default, each worker's own function.",
+                "nothing and return N, any value of the type that the call returns (of a pointer, and of a call\n"
+                "that returns nothing, 0); or default, each worker's own function.",
         .method = "SetCall",
     },
     {

@@ -92,7 +92,7 @@ struct table {
     struct shared_context *context;     /* of a static call: its arguments */
     uint32_t default_verdict;
     bool has_value;                     /* of a static call: it returns `value` and runs nothing */
-    uint32_t value;
+    uint64_t value;                     /* table_prototype.h */
     bool no_indirect;                   /* policy: no indirect branch in its code; table_no_indirect() is what holds */
     unsigned workers_no_indirect;       /* of `workers`, those that call it without indirect branches */
     struct dispatcher_plan plan;        /* of the code as it is */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "table_prototype.h"
 #include "planner.h"
 #include "workers.h"
 
@@ -74,13 +75,14 @@ struct json_object *view_table(const struct table *table)
 static void call_target_text(const struct table *call, char *text, size_t size)
 {
     const struct link *link = call->links ? call->link[0] : NULL;
-    char program[LINK_PROGRAM_TEXT];
+    char program[LINK_PROGRAM_TEXT], value[CALL_VALUE_TEXT];
 
     if (link) {
         link_program_text(link, program);
         snprintf(text, size, "%s%s", link->native ? "" : "program ", program);
     } else if (call->has_value) {
-        snprintf(text, size, "value:%" PRIu32, call->value);
+        call_value_text(call, value);
+        snprintf(text, size, "value:%s", value);
     } else {
         snprintf(text, size, "default");
     }
