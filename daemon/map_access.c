@@ -320,24 +320,35 @@ int map_access_lookup(struct daemon *daemon, const struct shared_map *map, const
                  : refuse_error(map, -ENOENT, refusal);
 }
 
-/* All copies but the daemon's own. */
-static int zero_other_copies(struct daemon *daemon, const struct shared_map *map, const uint8_t *key)
+/*
+ * Zeros in all copies but the daemon's own, of a map whose elements stay where they are.  `copy` has room for a value.
+ * Nothing is written where zeros are, which may be a hole in the file.
+ */
+static void zero_other_copies(struct daemon *daemon, const struct shared_map *map, const uint8_t *key, uint8_t *copy)
 {
-    size_t size = map->definition.value_size;
-    _cleanup_free_ uint8_t *copy = malloc(size + 1);
     uint8_t *own = kind_of(map)->call_lookup(map->view, key, 0, 0, 0, seats_thread(daemon->seats));
     uint8_t *first = kind_of(map)->call_copies(map->view, key);
 
-    if (!copy)
-        return -ENOMEM;
-    if (!own || !first)
-        return 0;
-    for (uint32_t seat = 0; (seat = next_copy(daemon, map, first, seat)) < SEATS_MAX; seat++) {
+    for (uint32_t seat = 0; own && first && (seat = next_copy(daemon, map, first, seat)) < SEATS_MAX; seat++) {
         uint8_t *place = first + (size_t)seat * map->view->copy_stride;
 
         if (place != own && read_copy(daemon, map, first, seat, copy))
-            memset(place, 0, size);
+            memset(place, 0, map->definition.value_size);
     }
+}
+
+static long update_copies(struct daemon *daemon, const struct shared_map *map, const uint8_t *key,
+                          const uint8_t *value, uint64_t flags)
+{
+    _cleanup_free_ uint8_t *copy = malloc(map->definition.value_size + 1);
+    long r;
+
+    if (!copy)
+        return -ENOMEM;
+    r = kind_of(map)->call_update(map->view, key, value, flags, 0, seats_thread(daemon->seats));
+    if (r < 0)
+        return r;
+    zero_other_copies(daemon, map, key, copy);
     return 0;
 }
 
@@ -349,12 +360,13 @@ int map_access_update(struct daemon *daemon, const struct shared_map *map, const
 
     if (!kind->call_update || shared_map_is_outer(map))
         return refuse_unsuited(map, "update", refusal);
-    r = kind->call_update(map->view, key, value, flags, 0, seats_thread(daemon->seats));
-    if (r < 0)
-        return refuse_error(map, r, refusal);
-    if (map->view->copy_stride && zero_other_copies(daemon, map, key) < 0)
-        return refuse_memory(refusal);
-    return 0;
+    if (kind->call_assign)
+        r = kind->call_assign(map->view, key, value, flags, seats_thread(daemon->seats));
+    else if (map->view->copy_stride)
+        r = update_copies(daemon, map, key, value, flags);
+    else
+        r = kind->call_update(map->view, key, value, flags, 0, seats_thread(daemon->seats));
+    return r < 0 ? refuse_error(map, r, refusal) : 0;
 }
 
 static bool is_array(const struct shared_map *map)

@@ -74,6 +74,12 @@ void *hash_copy(const struct map *map, uint32_t link, uint32_t seat);   /* kinds
 /* Before a seat's copies are touched: from then on, new elements get zeros there. */
 void hash_use_copy(const struct map *map, uint32_t seat);
 
+/*
+ * For the daemon, in kinds with copies: as an update, and zeros in the copies of all other seats, in one change.  Who
+ * adds to its own copy in place at the same time may bring it back.  A kill leaves perhaps some of them as they were.
+ */
+long hash_assign(const struct map *map, const void *key, const void *value, uint64_t flags, struct thread *thread);
+
 /* Delete the element of this link, if a bucket reaches it: -ENOENT: none does. */
 int hash_evict(const struct map *map, struct thread *thread, uint32_t link);
 

@@ -359,6 +359,41 @@ static void test_copies(void **state)
     fixture_clear(&fixture);
 }
 
+static long assign(const struct fixture *fixture, uint64_t key, unsigned number, uint64_t flags, struct thread *thread)
+{
+    struct value written = value(number);
+
+    return fixture->kind->call_assign(fixture->map, &key, &written, flags, thread);
+}
+
+/* The value for all: what others have is zeros then, but only where the flags let it be written, and of this key. */
+static void test_assigning(void **state)
+{
+    struct fixture fixture = new_map(BPF_MAP_TYPE_PERCPU_HASH, ENTRIES);
+    struct thread first = fixture_thread(0), second = fixture_thread(1), nobody = { 0 };
+    struct bucket *bucket = (struct bucket *)(void *)fixture.memory + table_bucket(fixture.map, &(uint64_t){ 1 });
+
+    assert_int_equal(update(&fixture, 1, 5, BPF_ANY, &second), 0);
+    assert_int_equal(update(&fixture, 2, 6, BPF_ANY, &second), 0);
+    assert_int_equal(assign(&fixture, 1, 9, BPF_NOEXIST, &first), -EEXIST);
+    assert_int_equal(assign(&fixture, 3, 9, BPF_EXIST, &first), -ENOENT);
+    assert_int_equal(assign(&fixture, 1, 9, BPF_EXIST + 1, &first), -EINVAL);
+    assert_int_equal(assign(&fixture, 1, 9, BPF_ANY, &nobody), -ENOSPC);
+    bucket->lock = 77;
+    assert_int_equal(assign(&fixture, 1, 9, BPF_ANY, &first), -EBUSY);
+    bucket->lock = 0;
+    assert_int_equal(lookup(&fixture, 1, &second), 5);
+    assert_int_equal(assign(&fixture, 1, 9, BPF_EXIST, &first), 0);
+    assert_int_equal(lookup(&fixture, 1, &first), 9);
+    assert_int_equal(lookup(&fixture, 1, &second), 0);
+    assert_int_equal(lookup(&fixture, 2, &second), 6);
+    assert_int_equal(assign(&fixture, 3, 8, BPF_ANY, &first), 0);
+    assert_int_equal(lookup(&fixture, 3, &first), 8);
+    assert_int_equal(lookup(&fixture, 3, &second), 0);
+    check(&fixture, 3);
+    fixture_clear(&fixture);
+}
+
 static void test_definitions(void **state)
 {
     static const struct {
@@ -722,6 +757,65 @@ static void test_changing_key(void **state)
     }
 }
 
+/* ---- an element that becomes another key's while its copies are cleared ---- */
+
+struct overtaken_assignment {
+    struct fixture fixture;     /* of one entry */
+    bool inserted;              /* the other key, in the place of the first */
+    unsigned insertions;
+};
+
+static void begin_assignment(void *argument)
+{
+    struct overtaken_assignment *overtaken = argument;
+    struct thread other = fixture_thread(1);
+
+    fixture_reset(&overtaken->fixture);
+    assert_int_equal(update(&overtaken->fixture, 1, 5, BPF_ANY, &other), 0);
+    overtaken->inserted = false;
+}
+
+static void assign_one(void *argument)
+{
+    struct overtaken_assignment *overtaken = argument;
+    struct thread thread = fixture_thread(0);
+
+    assign(&overtaken->fixture, 1, 9, BPF_ANY, &thread);
+}
+
+static void insert_another(void *argument)
+{
+    struct overtaken_assignment *overtaken = argument;
+    struct thread other = fixture_thread(1);
+
+    overtaken->inserted = delete(&overtaken->fixture, 1, &other) == 0 &&
+                          update(&overtaken->fixture, 2, 7, BPF_ANY, &other) == 0;
+}
+
+/* What was inserted is there, with its copy. */
+static void check_insertion(void *argument)
+{
+    struct overtaken_assignment *overtaken = argument;
+    struct thread other = fixture_thread(1);
+
+    check(&overtaken->fixture, 1);
+    if (overtaken->inserted)
+        assert_int_equal(lookup(&overtaken->fixture, 2, &other), 7);
+    overtaken->insertions += overtaken->inserted;
+}
+
+static void test_overtaken_assignment(void **state)
+{
+    struct overtaken_assignment overtaken = { .fixture = new_map(BPF_MAP_TYPE_PERCPU_HASH, 1) };
+    struct overtaking overtaking = { begin_assignment, assign_one, insert_another, check_insertion, &overtaken };
+
+    if (!stepping_works())
+        skip();
+    assert_true(stepping_overtake(&overtaking) > 50);
+    assert_true(overtaken.insertions > 10);
+    fixture_clear(&overtaken.fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -733,12 +827,14 @@ int main(void)
         cmocka_unit_test(test_skip),
         cmocka_unit_test(test_lock_is_held),
         cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_assigning),
         cmocka_unit_test(test_definitions),
         cmocka_unit_test(test_killing),
         cmocka_unit_test(test_killing_eviction),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_changing_key),
+        cmocka_unit_test(test_overtaken_assignment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
