@@ -757,63 +757,49 @@ static void test_changing_key(void **state)
     }
 }
 
-/* ---- an element that becomes another key's while its copies are cleared ---- */
+/* ---- an element that becomes another key's as soon as its copies are cleared ---- */
 
-struct overtaken_assignment {
+struct assignment {
     struct fixture fixture;     /* of one entry */
-    bool inserted;              /* the other key, in the place of the first */
-    unsigned insertions;
+    bool held, inserted;        /* the lock; the other key, in the place of the first */
 };
-
-static void begin_assignment(void *argument)
-{
-    struct overtaken_assignment *overtaken = argument;
-    struct thread other = fixture_thread(1);
-
-    fixture_reset(&overtaken->fixture);
-    assert_int_equal(update(&overtaken->fixture, 1, 5, BPF_ANY, &other), 0);
-    overtaken->inserted = false;
-}
 
 static void assign_one(void *argument)
 {
-    struct overtaken_assignment *overtaken = argument;
+    struct assignment *assignment = argument;
     struct thread thread = fixture_thread(0);
 
-    assign(&overtaken->fixture, 1, 9, BPF_ANY, &thread);
+    assign(&assignment->fixture, 1, 9, BPF_ANY, &thread);
 }
 
+/* When the lock was held, and is not any more. */
 static void insert_another(void *argument)
 {
-    struct overtaken_assignment *overtaken = argument;
+    struct assignment *assignment = argument;
+    const struct bucket *bucket = (void *)assignment->fixture.memory;
     struct thread other = fixture_thread(1);
 
-    overtaken->inserted = delete(&overtaken->fixture, 1, &other) == 0 &&
-                          update(&overtaken->fixture, 2, 7, BPF_ANY, &other) == 0;
-}
-
-/* What was inserted is there, with its copy. */
-static void check_insertion(void *argument)
-{
-    struct overtaken_assignment *overtaken = argument;
-    struct thread other = fixture_thread(1);
-
-    check(&overtaken->fixture, 1);
-    if (overtaken->inserted)
-        assert_int_equal(lookup(&overtaken->fixture, 2, &other), 7);
-    overtaken->insertions += overtaken->inserted;
+    assignment->held |= bucket->lock != 0;
+    if (assignment->inserted || !assignment->held || bucket->lock != 0)
+        return;
+    assert_int_equal(delete(&assignment->fixture, 1, &other), 0);
+    assert_int_equal(update(&assignment->fixture, 2, 7, BPF_ANY, &other), 0);
+    assignment->inserted = true;
 }
 
 static void test_overtaken_assignment(void **state)
 {
-    struct overtaken_assignment overtaken = { .fixture = new_map(BPF_MAP_TYPE_PERCPU_HASH, 1) };
-    struct overtaking overtaking = { begin_assignment, assign_one, insert_another, check_insertion, &overtaken };
+    struct assignment assignment = { .fixture = new_map(BPF_MAP_TYPE_PERCPU_HASH, 1) };
+    struct thread other = fixture_thread(1);
 
     if (!stepping_works())
         skip();
-    assert_true(stepping_overtake(&overtaking) > 50);
-    assert_true(overtaken.insertions > 10);
-    fixture_clear(&overtaken.fixture);
+    assert_int_equal(update(&assignment.fixture, 1, 5, BPF_ANY, &other), 0);
+    stepping_run(assign_one, insert_another, &assignment);
+    assert_true(assignment.inserted);
+    assert_int_equal(lookup(&assignment.fixture, 2, &other), 7);
+    check(&assignment.fixture, 1);
+    fixture_clear(&assignment.fixture);
 }
 
 int main(void)
