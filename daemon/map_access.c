@@ -244,7 +244,7 @@ static void next_inner(const struct shared_map *map, struct map_cursor *cursor, 
         *ret = show_inner(map->entry[left].inner);
         add_key(map, *ret, map->entry[left].key, hex);
     }
-    cursor->position = left + 1;
+    cursor->position = (uint32_t)left + 1;
 }
 
 /* ---- queues and stacks ----------------------------------------------------------------------------------- */

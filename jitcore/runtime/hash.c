@@ -324,7 +324,7 @@ static void replace(const struct map_change *change, uint64_t hash, const struct
     WRITE_AFTER(journal->operation, REPLACING);
     fill(change, link, key, value);
     WRITE_ONCE(new->next, READ_ONCE(old->next));
-    WRITE_ONCE(new->referenced, READ_ONCE(old->referenced));
+    WRITE_ONCE(new->referenced, 1);
     commit(place, hash, link);
     leave(place->bucket);
     WRITE_AFTER(seat_of(map, change->holder - 1)->spare, place->link);
@@ -349,6 +349,7 @@ static int write_over(const struct map_change *change, uint64_t hash, uint32_t l
         return 0;
     }
     if (value_is_word(map)) {
+        hash_refer(element_at(map, link));
         value_copy(hash_value(map, link), value, map->value_size);
         return 0;
     }
@@ -465,7 +466,8 @@ int hash_evict(const struct map *map, struct thread *thread, uint32_t link)
 
 /*
  * The cursor's position is the slot, counted over all buckets, each list being one slot more; `within` is the least
- * hash of the list's elements that were not given yet.  Both only grow, whatever the memory says.
+ * hash of the list's elements that were not given yet, and `given` says how many were.  All only grow, whatever the
+ * memory says: a list that others go on filling ends as if it were as long as one may be.
  */
 #define STEPS (HASH_SLOTS + 1)
 
@@ -500,7 +502,7 @@ static uint32_t walk_list(const struct map *map, struct bucket *bucket, uint64_t
 static void next_position(struct map_cursor *cursor)
 {
     cursor->position++;
-    cursor->within = 0;
+    cursor->within = cursor->given = 0;
 }
 
 /* The link of the element at the cursor's position, 0: none; *ret_hash where that is a list. */
@@ -540,7 +542,8 @@ uint32_t hash_walk(const struct map *map, struct map_cursor *cursor)
         if (link == 0)
             continue;
         cursor->within = hash + 1;
-        if (cursor->within == 0)
+        cursor->given++;
+        if (cursor->within == 0 || cursor->given == HASH_WALK)
             next_position(cursor);
         return link;
     }

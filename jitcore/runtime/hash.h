@@ -44,7 +44,7 @@ _Static_assert(sizeof(struct bucket) == 64, "a cache line");
 
 struct hash_element {
     uint32_t next;              /* link of the next element of the list */
-    uint8_t referenced;         /* was looked up since eviction last came by */
+    uint8_t referenced;         /* was looked up or updated since eviction last came by */
     uint8_t padding[3];
     uint8_t key[];
 };
@@ -70,6 +70,13 @@ _Static_assert(sizeof(struct hash_seat) == 64, "a cache line");
 uint32_t hash_find(const struct map *map, const void *key);     /* its link, or 0 */
 void *hash_value(const struct map *map, uint32_t link);         /* kinds with one value for all */
 void *hash_copy(const struct map *map, uint32_t link, uint32_t seat);   /* kinds with copies */
+
+/* It was used.  Written only when it is not set, so that an element which all look up stays in all caches. */
+static inline void hash_refer(struct hash_element *element)
+{
+    if (READ_ONCE(element->referenced) == 0)
+        WRITE_ONCE(element->referenced, 1);
+}
 
 /* Before a seat's copies are touched: from then on, new elements get zeros there. */
 void hash_use_copy(const struct map *map, uint32_t seat);
