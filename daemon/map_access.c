@@ -469,11 +469,27 @@ static int clear_popped(struct daemon *daemon, const struct shared_map *map, str
     return r < 0 ? r : 1;
 }
 
-/* What is not submitted yet keeps what is behind it. */
-static int clear_record(const struct shared_map *map)
+/* The next record is reserved and not submitted, by a thread that is outside of all guards: nobody will submit it. */
+static bool discard_abandoned(struct daemon *daemon, const struct shared_map *map)
+{
+    uint64_t position;
+    uint32_t seat;
+
+    if (ring_holder(map->view, &position, &seat) < 0)
+        return true;
+    if (!seats_outside(daemon->seats, seat))
+        return false;
+    ring_discard_next(map->view, position, seat);       /* if it is not submitted now, after that answer */
+    return true;
+}
+
+/* What a thread that is in its program has not submitted yet keeps what is behind it. */
+static int clear_record(struct daemon *daemon, const struct shared_map *map)
 {
     int r = ring_drop(map->view);
 
+    if (r == -EBUSY)
+        return discard_abandoned(daemon, map);
     return r == 0 || r == -EINTR || r == -EBADMSG;
 }
 
@@ -488,7 +504,7 @@ int map_access_clear_next(struct daemon *daemon, const struct shared_map *map, s
     if (kind->call_pop)
         return clear_popped(daemon, map, refusal);
     if (kind->kind == BPF_MAP_TYPE_RINGBUF)
-        return clear_record(map);
+        return clear_record(daemon, map);
     if (!kind->call_next || shared_map_is_outer(map))
         return refuse_unsuited(map, "clear", refusal);
     if (!key)
