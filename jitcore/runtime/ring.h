@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ring buffers: programs put records in, of any length up to RING_RECORD_MAX, and the daemon takes them out, in the order in which room was
- * reserved for them.
+ * Ring buffers: programs put records in, of any length up to RING_RECORD_MAX, and the daemon takes them out, in the
+ * order in which room was reserved for them.
  *
  *      [ ... free | record | record (busy) | record | free ... ]
  *                 ^ consumer                        ^ producer
