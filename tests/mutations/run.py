@@ -48,6 +48,9 @@ MUTATIONS = [
      "copies of values that were used before a snapshot are taken for zeros"),
     ("jitcore/map.c", "(key = trie_next_reached(old", "(key = trie_next(old",
      "tests/unit/test_map_trie", "a trie out of a torn snapshot loses what counts as free"),
+    # Calls.
+    ("proto/call.c", "    if (call->answered && call->envelope.oneway)\n        return;\n", "", "tests/unit/test_server",
+     "a oneway call whose work ends later ends the daemon"),
     # The arena and what becomes of it.
     ("daemon/arena.c", "    r = memory_discard_arena(arena->memory, offset, size);\n    if (r >= 0)\n", "    r = 0;\n",
      "tests/unit/test_arena", "a range has what was there before"),
