@@ -169,6 +169,17 @@ struct link *registry_link(const struct registry *registry, int64_t id);
 struct native *registry_native(const struct registry *registry, const char *name, const char *prototype);
 struct shared_map *registry_map(const struct registry *registry, const char *name);
 struct shared_map *registry_map_numbered(const struct registry *registry, uint32_t number); /* as journals name it */
+
+/* To go through all while they change: the index of the first behind this name, id or place (keys, priority, id of a link). */
+size_t registry_programs_after(const struct registry *registry, const char *name);
+size_t registry_tables_after(const struct registry *registry, const char *name);
+size_t registry_maps_after(const struct registry *registry, const char *name);
+size_t registry_links_after(const struct registry *registry, int64_t id);
+size_t program_links_after(const struct program *program, int64_t id);
+size_t table_links_after(const struct table *table, const struct link *place);
+
+/* Are they links of one chain? */
+bool link_same_entry(const struct link *a, const struct link *b);
 /*
  * The chain of exactly this entry (that of `keys` only otherwise, first and last count): its links, in order; 0 if
  * there is none.
