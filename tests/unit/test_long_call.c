@@ -81,14 +81,13 @@ static void test_one_turn_in_each_pass(void **state)
 
     memset(turns, 0, sizeof(turns));
     say(other, ECHO("1"));
-    for (size_t pass = 0; pass < 12; pass++) {
+    while (strlen(turns) < 12) {
         before = strlen(turns);
-        event_base_loop(fixture->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        event_base_loop(fixture->base, EVLOOP_NONBLOCK);
         assert_in_range(strlen(turns), before, before + 1);
     }
     for (size_t i = 3; turns[i]; i++)
         assert_int_equal(turns[i], turns[i - 3]);
-    assert_in_range(strlen(turns), 9, 12);
     assert_int_equal(freed, 0);
     hear(fixture, other, ECHOED("1"));
     hear(fixture, second, "{\"parameters\":{\"id\":98}}");
