@@ -105,6 +105,7 @@ struct table {
     struct planned *planned;            /* planning.c: what is known of the plan; NULL: nothing */
     struct counter misses;              /* of keys without an entry; links that are attached are counted as these */
     bool dirty;                         /* in the change that runs now */
+    bool overwritten;                   /* a slot of its code is not as it was left: it is not changed any more */
     /* Settling (settle.c): */
     uint64_t changes;                   /* counts changes of the entry */
     uint64_t settled_changes;           /* what it was when the awaited grace period was asked for */
