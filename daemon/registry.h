@@ -36,7 +36,7 @@ struct shared_map;              /* shared_map.h */
 
 #define NAME_LENGTH_MAX CONTEXT_NAME_MAX        /* bytes of the name of a program, table or context */
 #define TABLES_MAX 4096
-#define PROGRAMS_MAX 16384      /* these two: so that a listing fits one answer */
+#define PROGRAMS_MAX 16384
 #define LINKS_MAX 100000        /* of all tables, or of one */
 #define NATIVES_MAX 16384
 #define PROTOTYPE_LENGTH_MAX 255        /* bytes of the prototype of a static call */
