@@ -262,6 +262,7 @@ const struct verb verbs[] = {
         .summary = "what was counted",
         .help = "MISSES are calls with keys that nothing is attached to.  VERDICTS are VERDICT:RUNS.  Totals go on\n"
                 "when a program is replaced, workers end or dispatchd starts again.",
+        .answers = ANSWERS_MERGED,
         .method = "GetStatistics",
         .print = statistics_print,
     },
@@ -269,6 +270,7 @@ const struct verb verbs[] = {
         .name = "map list",
         .summary = "maps, and the programs that use each",
         .help = "KEY and VALUE are types in C.  BYTES is memory that all workers share.",
+        .answers = ANSWERS_MERGED,
         .method = "ListMaps",
         .print = map_print_list,
         .rows = "maps",
@@ -393,6 +395,7 @@ const struct verb verbs[] = {
         .name = "list programs",
         .summary = "loaded programs, and the links that hold each",
         .help = "BYTES is the size of a program's code with its constant data.",
+        .answers = ANSWERS_MERGED,
         .method = "ListPrograms",
         .print = print_rows,
         .rows = "programs",
@@ -403,6 +406,7 @@ const struct verb verbs[] = {
         .summary = "tables that workers have declared",
         .help = "SHAPE and BYTES describe the code that finds the program of a key; SETTLED is whether it has its\n"
                 "final place, where calls are fastest.  WORKERS counts those that declare the table now.",
+        .answers = ANSWERS_MERGED,
         .method = "ListTables",
         .print = print_rows,
         .rows = "tables",
@@ -412,6 +416,7 @@ const struct verb verbs[] = {
         .name = "list calls",
         .summary = "static calls that workers have declared",
         .help = "",
+        .answers = ANSWERS_MERGED,
         .method = "ListCalls",
         .print = print_rows,
         .rows = "calls",
@@ -421,6 +426,7 @@ const struct verb verbs[] = {
         .name = "list links",
         .summary = "which program runs at which key",
         .help = "",
+        .answers = ANSWERS_MERGED,
         .method = "ListLinks",
         .print = print_rows,
         .rows = "links",
@@ -434,6 +440,7 @@ const struct verb verbs[] = {
                 "runs on).  HOLDING workers have a thread that keeps replaced code from being reused.  LEAKED counts\n"
                 "guards that were left by longjmp.  LACKING names hooks that lead to a native which the worker does\n"
                 "not have: it runs its default there.",
+        .answers = ANSWERS_MERGED,
         .method = "ListWorkers",
         .print = print_rows,
         .rows = "workers",
