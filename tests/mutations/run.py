@@ -69,6 +69,11 @@ MUTATIONS = [
      "tests/e2e/test_statistics.py", "what is asked is read from one worker only"),
     ("daemon/view_statistics.c", " || !read_counter(at, &link->counter))", ")", "tests/e2e/test_statistics.py",
      "links are shown as they were read last"),
+    # Benchmarks.
+    ("bench/attach.c", "detach(link);\n        detached", "(void)link, (void)detach;\n        detached", "tests/e2e/test_bench.py",
+     "a benchmark does not do what it measures"),
+    ("bench/edits.c", "{ \"replace_us\", ", "{ \"exchange_us\", ", "tests/e2e/test_bench.py",
+     "a figure has another name than readers expect"),
     # The arena and what becomes of it.
     ("daemon/arena.c", "    r = memory_discard_arena(arena->memory, offset, size);\n    if (r >= 0)\n", "    r = 0;\n",
      "tests/unit/test_arena", "a range has what was there before"),
