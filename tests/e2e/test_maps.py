@@ -361,19 +361,31 @@ def stop_inside_a_change(worker, seats):
         os.kill(worker.pid, signal.SIGCONT)
 
 
-def one_of_two_stops_inside_a_change(daemon):
-    """Two workers that have changed a map, of which one loops until it is stopped; all seats, and the stopped one's."""
-    looping, other = daemon.worker(), daemon.worker()
+def one_stops_inside_a_change(daemon, others):
+    """A worker that loops until it is stopped, others that have changed a map before; all seats, and the stopped one's."""
+    looping = daemon.worker()
     daemon.load("copy", compile_program(COPY, "copy"))
     daemon.attach("on_test", 0, "copy")
-    seats = Seats(other)
-    equal(called(other, 0), 0, "an update")
+    seats = Seats(looping)
+    for other in others:
+        equal(called(other, 0), 0, "an update")
     looping.do("key 0")
     looping.do("allow 0")
     looping.do("loop 1")
-    wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
-    equal(daemon.call("Info")["seats_used"], 3, "seats that are taken, with dispatchd's own")
-    return looping, other, seats, stop_inside_a_change(looping, seats)
+    wait_until(lambda: len(seats.owners()) == len(others) + 1, "all seats are taken")
+    equal(daemon.call("Info")["seats_used"], len(others) + 2, "seats that are taken, with dispatchd's own")
+    return looping, seats, stop_inside_a_change(looping, seats)
+
+
+def one_of_two_stops_inside_a_change(daemon):
+    other = daemon.worker()
+    looping, seats, seat = one_stops_inside_a_change(daemon, [other])
+    return looping, other, seats, seat
+
+
+def wait_until_moved(workers, generation=2):
+    for worker in workers:
+        wait_until(lambda: worker.do("status").startswith(f"joined generation {generation}"), "moved")
 
 
 @case
@@ -444,9 +456,24 @@ def the_next_daemon_settles_what_died_without_one():
         os.kill(looping.pid, signal.SIGKILL)
         equal(called(other, 0), errno.EBUSY, "an update without a daemon")
         daemon.start()
-        wait_until(lambda: other.do("status").startswith("joined generation 2"), "moved")
+        wait_until_moved([other])
         wait_until(lambda: seat not in seats.owners(), "its seat is free")
         equal(called(other, 0), 0, "an update")
+
+
+@case
+def what_died_without_a_daemon_is_found_behind_many_that_live():
+    with Daemon() as daemon:
+        others = [daemon.worker() for _ in range(20)]   # more seats than a turn asks of
+        looping, seats, seat = one_stops_inside_a_change(daemon, others)
+        equal(seat, max(seats.owners()), "the last seat")
+        daemon.kill()
+        os.kill(looping.pid, signal.SIGKILL)
+        daemon.start()
+        wait_until_moved(others)
+        wait_until(lambda: seat not in seats.owners(), "its seat is free")
+        equal(len(seats.owners()), len(others), "the seats of those who live")
+        equal(called(others[0], 0), 0, "an update")
 
 
 run()

@@ -414,6 +414,8 @@ MUTATIONS = [
      "a change does not say which of its line's threads began it"),
     ("daemon/seats.c", "    if (lines_of(seats, owner) || !workers_all_moved(seats->daemon->workers))\n        return false;\n",
      "    return false;\n", "tests/e2e/test_maps.py", "what died while no daemon was there is never settled"),
+    ("daemon/seats.c", "uint32_t index = seats->asked;", "uint32_t index = i;", "tests/e2e/test_maps.py",
+     "each turn asks of the same seats whether their owners are known"),
     ("daemon/seats.c", "        map_recover(map->view, seat);\n", "        journal_empty(&seat->journal);\n",
      "tests/e2e/test_maps.py", "the lock of a dead thread is forgotten"),
     ("daemon/shared_map.c", "WRITE_ONCE(*(int64_t *)array_lookup(outer->view, key), distance);", "(void)distance;",
