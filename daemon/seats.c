@@ -199,14 +199,16 @@ static bool is_abandoned(const struct seat *seat, const struct lines *lines, uin
 
 /*
  * No process that is known, or that one has announced (Fork: so what is in the sockets is read), has this line.  A
- * worker of an earlier generation may have lines that this daemon has not seen: so not before all have moved.
+ * process of an earlier generation may have lines that this daemon has not seen (a worker that has not joined, a child
+ * that it forked while there was no daemon): so not before the last of them has moved or ended.  Whoever runs in this generation
+ * has joined, or was announced.
  */
 static bool is_stranger(const struct seats *seats, uint64_t owner)
 {
-    if (lines_of(seats, owner) || !workers_all_moved(seats->daemon->workers))
+    if (lines_of(seats, owner) || !workers_have_moved(seats->daemon->workers))
         return false;
     workers_drain(seats->daemon->workers);
-    return !lines_of(seats, owner) && workers_all_moved(seats->daemon->workers);
+    return !lines_of(seats, owner) && workers_have_moved(seats->daemon->workers);
 }
 
 /* Settle what is to be settled at this seat: was there something? */
@@ -308,6 +310,7 @@ static void on_look(evutil_socket_t descriptor, short events, void *userdata)
         settled = look_at(seats, index);
     }
     settled = settled || look_for_strangers(seats) || look_at_settling(seats);
+    workers_settle_arena(seats->daemon->workers);
     tell_if_all_taken(seats);
     look_in(seats, settled ? AGAIN_MS + REST * (pace_now_us() - begin_us) / 1000 : LOOK_MS);
 }
@@ -335,7 +338,7 @@ bool seats_outside(const struct seats *seats, uint32_t index)
     if (owner == 0 || owner == DAEMON_LINE || owner == seats->ended[index])
         return true;
     lines = lines_of(seats, owner);
-    return lines ? lines_outside(lines, DD_LINE_NAME_INDEX(owner)) : workers_all_moved(seats->daemon->workers);
+    return lines ? lines_outside(lines, DD_LINE_NAME_INDEX(owner)) : workers_have_moved(seats->daemon->workers);
 }
 
 struct thread *seats_thread(struct seats *seats)
