@@ -535,4 +535,50 @@ def a_child_that_no_daemon_knew_and_that_dies_holds_nobody_up():
         parent.do("forget-children")
 
 
+# The same, for hours: a guard that does not end.
+COPIES = COPY.replace("__u32 copy(struct test *t)", "__u32 copies(struct test *t)").replace("SEC(\"table/test\")", """
+static long again(__u32 i, void *context)
+{
+    __u32 zero = 0;
+    struct large *value = bpf_map_lookup_elem(&source, &zero);
+
+    if (value)
+        bpf_map_update_elem(&target, &zero, value, BPF_ANY);
+    return 0;
+}
+SEC("table/test")""").replace("    ++calls;", "    bpf_loop(1 << 23, again, (void *)0, 0);\n    ++calls;")
+
+
+@case
+def a_handler_that_takes_a_thread_to_new_lines_leaves_the_change_that_it_interrupted_alone():
+    with Daemon() as daemon:
+        worker, other = daemon.worker(), daemon.worker()
+        daemon.load("copy", compile_program(COPY, "copy"))
+        daemon.attach("on_test", 0, "copy")
+        daemon.load("copies", compile_program(COPIES, "copies"))
+        daemon.attach("on_test", 3, "copies")
+        seats = Seats(other)
+        equal(called(other, 0), 0, "an update")
+        [own] = seats.owners()
+        worker.do("key 3")
+        worker.do("loop 1")
+        wait_until(lambda: len(seats.owners()) == 2, "its program runs")
+        daemon.kill()
+        worker.do("close-all")                  # so it joins the next one with new lines
+        daemon.start()
+        wait_until_moved([other])
+        wait_until(lambda: [w["state"] for w in daemon.list("workers") if w["pid"] == worker.pid] == ["moving"], "it has joined")
+        worker.do("key 99")                     # runs the default
+        equal(worker.do("interrupt"), "ok", "a call in a handler, inside of the program")
+        for _ in range(3):
+            seat = stop_inside_a_change(worker.pid, seats)
+            wait_for_looks(seats, own)
+            equal(called(other, 0), errno.EBUSY, "an update beside the stopped one")
+            assert seats.owners()[seat] != 0, "it is inside its change"
+            os.kill(worker.pid, signal.SIGCONT)
+        os.kill(worker.pid, signal.SIGKILL)
+        wait_until(lambda: len(seats.owners()) == 1, "its seat is free")
+        equal(called(other, 0), 0, "an update")
+
+
 run()
