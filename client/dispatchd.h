@@ -296,8 +296,8 @@ extern DD_PUBLIC char *dd_window_base;
 
 /*
  * Slow paths, out of line; async-signal-safe.
- * dd_thread_join: the thread's first guard, or one inside outer guards on a line of an older set.  NULL: not open, or no
- *      line is left: the default runs.
+ * dd_thread_join: the thread's first guard, or one inside outer guards on a line of an older set.  NULL: not open, or
+ *      no line is left: the default runs.
  * dd_thread_renew: the epoch is not the line's `last`: serialise and remember it; where the process has a newer set of
  *      lines, go on in a line of that one.  Returns the guard, with its line (NULL: none is left there).
  * dd_thread_leaked: the line holds an outer guard whose frame seems gone (left by longjmp): count it.  The guard stays,

@@ -23,11 +23,12 @@ __thread struct dd_thread dd_thread_self;
 /*
  * home: the line in which the thread's next guard begins.
  *
- * former: the line that the thread had before, while outer guards are open on it; else NULL.  Programs under these go on,
- * and change maps in the name that is among the counters: so the thread keeps its former line's counters until they have
- * ended.  With the new line's name, whose word is 0 once the handler's own guard is over, what they are in the middle of
- * would pass for abandoned (daemon/seats.c).  Nothing tells of the end of an outer guard: so for as long `dd_thread_self.line`
- * is NULL, and each guard comes to dd_thread_join(), which looks.  (To doc/model, `home` is the thread's pointer to its line.)
+ * former: the line that the thread had before, while outer guards are open on it; else NULL.  Programs under these go
+ * on, and change maps in the name that is among the counters: so the thread keeps its former line's counters until they
+ * have ended.  With the new line's name, whose word is 0 once the handler's own guard is over, what they are in the
+ * middle of would pass for abandoned (daemon/seats.c).  Nothing tells of the end of an outer guard: so for as long
+ * `dd_thread_self.line` is NULL, and each guard comes to dd_thread_join(), which looks.  (The thread's pointer to its
+ * line, of which doc/model speaks, is `home`.)
  *
  * In the initial thread-local block: their first use allocates nothing.
  */
@@ -35,8 +36,8 @@ static __thread struct dd_line *home __attribute__((tls_model("initial-exec")));
 static __thread struct dd_line *former __attribute__((tls_model("initial-exec")));
 
 /*
- * All signals are blocked: line and counters belong together.  The thread itself writes its lines' words, so it sees the
- * last of them; what its programs did on the former line came before the 0 there (dd_guard_leave), and stays under its name.
+ * All signals are blocked: line and counters belong together.  The thread itself writes its lines' words, so it sees
+ * the last of them; what its programs did in the former line's name came before the 0 there (dd_guard_leave: release).
  */
 static void take_counters(void)
 {

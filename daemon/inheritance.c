@@ -117,7 +117,7 @@ const char *inheritance_offer(struct daemon *daemon, int given)
     if (mistake || inheritance->descriptor >= 0)
         return mistake;
     inheritance->descriptor = memory_reopen_arena(descriptor);
-    return inheritance->descriptor < 0 ? "it cannot be opened anew: it was made by another user" : NULL;
+    return inheritance->descriptor < 0 ? "it cannot be opened anew, perhaps as another user made it" : NULL;
 }
 
 /* ---- workers that may have it -------------------------------------------------------------------------- */

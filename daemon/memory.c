@@ -202,15 +202,22 @@ int memory_reopen_arena(int descriptor)
     return RETURN_ERRNO(open(path, O_RDWR | O_CLOEXEC));
 }
 
-/* Shared, so that it is in nobody's way: it is only ever asked for. */
+/*
+ * Shared, so that it is in nobody's way: it is only ever asked for.  A worker that has locked the byte for itself gets
+ * windows without the lock, and no more: it could as well take the lock from them.
+ */
 static int share_arena(struct memory *memory)
 {
-    struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)memory->control->generation, .l_len = 1 };
+    struct flock lock = {
+        .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)memory->control->generation, .l_len = 1,
+    };
 
     memory->arena_of_windows = memory_reopen_arena(memory->arena_descriptor);
     if (memory->arena_of_windows < 0)
         return memory->arena_of_windows;
-    return RETURN_ERRNO(fcntl(memory->arena_of_windows, F_OFD_SETLK, &lock));
+    if (fcntl(memory->arena_of_windows, F_OFD_SETLK, &lock) < 0 && errno != EAGAIN && errno != EACCES)
+        return -errno;
+    return 0;
 }
 
 /* What would keep this open file from all lower bytes?  An answer that fails is the safe one. */

@@ -7,10 +7,10 @@
  * (inheritance.h).
  *
  * Whether anybody still runs programs of an earlier generation is known by the arena, since each window maps it, in
- * processes too that no daemon was told of (forked while there was none).  Workers get it as an open file of its own for
- * each generation, which bears a lock of the byte of that number.  The lock is there as long as the open file, and that as long as
- * any process has it open or mapped: fork, closed descriptors, and the end of the daemon change nothing of it; munmap,
- * execve and the end of the process do.  The next daemon asks the kernel who has locks of lower bytes.
+ * processes too that no daemon was told of (forked while there was none).  Workers get it as an open file of its own
+ * for each generation, which bears a lock of the byte of that number.  The lock lasts as long as the open file, and
+ * that as long as any process has it open or mapped: fork, closed descriptors and the end of the daemon change nothing
+ * of it; munmap, execve and the end of the process do.  The next daemon asks the kernel for locks of lower bytes.
  */
 #ifndef DAEMON_MEMORY_H
 #define DAEMON_MEMORY_H

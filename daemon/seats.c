@@ -200,8 +200,8 @@ static bool is_abandoned(const struct seat *seat, const struct lines *lines, uin
 /*
  * No process that is known, or that one has announced (Fork: so what is in the sockets is read), has this line.  A
  * process of an earlier generation may have lines that this daemon has not seen (a worker that has not joined, a child
- * that it forked while there was no daemon): so not before the last of them has moved or ended.  Whoever runs in this generation
- * has joined, or was announced.
+ * that it forked while there was no daemon): so not before the last of them has moved or ended.  Whoever runs in this
+ * generation has joined, or was announced.
  */
 static bool is_stranger(const struct seats *seats, uint64_t owner)
 {

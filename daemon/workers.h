@@ -79,12 +79,12 @@ int worker_add_table(struct worker *worker, struct table *table, bool no_indirec
 /* The worker offers this native.  The same. */
 int worker_add_native(struct worker *worker, struct native *native);
 
-/* Does no process run, or know, an image of an earlier generation: none that is known, and none that was never announced? */
+/* Does no process run, or know, an image of an earlier generation: none that is known, none that was not announced? */
 bool workers_have_moved(const struct workers *workers);
 
 /*
- * Once that is so, what earlier programs wrote to can be given to others.  Called where a worker moves or ends, and to be
- * called now and then: nobody tells of the end of a process that was never announced.
+ * Once that is so, what earlier programs wrote to can be given to others.  Done where a worker moves or ends, and to be
+ * done now and then: nobody tells of the end of a process that was never announced.
  */
 void workers_settle_arena(struct workers *workers);
 

@@ -372,7 +372,7 @@ def wait_for_looks(seats, own):
 
 
 def one_stops_inside_a_change(daemon, others):
-    """A worker that loops until it is stopped, others that have changed a map before; all seats, and the stopped one's."""
+    """A worker that loops until it is stopped, others that have changed a map; all seats, and the stopped one's."""
     looping = daemon.worker()
     daemon.load("copy", compile_program(COPY, "copy"))
     daemon.attach("on_test", 0, "copy")
@@ -393,9 +393,13 @@ def one_of_two_stops_inside_a_change(daemon):
     return looping, other, seats, seat
 
 
-def wait_until_moved(workers, generation=2):
+def wait_until_moved(workers):
     for worker in workers:
-        wait_until(lambda: worker.do("status").startswith(f"joined generation {generation}"), "moved")
+        wait_until(lambda: worker.do("status").startswith("joined generation 2"), "moved")
+
+
+def state_of(daemon, pid):
+    return next((worker["state"] for worker in daemon.list("workers") if worker["pid"] == pid), None)
 
 
 @case
@@ -487,8 +491,8 @@ def what_died_without_a_daemon_is_found_behind_many_that_live():
 @contextlib.contextmanager
 def child_that_no_daemon_knows():
     """
-    One that was forked while there was none, without a descriptor, and is stopped inside a change while all others move to
-    the next daemon.  Yields the daemon, its parent and another worker, the child's pid, all seats and the child's.
+    One that was forked while there was none, without a descriptor, and is stopped inside a change while all others move
+    to the next daemon.  Yields the daemon, its parent and another worker, the child's pid, all seats and the child's.
     """
     with Daemon() as daemon:
         parent, other = daemon.worker(), daemon.worker()
@@ -521,7 +525,7 @@ def a_stopped_child_that_no_daemon_knows_keeps_its_seat_and_goes_on():
     with child_that_no_daemon_knows() as (daemon, _, other, child, seats, seat):
         assert seats.owners()[seat] != 0, "it is inside its change"
         os.kill(child, signal.SIGCONT)
-        wait_until(lambda: child in [w["pid"] for w in daemon.list("workers") if w["state"] == "current"], "it has joined")
+        wait_until(lambda: state_of(daemon, child) == "current", "it has joined")
         assert seat in seats.owners(), "it is the seat of the child's line, which has joined"
         wait_until(lambda: called(other, 0) == 0, "an update beside one that goes on")
 
@@ -567,7 +571,7 @@ def a_handler_that_takes_a_thread_to_new_lines_leaves_the_change_that_it_interru
         worker.do("close-all")                  # so it joins the next one with new lines
         daemon.start()
         wait_until_moved([other])
-        wait_until(lambda: [w["state"] for w in daemon.list("workers") if w["pid"] == worker.pid] == ["moving"], "it has joined")
+        wait_until(lambda: state_of(daemon, worker.pid) == "moving", "it has joined")
         worker.do("key 99")                     # runs the default
         equal(worker.do("interrupt"), "ok", "a call in a handler, inside of the program")
         for _ in range(3):

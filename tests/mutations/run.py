@@ -89,6 +89,8 @@ MUTATIONS = [
      "what old programs write is given away when the first worker moved"),
     ("daemon/memory.c", "lock.l_type != F_UNLCK;", "0;", "tests/e2e/test_maps.py",
      "a stopped child that no daemon knows loses its seat and its lock"),
+    ("daemon/memory.c", "&lock) < 0 && errno != EAGAIN && errno != EACCES)", "&lock) < 0)", "tests/unit/test_arena",
+     "a worker that locks the arena's file keeps the next daemon from starting"),
     ("daemon/memory.c", ".l_start = (off_t)memory->control->generation, ", "", "tests/unit/test_arena",
      "windows of this generation pass for earlier ones"),
     ("daemon/service_worker.c", "daemon->memory->arena_of_windows", "daemon->memory->arena_descriptor", "tests/e2e/test_maps.py",

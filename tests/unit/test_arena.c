@@ -386,6 +386,19 @@ static void test_earlier_windows_of_children(void **state)
     close(pipe_to_child[0]);
 }
 
+/* What a worker may do to the file that it has keeps no daemon from starting. */
+static void test_locks_of_workers(void **state)
+{
+    int worker = fcntl(memory->arena_of_windows, F_DUPFD_CLOEXEC, 0);
+    struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    assert_int_equal(fcntl(worker, F_OFD_SETLK, &all), 0);
+    restart();
+    assert_true(memory_has_earlier_windows(memory));
+    close(worker);
+    assert_false(memory_has_earlier_windows(memory));
+}
+
 static void test_new_holds_nothing(void **state)
 {
     assert_int_equal(arena_hold(arena), 0);
@@ -630,6 +643,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_holds_few_pieces, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_earlier_windows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_earlier_windows_of_children, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_locks_of_workers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_new_holds_nothing, set_up, tear_down),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test_setup_teardown(test_snapshot, set_up_snapshot, tear_down_snapshot),

@@ -409,8 +409,8 @@ static void test_replaced_inside_a_guard(void **state)
 }
 
 /*
- * The program under the outer guard goes on, in the name of the line that it is inside of: until that is over the thread
- * has its counters.  Over two newer sets.
+ * The program under the outer guard goes on, in the name of the line that it is inside of: until that is over the
+ * thread has its counters.  Over two newer sets.
  */
 static void *keep_counters(void *unused)
 {
