@@ -284,7 +284,8 @@ static inline void dd_guard_leave(struct dd_guard *guard);
 
 /* ---- the fast path ------------------------------------------------------------------------------------- */
 
-/* Thread state, in the initial thread-local block.  `line` is NULL until the thread's first guard. */
+/* Thread state, in the initial thread-local block.  `line` is NULL until the thread's first guard, and where only
+ * dd_thread_join() can tell which it is. */
 struct dd_thread {
     struct dd_line *line;
     void *counters;             /* of the line: code of the image counts there */
@@ -298,7 +299,8 @@ extern DD_PUBLIC char *dd_window_base;
 
 /*
  * Slow paths, out of line; async-signal-safe.
- * dd_thread_join: the thread's first guard.  NULL: not open, or no line is left: the default runs.
+ * dd_thread_join: the thread's first guard, or one inside outer guards on a line of an older set.  NULL: not open, or
+ *      no line is left: the default runs.
  * dd_thread_renew: the epoch is not the line's `last`: serialise and remember it; where the process has a newer set of
  *      lines, go on in a line of that one.  Returns the guard, with its line (NULL: none is left there).
  * dd_thread_leaked: the line holds an outer guard whose frame seems gone (left by longjmp): count it.  The guard stays,

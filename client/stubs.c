@@ -11,6 +11,7 @@
 #include "native.h"
 #include "signals.h"
 #include "table.h"
+#include "thread.h"
 
 static unsigned char locked;
 
@@ -92,7 +93,7 @@ __attribute__((used)) static struct answer stubs_leave(uint64_t *word, uint32_t 
 {
     void (*known)(void) = (void (*)(void))__atomic_load_n(word, __ATOMIC_RELAXED);
     struct answer answer = known ? (struct answer){ known, 0 } : stubs_resolve(word, index);
-    struct dd_line *line = dd_thread_self.line;
+    struct dd_line *line = thread_line();
 
     if (answer.target && dd_thread_self.nested == 0)
         __atomic_store_n(&line->word, 0, __ATOMIC_RELEASE);

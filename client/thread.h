@@ -7,6 +7,11 @@
 #ifndef DISPATCHD_THREAD_H
 #define DISPATCHD_THREAD_H
 
+struct dd_line;
+
+/* The line in which the calling thread's next guard begins; NULL before its first. */
+struct dd_line *thread_line(void);
+
 /* In a child that was not prepared: the calling thread has no line. */
 void thread_forget_line(void);
 

@@ -114,9 +114,10 @@ const char *inheritance_offer(struct daemon *daemon, int given)
     if (!inheritance || !inheritance->claiming)
         return NULL;
     mistake = find_mistake(descriptor, inheritance->known.identity);
-    if (!mistake && inheritance->descriptor < 0)
-        inheritance->descriptor = TAKE_DESCRIPTOR(descriptor);
-    return mistake;
+    if (mistake || inheritance->descriptor >= 0)
+        return mistake;
+    inheritance->descriptor = memory_reopen_arena(descriptor);
+    return inheritance->descriptor < 0 ? "it cannot be opened anew, perhaps as another user made it" : NULL;
 }
 
 /* ---- workers that may have it -------------------------------------------------------------------------- */

@@ -149,8 +149,7 @@ static int welcome_workers(struct daemon *daemon, const struct options *options)
 {
     if (inheritance_record(daemon->inheritance, options->state_directory) < 0)
         return fail(STARTUP_DATABASE, options->state_directory, store_error(daemon->store));
-    if (workers_have_moved(daemon->workers))
-        arena_settle(daemon->arena);
+    workers_settle_arena(daemon->workers);
     inheritance_end(daemon, worker_join);
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -193,6 +194,40 @@ const char *memory_arena_mistake(int descriptor)
     return NULL;
 }
 
+int memory_reopen_arena(int descriptor)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", descriptor);
+    return RETURN_ERRNO(open(path, O_RDWR | O_CLOEXEC));
+}
+
+/*
+ * Shared, so that it is in nobody's way: it is only ever asked for.  A worker that has locked the byte for itself gets
+ * windows without the lock, and no more: it could as well take the lock from them.
+ */
+static int share_arena(struct memory *memory)
+{
+    struct flock lock = {
+        .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)memory->control->generation, .l_len = 1,
+    };
+
+    memory->arena_of_windows = memory_reopen_arena(memory->arena_descriptor);
+    if (memory->arena_of_windows < 0)
+        return memory->arena_of_windows;
+    if (fcntl(memory->arena_of_windows, F_OFD_SETLK, &lock) < 0 && errno != EAGAIN && errno != EACCES)
+        return -errno;
+    return 0;
+}
+
+/* What would keep this open file from all lower bytes?  An answer that fails is the safe one. */
+bool memory_has_earlier_windows(const struct memory *memory)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = (off_t)memory->control->generation };
+
+    return fcntl(memory->arena_descriptor, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
+}
+
 int memory_new(uint64_t generation, size_t text_size, int arena, struct memory **ret, const char **reterr_text)
 {
     struct memory *memory;
@@ -205,6 +240,7 @@ int memory_new(uint64_t generation, size_t text_size, int arena, struct memory *
         return -ENOMEM;
     }
     memory->text_descriptor = memory->control_descriptor = -EBADF;
+    memory->arena_of_windows = -EBADF;
     memory->arena_descriptor = arena;
     memory->linkage_descriptor[0] = memory->linkage_descriptor[1] = -EBADF;
     memory->text_size = text_size;
@@ -215,6 +251,8 @@ int memory_new(uint64_t generation, size_t text_size, int arena, struct memory *
         r = create_linkage(memory, no_indirect);
     if (r >= 0)
         r = arena >= 0 ? map_arena(memory) : create_arena(memory);
+    if (r >= 0)
+        r = share_arena(memory);
     if (r < 0) {
         memory_free(memory);
         return r;
@@ -236,6 +274,7 @@ struct memory *memory_free(struct memory *memory)
     close_descriptor(&memory->text_descriptor);
     close_descriptor(&memory->control_descriptor);
     close_descriptor(&memory->arena_descriptor);
+    close_descriptor(&memory->arena_of_windows);
     close_descriptor(&memory->linkage_descriptor[0]);
     close_descriptor(&memory->linkage_descriptor[1]);
     free(memory);
@@ -281,7 +320,7 @@ int memory_mark_arena(struct memory *memory, uint64_t offset)
     return r < 0 ? (int)r : 0;
 }
 
-/* Workers have this open file too, and may move its position: what one call returns is all that counts. */
+/* systemd may have this open file too, and move its position: what one call returns is all that counts. */
 bool memory_arena_in_use(const struct memory *memory, uint64_t offset, uint64_t *ret_begin, uint64_t *end)
 {
     off_t begin = lseek(memory->arena_descriptor, (off_t)offset, SEEK_DATA), hole;

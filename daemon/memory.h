@@ -5,6 +5,12 @@
  * anybody; the arena is for workers to write, and sealed in its size alone.  The linkage is constant: after its seals
  * nobody can write it.  The arena outlives generations: a daemon that starts may have that of the one before
  * (inheritance.h).
+ *
+ * Whether anybody still runs programs of an earlier generation is known by the arena, since each window maps it, in
+ * processes too that no daemon was told of (forked while there was none).  Workers get it as an open file of its own
+ * for each generation, which bears a lock of the byte of that number.  The lock lasts as long as the open file, and
+ * that as long as any process has it open or mapped: fork, closed descriptors and the end of the daemon change nothing
+ * of it; munmap, execve and the end of the process do.  The next daemon asks the kernel for locks of lower bytes.
  */
 #ifndef DAEMON_MEMORY_H
 #define DAEMON_MEMORY_H
@@ -18,7 +24,9 @@
 #include "linkage.h"
 
 struct memory {
-    int text_descriptor, control_descriptor, arena_descriptor;
+    int text_descriptor, control_descriptor;
+    int arena_descriptor;               /* the daemon's own open file: without a lock */
+    int arena_of_windows;               /* for workers: with the lock of this generation */
     int linkage_descriptor[2];          /* [1]: without indirect jumps */
     void *text;                         /* read+write; text_size bytes */
     size_t text_size;
@@ -34,7 +42,7 @@ struct memory {
 extern const char memory_forbidden[];
 
 /*
- * Create, map and seal.  arena: the memfd of one that there is, in which memory_arena_mistake() finds none; taken over
+ * Create, map and seal.  arena: of memory_reopen_arena(), or one that no worker has; taken over
  * in any case; -EBADF: make a new one.  Owned by the caller.  On failure *reterr_text says in words what the host
  * refuses and what to do about it: -EACCES executable memfds are forbidden (vm.memfd_noexec, SELinux), -ENOMEM, others
  * of memfd_create and mmap.
@@ -46,6 +54,18 @@ int memory_new(uint64_t generation, size_t text_size, int arena, struct memory *
  * else why not: it is no memfd, its seals, its size.
  */
 const char *memory_arena_mistake(int descriptor);
+
+/*
+ * Another open file of an arena that a worker hands back, and in which memory_arena_mistake() finds none: to keep the
+ * worker's would be to keep the lock of its window.  The caller owns the result.  -EACCES: of another user; of open(2).
+ */
+int memory_reopen_arena(int descriptor);
+
+/*
+ * Is there a process, known or not, with a window of an earlier generation onto this arena?  Once there is none there
+ * will be none.  (A worker that plays with the lock can make this wrong; it can write to the arena anyway.)
+ */
+bool memory_has_earlier_windows(const struct memory *memory);
 
 /* NULL is fine; returns NULL.  Workers keep their own mappings. */
 struct memory *memory_free(struct memory *memory);

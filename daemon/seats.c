@@ -35,7 +35,7 @@
 #define TURN_US 2000
 #define TURN_RECORDS 16384
 
-/* How many seats a turn asks whether anybody knows their owner: that is a walk over all workers. */
+/* Of how many seats a turn asks whether anybody knows their owner: that is a walk over all workers. */
 #define STRANGERS 8
 
 #define DAEMON_LINE DD_LINE_NAME(0, 1)
@@ -65,6 +65,7 @@ struct seats {
     struct settling settling;
     bool told;                          /* that all are taken, and none was free since */
     uint32_t next;                      /* the seat that is looked at first, so that each has its turn */
+    uint32_t asked;                     /* likewise, the first of which is asked whether its owner is known */
 };
 
 static struct seat *seat_at(const struct seats *seats, uint32_t index)
@@ -198,18 +199,20 @@ static bool is_abandoned(const struct seat *seat, const struct lines *lines, uin
 
 /*
  * No process that is known, or that one has announced (Fork: so what is in the sockets is read), has this line.  A
- * worker of an earlier generation may have lines that this daemon has not seen: so not before all have moved.
+ * process of an earlier generation may have lines that this daemon has not seen (a worker that has not joined, a child
+ * that it forked while there was no daemon): so not before the last of them has moved or ended.  Whoever runs in this
+ * generation has joined, or was announced.
  */
 static bool is_stranger(const struct seats *seats, uint64_t owner)
 {
-    if (lines_of(seats, owner) || !workers_all_moved(seats->daemon->workers))
+    if (lines_of(seats, owner) || !workers_have_moved(seats->daemon->workers))
         return false;
     workers_drain(seats->daemon->workers);
-    return !lines_of(seats, owner) && workers_all_moved(seats->daemon->workers);
+    return !lines_of(seats, owner) && workers_have_moved(seats->daemon->workers);
 }
 
-/* Settle what is to be settled at this seat: was there something?  *strangers: how many may still be asked for. */
-static bool look_at(struct seats *seats, uint32_t index, unsigned *strangers)
+/* Settle what is to be settled at this seat: was there something? */
+static bool look_at(struct seats *seats, uint32_t index)
 {
     struct seat *seat = seat_at(seats, index);
     uint64_t owner = owner_of(seat);
@@ -217,8 +220,7 @@ static bool look_at(struct seats *seats, uint32_t index, unsigned *strangers)
 
     if (owner == 0)
         return false;
-    if (owner == seats->ended[index] ||
-        (owner != DAEMON_LINE && *strangers > 0 && (*strangers)-- > 0 && is_stranger(seats, owner)))
+    if (owner == seats->ended[index])
         return settle_seat(seats, index);
     if (READ_ONCE(seat->journal.map) == 0)
         return false;
@@ -227,6 +229,29 @@ static bool look_at(struct seats *seats, uint32_t index, unsigned *strangers)
         return false;
     settle_journal(seats, seat);        /* the daemon itself is in no change when it comes here */
     return true;
+}
+
+/*
+ * Likewise for seats whose owner nobody knows.  A turn goes on behind those that the one before asked of, living ones
+ * among them, else the same would be asked of for ever.  Asked again at each step, and not noted in `ended`: a process
+ * that has left may come back with the same lines.
+ */
+static bool look_for_strangers(struct seats *seats)
+{
+    unsigned asked = 0;
+
+    for (uint32_t i = 0; i < SEATS_MAX && asked < STRANGERS; i++) {
+        uint32_t index = seats->asked;
+        uint64_t owner = owner_of(seat_at(seats, index));
+
+        seats->asked = (index + 1) % SEATS_MAX;
+        if (owner == 0 || owner == DAEMON_LINE || owner == seats->ended[index])
+            continue;
+        asked++;
+        if (is_stranger(seats, owner) && settle_seat(seats, index))
+            return true;
+    }
+    return false;
 }
 
 /* One turn's part of what settle_seat() has begun, if that still holds: was there something? */
@@ -275,7 +300,6 @@ static void on_look(evutil_socket_t descriptor, short events, void *userdata)
 {
     struct seats *seats = userdata;
     int64_t begin_us = pace_now_us();
-    unsigned strangers = STRANGERS;
     bool settled = false;
 
     (void)descriptor, (void)events;
@@ -283,9 +307,10 @@ static void on_look(evutil_socket_t descriptor, short events, void *userdata)
         uint32_t index = seats->next;
 
         seats->next = (index + 1) % SEATS_MAX;
-        settled = look_at(seats, index, &strangers);
+        settled = look_at(seats, index);
     }
-    settled = settled || look_at_settling(seats);
+    settled = settled || look_for_strangers(seats) || look_at_settling(seats);
+    workers_settle_arena(seats->daemon->workers);
     tell_if_all_taken(seats);
     look_in(seats, settled ? AGAIN_MS + REST * (pace_now_us() - begin_us) / 1000 : LOOK_MS);
 }
@@ -313,7 +338,7 @@ bool seats_outside(const struct seats *seats, uint32_t index)
     if (owner == 0 || owner == DAEMON_LINE || owner == seats->ended[index])
         return true;
     lines = lines_of(seats, owner);
-    return lines ? lines_outside(lines, DD_LINE_NAME_INDEX(owner)) : workers_all_moved(seats->daemon->workers);
+    return lines ? lines_outside(lines, DD_LINE_NAME_INDEX(owner)) : workers_have_moved(seats->daemon->workers);
 }
 
 struct thread *seats_thread(struct seats *seats)

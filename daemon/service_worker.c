@@ -355,7 +355,7 @@ void worker_join(struct call *call, void *userdata)
 {
     struct daemon *daemon = userdata;
     const int descriptors[] = {
-        daemon->memory->control_descriptor, daemon->memory->text_descriptor, daemon->memory->arena_descriptor,
+        daemon->memory->control_descriptor, daemon->memory->text_descriptor, daemon->memory->arena_of_windows,
         daemon->memory->linkage_descriptor[daemon->registry.no_indirect], daemon->memory->linkage_descriptor[1],
     };
     struct declaration declaration;

@@ -15,6 +15,7 @@
 #include "connection.h"
 #include "grace_driver.h"
 #include "log.h"
+#include "memory.h"
 #include "seats.h"
 #include "statistics.h"
 #include "store.h"
@@ -119,6 +120,10 @@ static void workers_sweep(struct workers *workers)
     }
 }
 
+/*
+ * A process that joins for the first time has generation 0 until it runs in this one: it counts as well, for a moment.
+ * Those of the list are asked first, as they have names; the kernel knows of all others.
+ */
 bool workers_have_moved(const struct workers *workers)
 {
     const struct worker *worker;
@@ -126,11 +131,10 @@ bool workers_have_moved(const struct workers *workers)
     TAILQ_FOREACH(worker, &workers->list, entry)
         if (!worker->removed && worker->generation != workers->daemon->generation)
             return false;
-    return true;
+    return !memory_has_earlier_windows(workers->daemon->memory);
 }
 
-/* Once nobody runs programs of an earlier generation any more, what these wrote to can be given to others. */
-static void settle_arena(struct workers *workers)
+void workers_settle_arena(struct workers *workers)
 {
     if (workers_have_moved(workers))
         arena_settle(workers->daemon->arena);
@@ -149,7 +153,7 @@ static void worker_remove(struct worker *worker)
         connection_set_userdata(worker->connection, NULL);
     if (worker->pid)
         store_remove_worker(workers->daemon->store, worker->pid);
-    settle_arena(workers);
+    workers_settle_arena(workers);
     workers_sweep(workers);
 }
 
@@ -493,7 +497,7 @@ void worker_leave(struct worker *worker)
 void worker_moved(struct worker *worker)
 {
     worker->generation = worker->workers->daemon->generation;
-    settle_arena(worker->workers);
+    workers_settle_arena(worker->workers);
 }
 
 const char *worker_name(const struct worker *worker)
@@ -617,20 +621,6 @@ const struct lines *workers_lines(const struct workers *workers, uint64_t inode)
         if (!worker->removed && worker->lines && lines_inode(worker->lines) == inode)
             return worker->lines;
     return NULL;
-}
-
-/*
- * A process that joins for the first time has generation 0 until it runs in this one: it counts as well,
- * for a moment.
- */
-bool workers_all_moved(const struct workers *workers)
-{
-    const struct worker *worker;
-
-    TAILQ_FOREACH(worker, &workers->list, entry)
-        if (!worker->removed && worker->generation != workers->daemon->generation)
-            return false;
-    return true;
 }
 
 size_t workers_count(const struct workers *workers)

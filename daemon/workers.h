@@ -79,17 +79,20 @@ int worker_add_table(struct worker *worker, struct table *table, bool no_indirec
 /* The worker offers this native.  The same. */
 int worker_add_native(struct worker *worker, struct native *native);
 
-/* Does none run, or know, an image of an earlier generation? */
+/* Does no process run, or know, an image of an earlier generation: none that is known, none that was not announced? */
 bool workers_have_moved(const struct workers *workers);
+
+/*
+ * Once that is so, what earlier programs wrote to can be given to others.  Done where a worker moves or ends, and to be
+ * done now and then: nobody tells of the end of a process that was never announced.
+ */
+void workers_settle_arena(struct workers *workers);
 
 /* Step 4 of a wait: read what all workers have sent. */
 void workers_drain(void *workers);
 
 /* The lines of a process that is known, by their inode; NULL: of none. */
 const struct lines *workers_lines(const struct workers *workers, uint64_t inode);
-
-/* Does no process run an earlier generation's programs, so far as is known? */
-bool workers_all_moved(const struct workers *workers);
 
 /* ---- for display ---- */
 

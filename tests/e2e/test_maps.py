@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Maps as registered objects: loading creates and shares them, they outlive programs, daemons and workers that die."""
 import base64
+import contextlib
 import errno
 import os
 import signal
 import struct
 import subprocess
 
-from harness import CONTEXT, DISPATCHCTL, Daemon, compile_program, refused, wait_until
+from harness import CONTEXT, DISPATCHCTL, Daemon, compile_program, descendants, refused, wait_until
 from tap import Skip, case, equal, run
 
 DEFINITIONS = CONTEXT + """
@@ -320,11 +321,13 @@ struct {
     __type(key, __u32);
     __type(value, struct large);
 } source SEC(".maps"), target SEC(".maps");
+__u64 calls;                            /* each generation has its own */
 SEC("table/test") __u32 copy(struct test *t)
 {
     __u32 zero = 0;
     struct large *value = bpf_map_lookup_elem(&source, &zero);
 
+    ++calls;
     return value ? -bpf_map_update_elem(&target, &zero, value, BPF_ANY) : 1000;
 }
 """
@@ -350,30 +353,53 @@ class Seats:
         os.pwrite(self.file.fileno(), struct.pack("=I", number), SEATS_AT + index * SEAT_SIZE + 16)
 
 
-def stop_inside_a_change(worker, seats):
-    """Stop a worker that loops, at a moment at which its journal is not empty."""
+def stop_inside_a_change(pid, seats):
+    """Stop a process that loops, at a moment at which its journal is not empty."""
     while True:
-        os.kill(worker.pid, signal.SIGSTOP)
-        wait_until(lambda: open(f"/proc/{worker.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T", "stopped")
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T", "stopped")
         inside = [i for i, number in seats.owners().items() if number]
         if inside:
             return inside[0]
-        os.kill(worker.pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
-def one_of_two_stops_inside_a_change(daemon):
-    """Two workers that have changed a map, of which one loops until it is stopped; all seats, and the stopped one's."""
-    looping, other = daemon.worker(), daemon.worker()
+def wait_for_looks(seats, own):
+    """Until the daemon has looked at all seats some times: `own` is a seat whose worker does nothing."""
+    for _ in range(3):
+        seats.write_journal(own, 77)
+        wait_until(lambda: seats.owners()[own] == 0, "the journal is empty")
+
+
+def one_stops_inside_a_change(daemon, others):
+    """A worker that loops until it is stopped, others that have changed a map; all seats, and the stopped one's."""
+    looping = daemon.worker()
     daemon.load("copy", compile_program(COPY, "copy"))
     daemon.attach("on_test", 0, "copy")
-    seats = Seats(other)
-    equal(called(other, 0), 0, "an update")
+    seats = Seats(looping)
+    for other in others:
+        equal(called(other, 0), 0, "an update")
     looping.do("key 0")
     looping.do("allow 0")
     looping.do("loop 1")
-    wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
-    equal(daemon.call("Info")["seats_used"], 3, "seats that are taken, with dispatchd's own")
-    return looping, other, seats, stop_inside_a_change(looping, seats)
+    wait_until(lambda: len(seats.owners()) == len(others) + 1, "all seats are taken")
+    equal(daemon.call("Info")["seats_used"], len(others) + 2, "seats that are taken, with dispatchd's own")
+    return looping, seats, stop_inside_a_change(looping.pid, seats)
+
+
+def one_of_two_stops_inside_a_change(daemon):
+    other = daemon.worker()
+    looping, seats, seat = one_stops_inside_a_change(daemon, [other])
+    return looping, other, seats, seat
+
+
+def wait_until_moved(workers):
+    for worker in workers:
+        wait_until(lambda: worker.do("status").startswith("joined generation 2"), "moved")
+
+
+def state_of(daemon, pid):
+    return next((worker["state"] for worker in daemon.list("workers") if worker["pid"] == pid), None)
 
 
 @case
@@ -381,9 +407,7 @@ def a_worker_that_dies_in_a_change_holds_nobody_up():
     with Daemon() as daemon:
         looping, other, seats, seat = one_of_two_stops_inside_a_change(daemon)
         [own] = set(seats.owners()) - {seat}
-        for _ in range(3):                      # the daemon looks at all seats, and leaves that one alone
-            seats.write_journal(own, 77)
-            wait_until(lambda: seats.owners()[own] == 0, "the journal is empty")
+        wait_for_looks(seats, own)
         equal(called(other, 0), errno.EBUSY, "an update beside a stopped one")
         os.kill(looping.pid, signal.SIGKILL)
         wait_until(lambda: seat not in seats.owners(), "its seat is free")
@@ -488,8 +512,120 @@ def the_next_daemon_settles_what_died_without_one():
         os.kill(looping.pid, signal.SIGKILL)
         equal(called(other, 0), errno.EBUSY, "an update without a daemon")
         daemon.start()
-        wait_until(lambda: other.do("status").startswith("joined generation 2"), "moved")
+        wait_until_moved([other])
         wait_until(lambda: seat not in seats.owners(), "its seat is free")
+        equal(called(other, 0), 0, "an update")
+
+
+@case
+def what_died_without_a_daemon_is_found_behind_many_that_live():
+    with Daemon() as daemon:
+        others = [daemon.worker() for _ in range(20)]   # more seats than a turn asks of
+        looping, seats, seat = one_stops_inside_a_change(daemon, others)
+        equal(seat, max(seats.owners()), "the last seat")
+        daemon.kill()
+        os.kill(looping.pid, signal.SIGKILL)
+        daemon.start()
+        wait_until_moved(others)
+        wait_until(lambda: seat not in seats.owners(), "its seat is free")
+        equal(len(seats.owners()), len(others), "the seats of those who live")
+        equal(called(others[0], 0), 0, "an update")
+
+
+@contextlib.contextmanager
+def child_that_no_daemon_knows():
+    """
+    One that was forked while there was none, without a descriptor, and is stopped inside a change while all others move
+    to the next daemon.  Yields the daemon, its parent and another worker, the child's pid, all seats and the child's.
+    """
+    with Daemon() as daemon:
+        parent, other = daemon.worker(), daemon.worker()
+        daemon.load("copy", compile_program(COPY, "copy"))
+        daemon.attach("on_test", 0, "copy")
+        seats = Seats(other)
+        equal(called(other, 0), 0, "an update")
+        daemon.kill()
+        parent.do("key 0")
+        parent.do(f"allow 0 {errno.EBUSY}")
+        parent.do("close-all")
+        equal(parent.do("fork 1"), "forked 1", "fork")
+        [child] = descendants(parent.pid)
+        wait_until(lambda: len(seats.owners()) == 2, "two seats are taken")
+        seat = stop_inside_a_change(child, seats)
+        daemon.start()
+        wait_until_moved([parent, other])
+        wait_until(lambda: {w["state"] for w in daemon.list("workers")} == {"current"}, "all that it knows have moved")
+        [own] = set(seats.owners()) - {seat}
+        wait_for_looks(seats, own)
+        equal(called(other, 0), errno.EBUSY, "an update beside the stopped one")
+        assert daemon.call("Info")["arena_bytes_held"] > 0, "what the child writes to is given to others"
+        yield daemon, parent, other, child, seats, seat
+        wait_until(lambda: daemon.call("Info")["arena_bytes_held"] == 0, "what the child wrote to is free")
+        assert " wrong 0 " in parent.do("stop")
+
+
+@case
+def a_stopped_child_that_no_daemon_knows_keeps_its_seat_and_goes_on():
+    with child_that_no_daemon_knows() as (daemon, _, other, child, seats, seat):
+        assert seats.owners()[seat] != 0, "it is inside its change"
+        os.kill(child, signal.SIGCONT)
+        wait_until(lambda: state_of(daemon, child) == "current", "it has joined")
+        assert seat in seats.owners(), "it is the seat of the child's line, which has joined"
+        wait_until(lambda: called(other, 0) == 0, "an update beside one that goes on")
+
+
+@case
+def a_child_that_no_daemon_knew_and_that_dies_holds_nobody_up():
+    with child_that_no_daemon_knows() as (_, parent, other, child, seats, seat):
+        os.kill(child, signal.SIGKILL)
+        wait_until(lambda: seat not in seats.owners(), "its seat is free")
+        equal(called(other, 0), 0, "an update")
+        parent.do("forget-children")
+
+
+# The same, for hours: a guard that does not end.
+COPIES = COPY.replace("__u32 copy(struct test *t)", "__u32 copies(struct test *t)").replace("SEC(\"table/test\")", """
+static long again(__u32 i, void *context)
+{
+    __u32 zero = 0;
+    struct large *value = bpf_map_lookup_elem(&source, &zero);
+
+    if (value)
+        bpf_map_update_elem(&target, &zero, value, BPF_ANY);
+    return 0;
+}
+SEC("table/test")""").replace("    ++calls;", "    bpf_loop(1 << 23, again, (void *)0, 0);\n    ++calls;")
+
+
+@case
+def a_handler_that_takes_a_thread_to_new_lines_leaves_the_change_that_it_interrupted_alone():
+    with Daemon() as daemon:
+        worker, other = daemon.worker(), daemon.worker()
+        daemon.load("copy", compile_program(COPY, "copy"))
+        daemon.attach("on_test", 0, "copy")
+        daemon.load("copies", compile_program(COPIES, "copies"))
+        daemon.attach("on_test", 3, "copies")
+        seats = Seats(other)
+        equal(called(other, 0), 0, "an update")
+        [own] = seats.owners()
+        worker.do("key 3")
+        worker.do("loop 1")
+        wait_until(lambda: len(seats.owners()) == 2, "its program runs")
+        daemon.kill()
+        worker.do("close-all")                  # so it joins the next one with new lines
+        daemon.start()
+        wait_until_moved([other])
+        wait_until(lambda: state_of(daemon, worker.pid) == "moving", "it has joined")
+        worker.do("key 99")                     # runs the default
+        equal(worker.do("interrupt"), "ok", "a call in a handler, inside of the program")
+        for _ in range(3):
+            seat = stop_inside_a_change(worker.pid, seats)
+            wait_for_looks(seats, own)
+            equal(called(other, 0), errno.EBUSY, "an update beside the stopped one")
+            assert seats.owners()[seat] != 0, "it is inside its change"
+            os.kill(worker.pid, signal.SIGCONT)
+        os.kill(worker.pid, signal.SIGKILL)
+        wait_until(lambda: len(seats.owners()) == 1, "its seat is free")
         equal(called(other, 0), 0, "an update")
 
 

@@ -231,7 +231,8 @@ def slow_paths_have_none_either():
     with Daemon() as daemon:
         worker = daemon.worker(executable=DIRECT, open_now=False)
         place = lambda name: symbol(worker.pid, LIBRARY, name)
-        rare = [place(name) for name in ("dd_thread_join", "dd_thread_leaked", "take_newer_line", "forget_all")]
+        rare = [place(name) for name in ("dd_thread_join", "dd_thread_leaked", "take_newer_line", "leave_former_line",
+                                      "forget_all")]
         for state in ("before it joined", "after it joined"):
             code = Code(worker.pid)
             for slot, function in (("enter", "dd_thread_renew"), ("leave", "dd_hook_leave_slowly")):

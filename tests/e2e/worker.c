@@ -5,7 +5,7 @@
  *      opening     open [SOCKET] | open-no-thread [SOCKET] | close | status | register NAME [DEFAULT [FIELDS]] |
  *                  unregister NAME
  *      calling     call TABLE KEY | packet TEXT | method NUMBER | allow VERDICT... | key KEY |
- *                  loop THREADS | kill-loop | stats | stop
+ *                  loop THREADS | kill-loop | interrupt | stats | stop
  *      forking     fork N | forget-children | fork-tree DEPTH | fork-in-guard | after-clone | vfork-exec | spawn | exec
  *      life        signal-loop [alternate] | thread-churn N | pthread-exit-in-guard | hold | release | longjmp-leak |
  *                  close-all [reuse] | count-reused | fork-in-close | drop-uid UID | lines | exit

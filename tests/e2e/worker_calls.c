@@ -2,6 +2,7 @@
 /* The worker for tests: its tables, calls of them, and loops of calls. */
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -247,6 +248,31 @@ static void do_kill_loop(const char *argument)
     answer("ok");
 }
 
+static sem_t interrupted;
+
+static void call_in_handler(int number)
+{
+    call_checked();
+    sem_post(&interrupted);
+}
+
+/* `interrupt`: the last of the threads that loop calls in a signal handler too, once, whatever it is in. */
+static void do_interrupt(const char *argument)
+{
+    struct sigaction action = { .sa_handler = call_in_handler, .sa_flags = SA_RESTART };
+
+    if (loop_threads == 0) {
+        answer("error there is no loop");
+        return;
+    }
+    sem_init(&interrupted, 0, 0);
+    sigaction(SIGUSR2, &action, NULL);
+    pthread_kill(loop_thread[loop_threads - 1], SIGUSR2);
+    while (sem_wait(&interrupted) < 0)
+        continue;
+    answer("ok");
+}
+
 static void answer_stats(void)
 {
     answer("calls %llu wrong %llu busy %d last-wrong %u", (unsigned long long)shared->calls,
@@ -291,6 +317,7 @@ const struct command calling_commands[] = {
     { "key", do_key },
     { "loop", do_loop },
     { "kill-loop", do_kill_loop },
+    { "interrupt", do_interrupt },
     { "stats", do_stats },
     { "stop", do_stop },
     { 0 },

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -48,16 +49,24 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* As the next daemon does: the book is forgotten, the memory stays. */
-static void restart(void)
+/* As a daemon of that generation does: the book is forgotten, the memory stays, handed back by a worker. */
+static void restart_as(uint64_t generation)
 {
-    int descriptor = fcntl(memory->arena_descriptor, F_DUPFD_CLOEXEC, 0);
+    _cleanup_close_ int descriptor = fcntl(memory->arena_of_windows, F_DUPFD_CLOEXEC, 0);
     const char *text;
+    int own;
 
     tear_down(NULL);
     assert_null(memory_arena_mistake(descriptor));
-    assert_int_equal(memory_new(2, TEXT_SIZE, descriptor, &memory, &text), 0);
+    own = memory_reopen_arena(descriptor);
+    assert_true(own >= 0);
+    assert_int_equal(memory_new(generation, TEXT_SIZE, own, &memory, &text), 0);
     assert_int_equal(arena_new(memory, DD_ARENA_SIZE, &arena), 0);
+}
+
+static void restart(void)
+{
+    restart_as(2);
 }
 
 static int try_reserve(size_t size, uid_t uid, uint64_t *ret)
@@ -327,6 +336,69 @@ static void test_holds_few_pieces(void **state)
     assert_int_equal(usage().largest, ROOM);
 }
 
+static void *map_window(void)
+{
+    void *window = mmap(NULL, MEBIBYTE, PROT_READ, MAP_SHARED, memory->arena_of_windows, 0);
+
+    assert_ptr_not_equal(window, MAP_FAILED);
+    return window;
+}
+
+/* Whoever maps the arena of an earlier generation is seen, without descriptors; those of this one do not count. */
+static void test_earlier_windows(void **state)
+{
+    void *first = map_window(), *third, *fourth;
+
+    assert_false(memory_has_earlier_windows(memory));
+    restart_as(3);
+    third = map_window();
+    assert_true(memory_has_earlier_windows(memory));
+    restart_as(4);
+    fourth = map_window();
+    munmap(first, MEBIBYTE);
+    assert_true(memory_has_earlier_windows(memory));
+    munmap(third, MEBIBYTE);
+    assert_false(memory_has_earlier_windows(memory));
+    munmap(fourth, MEBIBYTE);
+}
+
+/* A child has what its parent had, until it executes another program or ends. */
+static void test_earlier_windows_of_children(void **state)
+{
+    void *window = map_window();
+    int pipe_to_child[2];
+    pid_t child;
+
+    assert_int_equal(pipe2(pipe_to_child, O_CLOEXEC), 0);
+    child = fork();
+    if (child == 0) {
+        close(pipe_to_child[1]);
+        close(memory->arena_of_windows);
+        close(memory->arena_descriptor);
+        _exit(read(pipe_to_child[0], &(char){ 0 }, 1) != 0);
+    }
+    restart();
+    munmap(window, MEBIBYTE);
+    assert_true(memory_has_earlier_windows(memory));
+    close(pipe_to_child[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_false(memory_has_earlier_windows(memory));
+    close(pipe_to_child[0]);
+}
+
+/* What a worker may do to the file that it has keeps no daemon from starting. */
+static void test_locks_of_workers(void **state)
+{
+    int worker = fcntl(memory->arena_of_windows, F_DUPFD_CLOEXEC, 0);
+    struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    assert_int_equal(fcntl(worker, F_OFD_SETLK, &all), 0);
+    restart();
+    assert_true(memory_has_earlier_windows(memory));
+    close(worker);
+    assert_false(memory_has_earlier_windows(memory));
+}
+
 static void test_new_holds_nothing(void **state)
 {
     assert_int_equal(arena_hold(arena), 0);
@@ -569,6 +641,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_contents_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_holds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_holds_few_pieces, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_earlier_windows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_earlier_windows_of_children, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_locks_of_workers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_new_holds_nothing, set_up, tear_down),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test_setup_teardown(test_snapshot, set_up_snapshot, tear_down_snapshot),

@@ -409,6 +409,49 @@ static void test_replaced_inside_a_guard(void **state)
 }
 
 /*
+ * The program under the outer guard goes on, in the name of the line that it is inside of: until that is over the
+ * thread has its counters.  Over two newer sets.
+ */
+static void *keep_counters(void *unused)
+{
+    struct dd_guard outer = enter(), nested;
+    void *counters = lines_counters(outer.line);
+
+    assert_ptr_equal(dd_thread_self.counters, counters);
+    for (int i = 0; i < 2; i++) {
+        fresh_lines();
+        for (int n = 0; n < 2; n++) {                   /* goes over; has gone over */
+            nested = enter();
+            assert_true(lines_is_current(nested.line));
+            assert_ptr_equal(dd_thread_self.counters, counters);
+            dd_guard_leave(&nested);
+        }
+    }
+    assert_ptr_equal(dd_thread_self.counters, counters);
+    dd_guard_leave(&outer);
+    outer = enter();
+    assert_ptr_equal(outer.line, nested.line);
+    assert_ptr_equal(dd_thread_self.line, nested.line);
+    assert_ptr_equal(dd_thread_self.counters, lines_counters(nested.line));
+    dd_guard_leave(&outer);
+    fresh_lines();
+    outer = enter();                                    /* the outermost one goes over: at once */
+    assert_ptr_equal(dd_thread_self.counters, lines_counters(outer.line));
+    assert_ptr_equal(dd_thread_self.line, outer.line);
+    dd_guard_leave(&outer);
+    return NULL;
+}
+
+static void test_counters_inside_a_guard(void **state)
+{
+    pthread_t thread;
+
+    fresh_lines();
+    assert_int_equal(pthread_create(&thread, NULL, keep_counters, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
+/*
  * The one that is easy to get wrong: a signal handler takes the thread over to a newer line between the load of
  * the thread's pointer and the store to the line.  Here the interrupted half is written out.
  */
@@ -681,6 +724,7 @@ int main(void)
         cmocka_unit_test(test_guards_that_follow_on_each_other),
         cmocka_unit_test(test_nobody_waits_for_the_dead),
         cmocka_unit_test(test_replaced_inside_a_guard),
+        cmocka_unit_test(test_counters_inside_a_guard),
         cmocka_unit_test(test_replaced_by_a_handler),
         cmocka_unit_test(test_replaced_while_renewing),
         cmocka_unit_test(test_replaced_under_load),
