@@ -74,6 +74,17 @@ int conversation_connect(struct conversation *conversation, const char *path)
     return 0;
 }
 
+int conversation_listener(const struct conversation *conversation, uid_t *ret)
+{
+    struct ucred listener;
+    int r;
+
+    r = stream_peer(conversation->stream, &listener);
+    if (r == 0)
+        *ret = listener.uid;
+    return r;
+}
+
 void conversation_end(struct conversation *conversation)
 {
     if (conversation->stream) {

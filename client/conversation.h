@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "descriptor.h"
 #include "message.h"
@@ -38,6 +39,9 @@ int conversation_prepare(void);
 
 /* Connect to a socket.  -ENAMETOOLONG, and those of connect(2) (-EAGAIN: its queue is full). */
 int conversation_connect(struct conversation *conversation, const char *path);
+
+/* Whose effective user it is that listened on the socket, when that began: systemd's, where that did. */
+int conversation_listener(const struct conversation *conversation, uid_t *ret);
 
 /* Begin on a connected socket, which it takes over on success. */
 int conversation_begin(struct conversation *conversation, int socket);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "json.h"
@@ -47,25 +46,11 @@ __attribute__((format(printf, 2, 3))) static void set_error(struct membership *m
 
 static void free_strings(struct membership *membership)
 {
-    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS; i++)
-        free(TAKE_POINTER(membership->socket[i]));
+    sockets_free(&membership->sockets);
     free(TAKE_POINTER(membership->name));
 }
 
-static int copy_strings(struct membership *membership, const char *const *sockets, const char *name)
-{
-    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS && sockets[i]; i++) {
-        if (strlen(sockets[i]) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-            return -ENAMETOOLONG;
-        membership->socket[i] = strdup(sockets[i]);
-        if (!membership->socket[i])
-            return -ENOMEM;
-    }
-    membership->name = strdup(name);
-    return membership->name ? 0 : -ENOMEM;
-}
-
-int membership_begin(struct membership *membership, const char *const *sockets, const char *name)
+int membership_begin(struct membership *membership, const char *socket, const char *name)
 {
     int r;
 
@@ -80,7 +65,10 @@ int membership_begin(struct membership *membership, const char *const *sockets, 
     };
     r = conversation_prepare();
     if (r == 0)
-        r = copy_strings(membership, sockets, name);
+        r = sockets_find(socket, &membership->sockets);
+    membership->name = r == 0 ? strdup(name) : NULL;
+    if (r == 0 && !membership->name)
+        r = -ENOMEM;
     if (r == 0)
         r = wakeup_open(&membership->wakeup);
     if (r < 0)
@@ -216,25 +204,13 @@ static void send_join(struct membership *membership)
     membership->phase = MEMBERSHIP_JOINING;
 }
 
-static int connect_to_any(struct membership *membership)
-{
-    int r = -ENOENT;
-
-    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS && membership->socket[i]; i++) {
-        r = conversation_connect(&membership->conversation, membership->socket[i]);
-        if (r == 0) {
-            membership->connected = i;
-            return 0;
-        }
-        set_error(membership, "%s: %s", membership->socket[i], strerror(-r));
-    }
-    return r;
-}
-
 static void try_to_join(struct membership *membership)
 {
+    char complaint[sizeof membership->error] = "";
+
     membership->tried = true;
-    if (connect_to_any(membership) < 0) {
+    if (sockets_connect(&membership->sockets, &membership->conversation, complaint, sizeof complaint) < 0) {
+        set_error(membership, "%s", complaint);
         membership->refused = false;
         retry_later(membership);
         return;
@@ -296,17 +272,6 @@ static void keep_arena(struct membership *membership, int arena)
     descriptor_close(&membership->arena);
     if (arena >= 0 && descriptor_remember(arena, &membership->arena) < 0)
         close(arena);
-}
-
-/* While its daemon restarts, a worker does not go over to another one, which knows nothing of its links. */
-static void stay(struct membership *membership)
-{
-    char *joined = TAKE_POINTER(membership->socket[membership->connected]);
-
-    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS; i++)
-        free(TAKE_POINTER(membership->socket[i]));
-    membership->socket[0] = joined;
-    membership->connected = 0;
 }
 
 static void unmap_window(struct window **window)
@@ -384,7 +349,8 @@ static void handle_joined(struct membership *membership, struct answer *answer)
         return;
     }
     table_forgive();
-    stay(membership);
+    /* While its daemon restarts, a worker does not go over to another one, which knows nothing of its links. */
+    sockets_stay(&membership->sockets);
     membership->phase = MEMBERSHIP_JOINED;
     membership->refused = false;
     membership->error[0] = '\0';
