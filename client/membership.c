@@ -297,6 +297,7 @@ static int resume(struct membership *membership, struct json_object *entries)
     return apply(membership, entries);
 }
 
+/* -EBUSY: slots of hooks could not be replaced since the Join was sent, so there is no room for another window yet. */
 static int take_image(struct membership *membership, struct answer *answer, const char **reterr_reason)
 {
     _cleanup_close_ int control = message_take_descriptor(&answer->message, 0);
@@ -320,6 +321,8 @@ static int take_image(struct membership *membership, struct answer *answer, cons
     } else if (generation <= membership->highest_generation) {
         return -ESTALE;
     }
+    if (membership->mover.moving)
+        return -EBUSY;
     r = window_map(&files, generation, text_size, mover_free_slot(&membership->mover), table_callers(),
                    &window, reterr_reason);
     if (r < 0)
@@ -341,6 +344,10 @@ static void handle_joined(struct membership *membership, struct answer *answer)
 
     if (r == -ESTALE) {
         start_afresh(membership);
+        return;
+    }
+    if (r == -EBUSY) {
+        lose(membership, "a move began before it answered");
         return;
     }
     if (r < 0) {

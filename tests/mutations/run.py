@@ -568,6 +568,8 @@ MUTATIONS = [
      "", "tests/unit/test_map_hash", "a hostile link leads out of the map"),
     ("client/membership.c", "    sockets_stay(&membership->sockets);\n", "", "tests/unit/test_client_daemon",
      "a worker whose daemon restarts goes over to another one"),
+    ("client/membership.c", "    if (membership->mover.moving)\n        return -EBUSY;\n", "", "tests/unit/test_client_direct",
+     "a window is taken in the course of a move"),
     ("client/sockets.c", "listener == 0 || listener == own", "1", "tests/unit/test_client_daemon",
      "a worker runs what any user's daemon gives it"),
     ("client/sockets.c", "listener == 0 || listener == own", "listener == 0 || own != 0", "tests/unit/test_client_daemon",
