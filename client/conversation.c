@@ -179,7 +179,12 @@ int conversation_tell(struct conversation *conversation, const char *method, con
     int r;
 
     r = queue_call(conversation, method, true, NULL, descriptors, n_descriptors);
-    return r < 0 ? r : send_all(conversation, timeout_ms);
+    if (r < 0)
+        return r;
+    r = send_all(conversation, timeout_ms);
+    if (r < 0)
+        stream_withdraw(conversation->stream);
+    return r;
 }
 
 /* ---- receiving ----------------------------------------------------------------------------------------- */

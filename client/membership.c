@@ -557,17 +557,17 @@ enum dd_state membership_state(const struct membership *membership)
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
 /*
- * Exited or a zombie: its memory is gone.  In between it has closed its sockets already, so wait a little.  A process
- * that got its number meanwhile passes for it: the safe side.
+ * Exited or a zombie: its memory is gone.  In between it has closed its sockets already, so its end is waited for, a
+ * little.  A process that got its number meanwhile passes for it: the safe side.
  */
-static bool process_is_gone(pid_t process)
+static bool process_is_gone(pid_t process, int wait_ms)
 {
     _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
     struct pollfd poll_pidfd = { .fd = pidfd, .events = POLLIN };
 
     if (pidfd < 0)
         return errno == ESRCH;
-    return poll(&poll_pidfd, 1, DEATH_MS) == 1;
+    return poll(&poll_pidfd, 1, wait_ms) == 1;
 }
 
 /* A conversation may end while its daemon lives. */
@@ -575,7 +575,9 @@ bool membership_is_live(const struct membership *membership)
 {
     if (!membership->mover.current || membership->daemon < 0)
         return false;
-    return membership->phase == MEMBERSHIP_JOINED || membership->daemon == 0 || !process_is_gone(membership->daemon);
+    if (membership->phase == MEMBERSHIP_JOINED || membership->daemon == 0)
+        return true;
+    return !process_is_gone(membership->daemon, membership->deaf ? 0 : DEATH_MS);
 }
 
 void membership_after_fork(struct membership *membership, int given, bool live)
