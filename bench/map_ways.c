@@ -16,6 +16,8 @@
 
 #include "jitcore/context.h"
 #include "jitcore/runtime/hash.h"
+#include "jitcore/runtime/queue.h"
+#include "jitcore/runtime/ring.h"
 #include "kernels/kernel.h"
 #include "maps.h"
 #include "measure.h"
@@ -190,6 +192,62 @@ static void full_run(struct bench_process *process)
         uint64_t key = (uint64_t)(process->index + 1) << 56 | process->sum++;
 
         process->refused += lru_update(full.map, &key, &key, BPF_ANY, 0, &thread) != 0;
+    }
+}
+
+/* ---- queues and rings of 64 bytes a value: likewise the functions that programs call ---- */
+
+struct bench_value {
+    uint64_t word[8];
+};
+
+static struct fixture queue, ring;
+
+static void queue_make(const uint64_t *keys, uint32_t count)
+{
+    struct map_definition definition = {
+        .kind = BPF_MAP_TYPE_QUEUE, .value_size = sizeof(struct bench_value), .max_entries = 2 * PROCESSES_MAX,
+    };
+
+    fixture_make(&definition, &queue);
+}
+
+/* Each pushes before it pops, so what is refused is refused by the lock. */
+static void queue_run(struct bench_process *process)
+{
+    struct thread thread = fixture_thread(process->index);
+    struct bench_value value = { { process->index } };
+
+    for (uint32_t i = 0; i < process->count; i++) {
+        long pushed = queue_push(queue.map, &value, BPF_EXIST, 0, 0, &thread);
+        long popped = queue_pop(queue.map, &value, 0, 0, 0, &thread);
+
+        process->refused += pushed != 0 || popped != 0;
+    }
+}
+
+static void ring_make(const uint64_t *keys, uint32_t count)
+{
+    struct map_definition definition = { .kind = BPF_MAP_TYPE_RINGBUF, .max_entries = 1 << 20 };
+
+    fixture_make(&definition, &ring);
+}
+
+/* Who finds it full empties it, without a look at what is in it. */
+static void ring_run(struct bench_process *process)
+{
+    struct ring_memory *memory = (void *)ring.memory;
+    struct thread thread = fixture_thread(process->index);
+    struct bench_value value = { { process->index } };
+
+    for (uint32_t i = 0; i < process->count; i++) {
+        long r = ring_output(ring.map, &value, sizeof(value), 0, 0, &thread);
+
+        if (r == -EAGAIN) {
+            WRITE_AFTER(memory->consumer, ring_query(ring.map, BPF_RB_PROD_POS));
+            r = ring_output(ring.map, &value, sizeof(value), 0, 0, &thread);
+        }
+        process->refused += r != 0;
     }
 }
 
@@ -432,5 +490,7 @@ const struct bench_way bench_ways[] = {
     { "percpu_add", "dispatchd", false, counter_adds_make, counter_adds_begin, counter_adds_run },
     { "percpu_add", "c_array", false, own_make, NULL, own_adds },
     { "lru_insert_full", "dispatchd", true, full_make, NULL, full_run },
+    { "queue_push_pop", "dispatchd", true, queue_make, NULL, queue_run },
+    { "ring_output", "dispatchd", true, ring_make, NULL, ring_run },
     { 0 },
 };

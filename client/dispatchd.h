@@ -91,7 +91,8 @@ struct dd_status {
     uint64_t size;              /* in: sizeof(struct dd_status) */
     uint64_t generation;        /* of the window that hooks use; 0: defaults */
     uint32_t state;             /* enum dd_state */
-    char error[236];            /* last error, NUL-terminated, "" if none */
+    char error[236];            /* NUL-terminated, "" if none: the last that could not be registered, also by a macro;
+                                   and what the daemon refused last */
 };
 
 /* Errors: -EINVAL size. */
@@ -186,7 +187,8 @@ DD_PUBLIC void dd_table_unregister(struct dd_table *table);
     struct dd_table table_name##_table = {                                                              \
         #table_name, #type, table_name##_fields_,                                                       \
         (uint32_t)(sizeof(table_name##_fields_) / sizeof(struct dd_field)),                             \
-        (uint32_t)sizeof(type), (uint32_t)(verdict), 0, { table_name##_default_, 0, 0 }, 0, 0,          \
+        (uint32_t)sizeof(type), (uint32_t)(verdict), 0,                                                \
+        { table_name##_default_, table_name##_default_, table_name##_default_ }, 0, 0,                  \
         DD_DIRECT_SLOT_(table_name), 0                                                                  \
     };                                                                                                  \
     DD_REGISTERED_(table_name, dd_table_register, dd_table_unregister, &table_name##_table)             \

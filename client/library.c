@@ -230,20 +230,29 @@ int dd_close(void)
     return r;
 }
 
+/* What this process declared wrongly stays true whatever a daemon says. */
+static void write_error(char ret[sizeof(((struct dd_status *)0)->error)])
+{
+    const char *refusal = library.membership.error;
+
+    strcpy(ret, library.mistake);
+    if (*ret && *refusal)
+        strcat(ret, "; ");
+    strncat(ret, refusal, sizeof(((struct dd_status *)0)->error) - strlen(ret) - 1);
+}
+
 int dd_status(struct dd_status *ret_status)
 {
     struct dd_status status = { .size = sizeof status };
     const struct window *window;
-    const char *error;
 
     if (!ret_status || ret_status->size < offsetof(struct dd_status, error))
         return -EINVAL;
     library_lock();
     window = library.membership.mover.current;
-    error = library.membership.error[0] ? library.membership.error : library.mistake;
     status.state = library.open ? membership_state(&library.membership) : DD_CLOSED;
     status.generation = window ? window->generation : 0;
-    snprintf(status.error, sizeof status.error, "%s", error);
+    write_error(status.error);
     library_unlock();
     status.size = ret_status->size < sizeof status ? ret_status->size : sizeof status;
     memcpy(ret_status, &status, status.size);

@@ -23,7 +23,7 @@ struct library {
     bool thread_running;        /* background.c */
     bool thread_stop;
     pthread_t thread;
-    char mistake[128];          /* of the last table that could not be registered */
+    char mistake[192];          /* of the last table, call or native that could not be registered */
 };
 
 extern struct library library;

@@ -17,13 +17,15 @@ static struct dd_native *first;
 const char *native_mistake(struct dd_native *native)
 {
     struct prototype prototype;
+    int r;
 
     if (!name_is_valid(native->name))
         return "its name is not 1 to 63 of [A-Za-z0-9_.-]";
     if (!native->function)
         return "it has no function";
-    if (!native->prototype || prototype_read(native->prototype, &prototype) < 0)
-        return "its prototype has other types than integers and pointers, or more than six arguments";
+    r = native->prototype ? prototype_read(native->prototype, &prototype) : -EINVAL;
+    if (r < 0)
+        return prototype_mistake(r);
     if (native->flags & ~(uint32_t)(DD_MAY_BLOCK | DD_FOR_PROGRAMS))
         return "its flags are none of enum dd_native_flags";
     if (native->flags == (DD_MAY_BLOCK | DD_FOR_PROGRAMS))

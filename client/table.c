@@ -49,11 +49,13 @@ static const char *context_name(const char *context)
 static const char *call_mistake(struct dd_table *call)
 {
     struct prototype prototype;
+    int r;
 
     if (!call->entry[0])
-        return "it has no function to call by default";
-    if (prototype_read(call->prototype, &prototype) < 0)
-        return "its prototype has other types than integers and pointers, or more than six arguments";
+        return "it has no function to call by default: DD_CALL_NULL defines one that has none";
+    r = prototype_read(call->prototype, &prototype);
+    if (r < 0)
+        return prototype_mistake(r);
     call->digest = dd_digest(call->name, prototype.text);
     return NULL;
 }

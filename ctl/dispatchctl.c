@@ -117,40 +117,49 @@ static void reply_print(const struct verb *verb, const struct options *options, 
 struct answers {
     const struct verb *verb;
     const struct options *options;
-    struct json_object *rows;           /* ANSWERS_GATHERED: of all of them */
+    bool merges;                        /* they are shown as one, */
+    struct json_object *all;            /* which is this; NULL: none came yet */
 };
+
+/* Its lists behind those that came before. */
+static void answer_merge(struct json_object *all, struct json_object *reply)
+{
+    json_object_object_foreach(reply, name, value) {
+        struct json_object *list = json_object_object_get(all, name);
+
+        if (!json_object_is_type(value, json_type_array) || !json_object_is_type(list, json_type_array))
+            continue;
+        for (size_t i = 0; i < json_object_array_length(value); i++)
+            json_object_array_add(list, json_object_get(json_object_array_get_idx(value, i)));
+    }
+}
 
 static void answer_take(void *userdata, struct json_object *reply)
 {
     struct answers *answers = userdata;
-    struct json_object *rows = answers->rows ? json_object_object_get(reply, answers->verb->rows) : NULL;
 
-    if (!rows) {
+    if (!answers->merges) {
         reply_print(answers->verb, answers->options, reply);
         fflush(stdout);
-        return;
+    } else if (answers->all) {
+        answer_merge(answers->all, reply);
+    } else {
+        answers->all = json_object_get(reply);
     }
-    for (size_t i = 0; i < json_object_array_length(rows); i++)
-        json_object_array_add(answers->rows, json_object_get(json_object_array_get_idx(rows, i)));
 }
 
 static enum status verb_converse_more(const struct verb *verb, const struct options *options, const char *path,
                                       struct json_object *parameters, struct caller_reply *reply)
 {
-    bool gather = verb->answers == ANSWERS_GATHERED && !options->given[OPTION_JSON];
     int timeout_ms = verb->answers == ANSWERS_STREAMED ? CONVERSATION_ENDLESS_MS : options->timeout_ms;
-    struct answers answers = { verb, options, gather ? require(json_object_new_array()) : NULL };
-    struct json_object *all;
+    struct answers answers = { .verb = verb, .options = options, .merges = verb->answers == ANSWERS_MERGED };
     enum status status;
 
+    answers.merges |= verb->answers == ANSWERS_GATHERED && !options->given[OPTION_JSON];
     status = converse_more(path, timeout_ms, verb->method, parameters, answer_take, &answers, reply);
-    if (status == STATUS_DONE && gather) {
-        all = require(json_object_new_object());
-        member_add(all, verb->rows, json_object_get(answers.rows));
-        reply_print(verb, options, all);
-        json_object_put(all);
-    }
-    json_object_put(answers.rows);
+    if (status == STATUS_DONE && answers.all)
+        reply_print(verb, options, answers.all);
+    json_object_put(answers.all);
     return status;
 }
 

@@ -92,6 +92,8 @@ static const struct refusal {
     { CONTROL "ImageOverwritten",
       "the code of table '{table}' is not as dispatchd left it: something else wrote there; nothing was changed; restart"
       " dispatchd, which builds it anew" },
+    { CONTROL "AnswerTooLong",
+      "the answer has more than {maximum} rows; ask for it with `more`, as it then comes in several answers" },
     { CONTROL "DatabaseFailed",
       "the database of dispatchd failed: {reason}; dispatchd's own log says more" },
     { SERVICE "InvalidParameter",

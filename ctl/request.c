@@ -85,16 +85,15 @@ static void target_add(struct request *request, const char *word)
     member_add(request->parameters, "target", json_object_new_string(word));
 }
 
-/* A target, value:N, or `default`: then nothing is asked for. */
-static enum status call_target_add(struct request *request, const struct argument *argument, const char *word)
+/* A target, value:N, which the call's result decides on, or `default`: then nothing is asked for. */
+static void call_target_add(struct request *request, const char *word)
 {
     static const char value[] = "value:";
 
     if (strncmp(word, value, strlen(value)) == 0)
-        return number_add(request, argument, "value", word + strlen(value), UINT32_MAX);
-    if (strcmp(word, "default") != 0)
+        member_add(request->parameters, "value_text", json_object_new_string(word + strlen(value)));
+    else if (strcmp(word, "default") != 0)
         target_add(request, word);
-    return STATUS_DONE;
 }
 
 /* O_NONBLOCK: a FIFO without a writer is opened too, and refused by the daemon, instead of waited for. */
@@ -128,7 +127,8 @@ static enum status argument_add(struct request *request, const struct argument *
         target_add(request, word);
         return STATUS_DONE;
     case ARGUMENT_CALL_TARGET:
-        return call_target_add(request, argument, word);
+        call_target_add(request, word);
+        return STATUS_DONE;
     case ARGUMENT_POLICY:
         return policy_add(request, argument, word);
     case ARGUMENT_KEYS:

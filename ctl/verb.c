@@ -217,7 +217,8 @@ const struct verb verbs[] = {
         .help = "TARGET is a native, a function of the call's prototype that workers offer (those that do not have\n"
                 "it run their default); a loaded program, from a section \"call/CALL\", which gets the arguments as\n"
                 "numbers (where both have the name, native:NAME or program:NAME says which); value:N, to run\n"
-                "nothing and return N; or default, each worker's own function.",
+                "nothing and return N, any value of the type that the call returns (of a pointer, and of a call\n"
+                "that returns nothing, 0); or default, each worker's own function.",
         .method = "SetCall",
     },
     {
@@ -261,6 +262,7 @@ const struct verb verbs[] = {
         .summary = "what was counted",
         .help = "MISSES are calls with keys that nothing is attached to.  VERDICTS are VERDICT:RUNS.  Totals go on\n"
                 "when a program is replaced, workers end or dispatchd starts again.",
+        .answers = ANSWERS_MERGED,
         .method = "GetStatistics",
         .print = statistics_print,
     },
@@ -268,6 +270,7 @@ const struct verb verbs[] = {
         .name = "map list",
         .summary = "maps, and the programs that use each",
         .help = "KEY and VALUE are types in C.  BYTES is memory that all workers share.",
+        .answers = ANSWERS_MERGED,
         .method = "ListMaps",
         .print = map_print_list,
         .rows = "maps",
@@ -392,6 +395,7 @@ const struct verb verbs[] = {
         .name = "list programs",
         .summary = "loaded programs, and the links that hold each",
         .help = "BYTES is the size of a program's code with its constant data.",
+        .answers = ANSWERS_MERGED,
         .method = "ListPrograms",
         .print = print_rows,
         .rows = "programs",
@@ -402,6 +406,7 @@ const struct verb verbs[] = {
         .summary = "tables that workers have declared",
         .help = "SHAPE and BYTES describe the code that finds the program of a key; SETTLED is whether it has its\n"
                 "final place, where calls are fastest.  WORKERS counts those that declare the table now.",
+        .answers = ANSWERS_MERGED,
         .method = "ListTables",
         .print = print_rows,
         .rows = "tables",
@@ -411,6 +416,7 @@ const struct verb verbs[] = {
         .name = "list calls",
         .summary = "static calls that workers have declared",
         .help = "",
+        .answers = ANSWERS_MERGED,
         .method = "ListCalls",
         .print = print_rows,
         .rows = "calls",
@@ -420,6 +426,7 @@ const struct verb verbs[] = {
         .name = "list links",
         .summary = "which program runs at which key",
         .help = "",
+        .answers = ANSWERS_MERGED,
         .method = "ListLinks",
         .print = print_rows,
         .rows = "links",
@@ -433,6 +440,7 @@ const struct verb verbs[] = {
                 "runs on).  HOLDING workers have a thread that keeps replaced code from being reused.  LEAKED counts\n"
                 "guards that were left by longjmp.  LACKING names hooks that lead to a native which the worker does\n"
                 "not have: it runs its default there.",
+        .answers = ANSWERS_MERGED,
         .method = "ListWorkers",
         .print = print_rows,
         .rows = "workers",

@@ -40,7 +40,8 @@ struct argument {
 
 enum verb_answers {
     ANSWERS_ONE,
-    ANSWERS_GATHERED,       /* many, whose rows are printed together */
+    ANSWERS_MERGED,         /* many, whose lists are shown as one answer's */
+    ANSWERS_GATHERED,       /* the same for people; for programs each by itself */
     ANSWERS_STREAMED,       /* many, printed as they come, perhaps without an end */
 };
 

@@ -65,7 +65,8 @@ struct operation {
                                                    set-call: from check on the target that the link does not have,
                                                    with its reference */
     bool has_value;                             /* set-call: it returns `value`; set by check: what it was */
-    uint32_t value;
+    uint64_t value;                             /* table_prototype.h */
+    bool value_negative;
     char prototype[PROTOTYPE_LENGTH_MAX + 1];   /* declare: of a static call, "" of a table; offer */
     bool may_block;                             /* offer */
     int64_t link_id;                            /* detach, replace; set by attach */

@@ -26,6 +26,7 @@ struct event_base;
 struct grace_driver;
 struct image;
 struct listener;
+struct long_calls;
 struct measurement;
 struct memory;
 struct planning;
@@ -54,7 +55,7 @@ struct daemon {
     struct statistics *statistics;
     struct planning *planning;
     LIST_HEAD(, measurement) measurements;      /* measurement.c: under way */
-    LIST_HEAD(, map_iteration) map_iterations;  /* map_iteration.c: under way */
+    struct long_calls *long_calls;
     LIST_HEAD(, ring_stream) ring_streams;      /* ring_stream.c: rings that somebody reads */
     struct workers *workers;
     struct server *server;

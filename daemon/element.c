@@ -236,8 +236,7 @@ int element_read_hex(const char *text, size_t size, const char *parameter, uint8
     return 0;
 }
 
-/* A number in text, decimal or 0x..., perhaps with a sign.  False: it is none, or has no room in 64 bits. */
-static bool parse_number(const char *text, uint64_t *ret, bool *ret_negative)
+bool element_read_number(const char *text, uint64_t *ret, bool *ret_negative)
 {
     bool negative = *text == '-', hex;
     const char *at = text + negative;
@@ -261,7 +260,7 @@ static bool parse_number(const char *text, uint64_t *ret, bool *ret_negative)
 static bool number_of(struct json_object *json, uint64_t *ret, bool *ret_negative)
 {
     if (json_object_is_type(json, json_type_string))
-        return parse_number(json_object_get_string(json), ret, ret_negative);
+        return element_read_number(json_object_get_string(json), ret, ret_negative);
     if (!json_object_is_type(json, json_type_int))
         return false;
     *ret_negative = json_object_get_int64(json) < 0;

@@ -50,6 +50,9 @@ int element_read(const struct typed *typed, struct json_object *json, bool compl
                  uint8_t *ret, struct refusal *refusal);
 int element_read_hex(const char *text, size_t size, const char *parameter, uint8_t *ret, struct refusal *refusal);
 
+/* A number in text, decimal or 0x..., perhaps with a sign.  False: it is none, or has no room in 64 bits. */
+bool element_read_number(const char *text, uint64_t *ret, bool *ret_negative);
+
 /* A type in the words of CreateMap: u8 to u64, s8 to s64, char[N], u8[N].  InvalidParameter.  *ret is the caller's. */
 int element_read_type(const char *text, const char *parameter, struct typed **ret, struct refusal *refusal);
 

@@ -20,7 +20,7 @@
 #include "grace_driver.h"
 #include "interface.h"
 #include "log.h"
-#include "map_iteration.h"
+#include "long_call.h"
 #include "measurement.h"
 #include "memory.h"
 #include "options.h"
@@ -229,7 +229,9 @@ static int make_server(struct daemon *daemon)
     };
     int r;
 
-    r = server_new(daemon->base, &options, &daemon->server);
+    r = long_calls_new(daemon->base, &daemon->long_calls);
+    if (r >= 0)
+        r = server_new(daemon->base, &options, &daemon->server);
     if (r >= 0)
         r = server_add_interface(daemon->server, interface_text_control, control_handlers, daemon);
     if (r >= 0)
@@ -380,7 +382,7 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
 {
     daemon->planning = planning_free(daemon->planning);
     measurements_forget(daemon, explanation_forget);
-    map_iterations_forget(daemon);
+    daemon->long_calls = long_calls_free(daemon->long_calls);
     ring_streams_forget(daemon);
     if (daemon->image)
         image_freeze(daemon->image);

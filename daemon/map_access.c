@@ -244,7 +244,7 @@ static void next_inner(const struct shared_map *map, struct map_cursor *cursor, 
         *ret = show_inner(map->entry[left].inner);
         add_key(map, *ret, map->entry[left].key, hex);
     }
-    cursor->position = left + 1;
+    cursor->position = (uint32_t)left + 1;
 }
 
 /* ---- queues and stacks ----------------------------------------------------------------------------------- */
@@ -320,24 +320,35 @@ int map_access_lookup(struct daemon *daemon, const struct shared_map *map, const
                  : refuse_error(map, -ENOENT, refusal);
 }
 
-/* All copies but the daemon's own. */
-static int zero_other_copies(struct daemon *daemon, const struct shared_map *map, const uint8_t *key)
+/*
+ * Zeros in all copies but the daemon's own, of a map whose elements stay where they are.  `copy` has room for a value.
+ * Nothing is written where zeros are, which may be a hole in the file.
+ */
+static void zero_other_copies(struct daemon *daemon, const struct shared_map *map, const uint8_t *key, uint8_t *copy)
 {
-    size_t size = map->definition.value_size;
-    _cleanup_free_ uint8_t *copy = malloc(size + 1);
     uint8_t *own = kind_of(map)->call_lookup(map->view, key, 0, 0, 0, seats_thread(daemon->seats));
     uint8_t *first = kind_of(map)->call_copies(map->view, key);
 
-    if (!copy)
-        return -ENOMEM;
-    if (!own || !first)
-        return 0;
-    for (uint32_t seat = 0; (seat = next_copy(daemon, map, first, seat)) < SEATS_MAX; seat++) {
+    for (uint32_t seat = 0; own && first && (seat = next_copy(daemon, map, first, seat)) < SEATS_MAX; seat++) {
         uint8_t *place = first + (size_t)seat * map->view->copy_stride;
 
         if (place != own && read_copy(daemon, map, first, seat, copy))
-            memset(place, 0, size);
+            memset(place, 0, map->definition.value_size);
     }
+}
+
+static long update_copies(struct daemon *daemon, const struct shared_map *map, const uint8_t *key,
+                          const uint8_t *value, uint64_t flags)
+{
+    _cleanup_free_ uint8_t *copy = malloc(map->definition.value_size + 1);
+    long r;
+
+    if (!copy)
+        return -ENOMEM;
+    r = kind_of(map)->call_update(map->view, key, value, flags, 0, seats_thread(daemon->seats));
+    if (r < 0)
+        return r;
+    zero_other_copies(daemon, map, key, copy);
     return 0;
 }
 
@@ -349,12 +360,13 @@ int map_access_update(struct daemon *daemon, const struct shared_map *map, const
 
     if (!kind->call_update || shared_map_is_outer(map))
         return refuse_unsuited(map, "update", refusal);
-    r = kind->call_update(map->view, key, value, flags, 0, seats_thread(daemon->seats));
-    if (r < 0)
-        return refuse_error(map, r, refusal);
-    if (map->view->copy_stride && zero_other_copies(daemon, map, key) < 0)
-        return refuse_memory(refusal);
-    return 0;
+    if (kind->call_assign)
+        r = kind->call_assign(map->view, key, value, flags, seats_thread(daemon->seats));
+    else if (map->view->copy_stride)
+        r = update_copies(daemon, map, key, value, flags);
+    else
+        r = kind->call_update(map->view, key, value, flags, 0, seats_thread(daemon->seats));
+    return r < 0 ? refuse_error(map, r, refusal) : 0;
 }
 
 static bool is_array(const struct shared_map *map)
@@ -457,11 +469,27 @@ static int clear_popped(struct daemon *daemon, const struct shared_map *map, str
     return r < 0 ? r : 1;
 }
 
-/* What is not submitted yet keeps what is behind it. */
-static int clear_record(const struct shared_map *map)
+/* The next record is reserved and not submitted, by a thread that is outside of all guards: nobody will submit it. */
+static bool discard_abandoned(struct daemon *daemon, const struct shared_map *map)
+{
+    uint64_t position;
+    uint32_t seat;
+
+    if (ring_holder(map->view, &position, &seat) < 0)
+        return true;
+    if (!seats_outside(daemon->seats, seat))
+        return false;
+    ring_discard_next(map->view, position, seat);       /* if it is not submitted now, after that answer */
+    return true;
+}
+
+/* What a thread that is in its program has not submitted yet keeps what is behind it. */
+static int clear_record(struct daemon *daemon, const struct shared_map *map)
 {
     int r = ring_drop(map->view);
 
+    if (r == -EBUSY)
+        return discard_abandoned(daemon, map);
     return r == 0 || r == -EINTR || r == -EBADMSG;
 }
 
@@ -476,7 +504,7 @@ int map_access_clear_next(struct daemon *daemon, const struct shared_map *map, s
     if (kind->call_pop)
         return clear_popped(daemon, map, refusal);
     if (kind->kind == BPF_MAP_TYPE_RINGBUF)
-        return clear_record(map);
+        return clear_record(daemon, map);
     if (!kind->call_next || shared_map_is_outer(map))
         return refuse_unsuited(map, "clear", refusal);
     if (!key)

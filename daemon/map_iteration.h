@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work on all elements of a map for a control client, some hundred at a time, so that the event loop has its turn
- * between: a map may have millions.  It ends when all are seen, or the client has gone.
+ * Work on all elements of a map for a control client, some hundred a turn (long_call.h): a map may have
+ * millions.  It ends when all are seen, or the client has gone.
  *
  * What an iteration sees: runtime/map.h.  The map lives as long as its iterations, also when it is removed meanwhile.
  */
@@ -23,7 +23,5 @@ struct shared_map;
  */
 int map_iteration_show(struct daemon *daemon, struct shared_map *map, struct call *call, bool hex, struct refusal *refusal);
 int map_iteration_clear(struct daemon *daemon, struct shared_map *map, struct call *call, struct refusal *refusal);
-/* At the end: close the connections of all who wait. */
-void map_iterations_forget(struct daemon *daemon);
 
 #endif

@@ -7,10 +7,10 @@
  *      nothing                 no link: the worker's own default
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "table_prototype.h"
 #include "change.h"
 #include "store.h"
 #include "target.h"
@@ -61,23 +61,11 @@ const struct operation_kind operation_offer = {
 
 /* ---- set-call ------------------------------------------------------------------------------------------ */
 
-static int check_value(const struct operation *operation, const struct table *table, struct refusal *refusal)
-{
-    struct prototype prototype;
-
-    target_prototype(table, &prototype);
-    if (operation->has_value && operation->value > 1 && prototype.result == PROTOTYPE_BOOL)
-        return refuse_parameter(refusal, "value", "%" PRIu32 " is none of a bool", operation->value);
-    if (operation->has_value && operation->value > 0 && prototype.result == PROTOTYPE_POINTER)
-        return refuse_parameter(refusal, "value", "%" PRIu32 " is none of a pointer: only 0 is", operation->value);
-    return 0;
-}
-
 static void exchange_values(struct operation *operation)
 {
     struct table *table = operation->table;
     bool has_value = table->has_value;
-    uint32_t value = table->value;
+    uint64_t value = table->value;
 
     table->has_value = operation->has_value;
     table->value = operation->value;
@@ -150,9 +138,11 @@ static int check_set_call(struct daemon *daemon, struct operation *operation, st
 
     if (!table || table->kind != TABLE_CALL)
         return refuse(refusal, -ENOENT, "UnknownCall", "s", "call", operation->table_name);
-    r = check_value(operation, table, refusal);
-    if (r < 0)
-        return r;
+    if (operation->has_value) {
+        r = call_value_check(table, operation->value, operation->value_negative, refusal);
+        if (r < 0)
+            return r;
+    }
     operation->table = table;
     if (*operation_target_name(operation)) {
         r = set_target(daemon, operation, refusal);
@@ -228,11 +218,14 @@ static void describe_set_call(const struct operation *operation, char *text, siz
 {
     const struct table *table = operation->table;
     const char *target = operation_target_name(operation);
+    char value[CALL_VALUE_TEXT];
 
-    if (table->has_value)
-        snprintf(text, size, "%s value %" PRIu32, table->name, table->value);
-    else
+    if (table->has_value) {
+        call_value_text(table, value);
+        snprintf(text, size, "%s value %s", table->name, value);
+    } else {
         snprintf(text, size, "%s %s", table->name, *target ? target : "default");
+    }
 }
 
 const struct operation_kind operation_set_call = {

@@ -42,6 +42,14 @@ static void *array_find(void *const *array, size_t count, const void *key, compa
     return at < count && compare(array[at], key) == 0 ? array[at] : NULL;
 }
 
+/* Where what stands behind all that is not greater than the key begins. */
+static size_t array_after(void *const *array, size_t count, const void *key, compare_function *compare)
+{
+    size_t at = array_position(array, count, key, compare);
+
+    return at < count && compare(array[at], key) == 0 ? at + 1 : at;
+}
+
 static int array_reserve(void ***array, size_t count, size_t *capacity)
 {
     size_t wanted;
@@ -230,7 +238,37 @@ struct native *registry_native(const struct registry *registry, const char *name
     return array_find((void **)registry->native, registry->natives, &key, compare_native);
 }
 
-static bool same_entry(const struct link *a, const struct link *b)
+size_t registry_programs_after(const struct registry *registry, const char *name)
+{
+    return array_after((void **)registry->program, registry->programs, name, compare_program);
+}
+
+size_t registry_tables_after(const struct registry *registry, const char *name)
+{
+    return array_after((void **)registry->table, registry->tables, name, compare_table);
+}
+
+size_t registry_maps_after(const struct registry *registry, const char *name)
+{
+    return array_after((void **)registry->map, registry->maps, name, compare_map);
+}
+
+size_t registry_links_after(const struct registry *registry, int64_t id)
+{
+    return array_after((void **)registry->link, registry->links, &id, compare_link_id);
+}
+
+size_t program_links_after(const struct program *program, int64_t id)
+{
+    return array_after((void **)program->link, program->links, &id, compare_link_id);
+}
+
+size_t table_links_after(const struct table *table, const struct link *place)
+{
+    return array_after((void **)table->link, table->links, place, compare_link_place);
+}
+
+bool link_same_entry(const struct link *a, const struct link *b)
 {
     return a->otherwise == b->otherwise && a->first == b->first && a->last == b->last;
 }
@@ -241,7 +279,7 @@ size_t table_chain(const struct table *table, const struct link *keys, struct li
     size_t behind = array_position((void **)table->link, table->links, keys, compare_link_behind);
 
     *ret = table->link + at;
-    return at < behind && same_entry(table->link[at], keys) ? behind - at : 0;
+    return at < behind && link_same_entry(table->link[at], keys) ? behind - at : 0;
 }
 
 struct link *table_overlap(const struct table *table, const struct link *keys)
@@ -253,7 +291,7 @@ struct link *table_overlap(const struct table *table, const struct link *keys)
         return NULL;
     if (before && !before->otherwise && before->last >= keys->first)
         return before;
-    if (behind && !behind->otherwise && behind->first <= keys->last && !same_entry(behind, keys))
+    if (behind && !behind->otherwise && behind->first <= keys->last && !link_same_entry(behind, keys))
         return behind;
     return NULL;
 }

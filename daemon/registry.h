@@ -36,7 +36,7 @@ struct shared_map;              /* shared_map.h */
 
 #define NAME_LENGTH_MAX CONTEXT_NAME_MAX        /* bytes of the name of a program, table or context */
 #define TABLES_MAX 4096
-#define PROGRAMS_MAX 16384      /* these two: so that a listing fits one answer */
+#define PROGRAMS_MAX 16384
 #define LINKS_MAX 100000        /* of all tables, or of one */
 #define NATIVES_MAX 16384
 #define PROTOTYPE_LENGTH_MAX 255        /* bytes of the prototype of a static call */
@@ -92,7 +92,7 @@ struct table {
     struct shared_context *context;     /* of a static call: its arguments */
     uint32_t default_verdict;
     bool has_value;                     /* of a static call: it returns `value` and runs nothing */
-    uint32_t value;
+    uint64_t value;                     /* table_prototype.h */
     bool no_indirect;                   /* policy: no indirect branch in its code; table_no_indirect() is what holds */
     unsigned workers_no_indirect;       /* of `workers`, those that call it without indirect branches */
     struct dispatcher_plan plan;        /* of the code as it is */
@@ -105,6 +105,7 @@ struct table {
     struct planned *planned;            /* planning.c: what is known of the plan; NULL: nothing */
     struct counter misses;              /* of keys without an entry; links that are attached are counted as these */
     bool dirty;                         /* in the change that runs now */
+    bool overwritten;                   /* a slot of its code is not as it was left: it is not changed any more */
     /* Settling (settle.c): */
     uint64_t changes;                   /* counts changes of the entry */
     uint64_t settled_changes;           /* what it was when the awaited grace period was asked for */
@@ -169,6 +170,17 @@ struct link *registry_link(const struct registry *registry, int64_t id);
 struct native *registry_native(const struct registry *registry, const char *name, const char *prototype);
 struct shared_map *registry_map(const struct registry *registry, const char *name);
 struct shared_map *registry_map_numbered(const struct registry *registry, uint32_t number); /* as journals name it */
+
+/* To go through all while they change: the index of the first behind this name, id or place (keys, priority, id of a link). */
+size_t registry_programs_after(const struct registry *registry, const char *name);
+size_t registry_tables_after(const struct registry *registry, const char *name);
+size_t registry_maps_after(const struct registry *registry, const char *name);
+size_t registry_links_after(const struct registry *registry, int64_t id);
+size_t program_links_after(const struct program *program, int64_t id);
+size_t table_links_after(const struct table *table, const struct link *place);
+
+/* Are they links of one chain? */
+bool link_same_entry(const struct link *a, const struct link *b);
 /*
  * The chain of exactly this entry (that of `keys` only otherwise, first and last count): its links, in order; 0 if
  * there is none.

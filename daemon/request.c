@@ -238,24 +238,41 @@ static int read_set_policy(struct call *call, struct json_object *json, struct o
     return request_name(json, "table", operation->table_name, refusal);
 }
 
+static int count_values(struct json_object *json)
+{
+    return !!json_object_object_get(json, "value") + !!json_object_object_get(json, "value_text");
+}
+
+/* Of which the wire's integers are not all. */
+static int read_value(struct json_object *json, struct operation *operation, struct refusal *refusal)
+{
+    const char *text = parameter_string(json, "value_text");
+    int64_t number = parameter_int(json, "value");
+
+    operation->has_value = count_values(json) > 0;
+    operation->value = (uint64_t)number;
+    operation->value_negative = number < 0;
+    if (text && !element_read_number(text, &operation->value, &operation->value_negative))
+        return refuse_parameter(refusal, "value_text", "'%.40s' is no number of 64 bits, in decimal or as 0x...", text);
+    return 0;
+}
+
 static int read_set_call(struct call *call, struct json_object *json, struct operation *operation,
                          struct refusal *refusal)
 {
     bool program = json_object_object_get(json, "program"), native = json_object_object_get(json, "native");
-    bool value = json_object_object_get(json, "value"), target = json_object_object_get(json, "target");
-    int64_t number;
+    bool target = json_object_object_get(json, "target");
     int r;
 
     (void)call;
-    if (program + native + target + value > 1)
-        return refuse_parameter(refusal, "value", "this operation takes one of: program, native, target, value");
+    if (program + native + target + count_values(json) > 1)
+        return refuse_parameter(refusal, "value",
+                                "this operation takes one of: program, native, target, value, value_text");
     r = request_name(json, "call", operation->table_name, refusal);
     if (r >= 0)
-        r = request_number(json, "value", 0, UINT32_MAX, &number, refusal);
+        r = read_value(json, operation, refusal);
     if (r < 0)
         return r;
-    operation->has_value = value;
-    operation->value = (uint32_t)number;
     return program || native || target ? read_target(json, operation, refusal) : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "table_prototype.h"
 #include "log.h"
 #include "map_row.h"
 #include "placement.h"
@@ -172,7 +173,8 @@ static int restore_table(void *userdata, const struct store_table *row)
         return r;
     }
     table->has_value = row->has_value;
-    table->value = row->value;
+    if (table->has_value)
+        table->value = call_value_convert(table, row->value);       /* it may be from when all were 32 bits */
     r = counter_restore(restore->daemon->statistics, row->misses, 0, table->name, &table->misses);
     if (r < 0) {
         snprintf(restore->text, restore->size, "table \"%s\", its counted misses: %s", row->name, strerror(-r));
@@ -348,7 +350,7 @@ static int find_target(const struct restore *restore, const struct store_link *r
         link->program = registry_program(registry, row->program);
         return link->program ? 0 : -EBADMSG;
     }
-    target_prototype(link->table, &prototype);
+    table_prototype(link->table, &prototype);
     link->native = registry_native(registry, row->native, prototype.text);
     if (!link->native || (link->native->may_block && link->proceeds > 0))
         return -EBADMSG;

@@ -43,7 +43,7 @@ struct ring_stream {
         uint64_t position;
         uint32_t seat;
     } stuck;                            /* and its thread was outside of all guards */
-    uint8_t record[RING_STREAM_RECORD_MAX];
+    uint8_t record[RING_RECORD_MAX];
 };
 
 /* Records, in the form of answers. */

@@ -16,8 +16,6 @@
 struct call;
 struct shared_map;
 
-#define RING_STREAM_RECORD_MAX (1u << 20)       /* bytes; longer ones are lost */
-
 enum ring_flags {
     RING_FOLLOW = 1,            /* also what comes from then on, until the connection is closed or the map is removed */
     RING_HEX = 2,               /* the bytes of records, whatever their type */

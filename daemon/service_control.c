@@ -16,6 +16,7 @@
 #include "runtime/seat.h"
 #include "seats.h"
 #include "service.h"
+#include "service_list.h"
 #include "service_map.h"
 #include "translation.h"
 #include "util.h"
@@ -348,12 +349,9 @@ static void handle_set_statistics(struct call *call, void *daemon)
 static void handle_get_statistics(struct call *call, void *daemon)
 {
     struct refusal refusal = { 0 };
-    struct json_object *reply;
 
-    if (view_statistics(daemon, call_parameters(call), &reply, &refusal) < 0)
+    if (view_statistics(daemon, call, &refusal) < 0)
         service_refuse(call, CONTROL_INTERFACE, &refusal);
-    else
-        call_reply(call, reply);
 }
 
 /* ---- plans --------------------------------------------------------------------------------------------- */
@@ -474,63 +472,7 @@ static void handle_verify(struct call *call, void *daemon)
     service_refuse(call, CONTROL_INTERFACE, &refusal);
 }
 
-/* ---- listings ------------------------------------------------------------------------------------------ */
-
-static void reply_list(struct call *call, const char *name, struct json_object *list)
-{
-    struct json_object *reply = json_object_new_object();
-
-    json_object_object_add(reply, name, list);
-    call_reply(call, reply);
-}
-
-static void handle_list_programs(struct call *call, void *userdata)
-{
-    const struct registry *registry = &((struct daemon *)userdata)->registry;
-    struct json_object *list = json_object_new_array();
-
-    for (size_t i = 0; i < registry->programs; i++)
-        json_object_array_add(list, view_program(registry->program[i]));
-    reply_list(call, "programs", list);
-}
-
-static void handle_list_tables(struct call *call, void *userdata)
-{
-    const struct registry *registry = &((struct daemon *)userdata)->registry;
-    struct json_object *list = json_object_new_array();
-
-    for (size_t i = 0; i < registry->tables; i++)
-        if (registry->table[i]->kind == TABLE_KEYS)
-            json_object_array_add(list, view_table(registry->table[i]));
-    reply_list(call, "tables", list);
-}
-
-static void handle_list_calls(struct call *call, void *userdata)
-{
-    struct daemon *daemon = userdata;
-    const struct registry *registry = &daemon->registry;
-    struct json_object *list = json_object_new_array();
-
-    for (size_t i = 0; i < registry->tables; i++)
-        if (registry->table[i]->kind == TABLE_CALL)
-            json_object_array_add(list, view_call(daemon, registry->table[i]));
-    reply_list(call, "calls", list);
-}
-
-static void handle_list_links(struct call *call, void *userdata)
-{
-    const struct registry *registry = &((struct daemon *)userdata)->registry;
-    struct json_object *list = json_object_new_array();
-
-    for (size_t i = 0; i < registry->links; i++)
-        json_object_array_add(list, view_link(registry->link[i]));
-    reply_list(call, "links", list);
-}
-
-static void handle_list_workers(struct call *call, void *userdata)
-{
-    reply_list(call, "workers", view_workers(userdata));
-}
+/* ---- all in numbers -------------------------------------------------------------------------------------- */
 
 static void handle_info(struct call *call, void *userdata)
 {

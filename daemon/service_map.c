@@ -312,15 +312,6 @@ void handle_trace(struct call *call, void *userdata)
 
 /* ---- maps ------------------------------------------------------------------------------------------------ */
 
-void handle_list_maps(struct call *call, void *userdata)
-{
-    const struct daemon *daemon = userdata;
-    struct json_object *reply = json_object_new_object();
-
-    json_object_object_add(reply, "maps", view_maps(&daemon->registry));
-    call_reply(call, reply);
-}
-
 void handle_show_map(struct call *call, void *daemon)
 {
     struct refusal refusal = { 0 };

@@ -8,7 +8,6 @@
 
 struct call;
 
-void handle_list_maps(struct call *call, void *daemon);
 void handle_show_map(struct call *call, void *daemon);
 void handle_lookup_element(struct call *call, void *daemon);
 void handle_update_element(struct call *call, void *daemon);

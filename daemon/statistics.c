@@ -45,6 +45,15 @@ struct place {
     bool fresh;                 /* what is counted there was not looked at yet, and is not this counter's */
 };
 
+/* A reading in parts. */
+struct statistics_reading {
+    LIST_ENTRY(statistics_reading) entry;
+    struct statistics *statistics;
+    size_t chunk;                               /* what it reads next, */
+    struct counted_lines *lines;                /* and of whom; NULL: of all */
+    bool done[CHUNKS];
+};
+
 struct statistics {
     struct daemon *daemon;
     struct event *timer;
@@ -55,8 +64,8 @@ struct statistics {
     size_t used;                                /* no place from this one on is anybody's */
     size_t free_from;                           /* none before this one is nobody's */
     bool marked[CHUNKS];                        /* to be read by statistics_read_marked() */
-    size_t next_chunk;                          /* the timer's: what it reads next, */
-    struct counted_lines *next_lines;           /* and of whom; NULL: of all */
+    LIST_HEAD(, statistics_reading) readings;
+    struct statistics_reading timed;            /* the timer's */
     bool reading;                               /* it is in the middle of the places */
     struct counter_block block[CHUNK];          /* of one line, as it is read */
     struct counts now[CHUNK];                   /* sums over the lines of one worker */
@@ -198,6 +207,45 @@ void statistics_read(struct statistics *statistics)
 {
     for (size_t chunk = 0; chunk * CHUNK < statistics->used; chunk++)
         read_chunk(statistics, chunk);
+}
+
+int statistics_reading_new(struct statistics *statistics, struct statistics_reading **ret)
+{
+    struct statistics_reading *reading = calloc(1, sizeof(*reading));
+
+    if (!reading)
+        return -ENOMEM;
+    reading->statistics = statistics;
+    reading->chunk = CHUNKS;
+    LIST_INSERT_HEAD(&statistics->readings, reading, entry);
+    *ret = reading;
+    return 0;
+}
+
+struct statistics_reading *statistics_reading_free(struct statistics_reading *reading)
+{
+    if (reading)
+        LIST_REMOVE(reading, entry);
+    free(reading);
+    return NULL;
+}
+
+bool statistics_reading_step(struct statistics_reading *reading, const struct counter *counter)
+{
+    size_t chunk = counter->place ? place_index(counter->place) / CHUNK : 0;
+
+    if (!counter->place || reading->done[chunk])
+        return true;
+    if (reading->chunk != chunk) {
+        reading->chunk = chunk;
+        reading->lines = LIST_FIRST(&reading->statistics->lines);
+    }
+    if (reading->lines) {
+        advance(reading->lines, chunk, false);
+        reading->lines = LIST_NEXT(reading->lines, entry);
+    }
+    reading->done[chunk] = !reading->lines;
+    return reading->done[chunk];
 }
 
 /* ---- the database -------------------------------------------------------------------------------------- */
@@ -494,10 +542,13 @@ int counted_lines_new(struct statistics *statistics, const struct lines *lines, 
 
 struct counted_lines *counted_lines_free(struct counted_lines *lines)
 {
+    struct statistics_reading *reading;
+
     if (!lines)
         return NULL;
-    if (lines->statistics->next_lines == lines)
-        lines->statistics->next_lines = LIST_NEXT(lines, entry);
+    LIST_FOREACH(reading, &lines->statistics->readings, entry)
+        if (reading->lines == lines)
+            reading->lines = LIST_NEXT(lines, entry);
     advance_all(lines, false);
     LIST_REMOVE(lines, entry);
     for (size_t chunk = 0; chunk < CHUNKS; chunk++)
@@ -524,16 +575,18 @@ uint64_t statistics_cycles_per_second(const struct statistics *statistics)
 /* Read a chunk of one worker, and store it when it was that of the last.  false: all was read. */
 static bool read_next(struct statistics *statistics)
 {
-    if (statistics->next_chunk * CHUNK >= statistics->used)
+    struct statistics_reading *timed = &statistics->timed;
+
+    if (timed->chunk * CHUNK >= statistics->used)
         return false;
-    if (statistics->next_lines) {
-        advance(statistics->next_lines, statistics->next_chunk, false);
-        statistics->next_lines = LIST_NEXT(statistics->next_lines, entry);
+    if (timed->lines) {
+        advance(timed->lines, timed->chunk, false);
+        timed->lines = LIST_NEXT(timed->lines, entry);
     }
-    if (!statistics->next_lines) {
-        store_places(statistics, statistics->next_chunk * CHUNK, chunk_end(statistics, statistics->next_chunk));
-        statistics->next_chunk++;
-        statistics->next_lines = LIST_FIRST(&statistics->lines);
+    if (!timed->lines) {
+        store_places(statistics, timed->chunk * CHUNK, chunk_end(statistics, timed->chunk));
+        timed->chunk++;
+        timed->lines = LIST_FIRST(&statistics->lines);
     }
     return true;
 }
@@ -547,8 +600,8 @@ static void on_timer(evutil_socket_t descriptor, short events, void *userdata)
 
     (void)descriptor, (void)events;
     if (!statistics->reading) {
-        statistics->next_chunk = 0;
-        statistics->next_lines = LIST_FIRST(&statistics->lines);
+        statistics->timed.chunk = 0;
+        statistics->timed.lines = LIST_FIRST(&statistics->lines);
     }
     do
         more = read_next(statistics);
@@ -567,6 +620,8 @@ int statistics_new(struct daemon *daemon, struct statistics **ret)
     statistics->start_us = pace_now_us();
     statistics->start_cycles = architecture_native()->read_cycles();
     LIST_INIT(&statistics->lines);
+    LIST_INIT(&statistics->readings);
+    LIST_INSERT_HEAD(&statistics->readings, &statistics->timed, entry);
     statistics->timer = event_new(daemon->base, -1, 0, on_timer, statistics);
     if (!statistics->timer)
         return -ENOMEM;

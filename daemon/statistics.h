@@ -62,6 +62,15 @@ struct statistics *statistics_free(struct statistics *statistics);
 void statistics_mark(struct statistics *statistics, const struct counter *counter);
 void statistics_read_marked(struct statistics *statistics);
 
+/*
+ * Read what is asked for in parts: each step reads some of the counters near this one, of one worker.  true: this counter
+ * was read since the reading began.  Counters and workers may come and go between steps.
+ */
+struct statistics_reading;
+int statistics_reading_new(struct statistics *statistics, struct statistics_reading **ret);        /* -ENOMEM */
+struct statistics_reading *statistics_reading_free(struct statistics_reading *reading); /* NULL is fine; returns NULL */
+bool statistics_reading_step(struct statistics_reading *reading, const struct counter *counter);
+
 /* Read all counters, now. */
 void statistics_read(struct statistics *statistics);
 /* Write what has changed to the database.  What cannot be written is logged, and tried again the next time. */

@@ -69,7 +69,7 @@ struct store_table {
     const char *prototype;              /* of a call; "": a table */
     uint32_t default_verdict;
     bool has_value;                     /* of a call: it returns `value` */
-    uint32_t value;
+    uint64_t value;
     const char *policy;                 /* "any" or "no-indirect" */
     const char *misses;                 /* JSON: what statistics keeps of them; "{}": nothing yet */
 };
@@ -103,7 +103,7 @@ int store_add_table(struct store *store, const struct store_table *table);
 /* Declared anew: its name and policy stay. */
 int store_change_table(struct store *store, const struct store_table *table);
 int store_set_policy(struct store *store, const char *table, const char *policy);
-int store_set_value(struct store *store, const char *table, bool has_value, uint32_t value);
+int store_set_value(struct store *store, const char *table, bool has_value, uint64_t value);
 int store_set_plan(struct store *store, const char *table, const char *plan);
 int store_add_link(struct store *store, const struct store_link *link);
 int store_replace_link(struct store *store, int64_t id, const char *program, const char *native);

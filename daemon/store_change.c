@@ -156,7 +156,7 @@ int store_set_policy(struct store *store, const char *table, const char *policy)
     return store_run(store, SET_POLICY, "ss", table, policy);
 }
 
-int store_set_value(struct store *store, const char *table, bool has_value, uint32_t value)
+int store_set_value(struct store *store, const char *table, bool has_value, uint64_t value)
 {
     return store_run(store, SET_VALUE, has_value ? "si" : "sn", table, (int64_t)value);
 }

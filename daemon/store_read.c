@@ -128,7 +128,7 @@ static int read_table(struct store *store, sqlite3_stmt *statement, const struct
         .default_verdict = (uint32_t)sqlite3_column_int64(statement, 2), .kind = text_of(statement, 3),
         .prototype = text_of(statement, 4), .policy = text_of(statement, 5),
         .has_value = sqlite3_column_type(statement, 6) != SQLITE_NULL,
-        .value = (uint32_t)sqlite3_column_int64(statement, 6), .misses = text_of(statement, 7),
+        .value = (uint64_t)sqlite3_column_int64(statement, 6), .misses = text_of(statement, 7),
     };
 
     return reader->table(reader->userdata, &table);

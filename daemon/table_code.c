@@ -8,13 +8,14 @@
 
 #include "memory.h"
 #include "planner.h"
+#include "table_prototype.h"
 #include "util.h"
 
 static struct dispatcher_target link_target(const struct link *link)
 {
     struct dispatcher_target target = {
         .code = link->native ? link->native_code : (int64_t)link->program->code,
-        .leaves_guard = link->native && link->native->may_block,
+        .jumped_to = (link->native && link->native->may_block) || table_has_arguments_on_stack(link->table),
         .proceeds = link->proceeds,
         .counted = link->counter.counted,
         .counters = link->counter.counted ? link->counter.place : 0,

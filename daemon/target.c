@@ -9,16 +9,7 @@
 #include "linkage.h"
 #include "memory.h"
 #include "store.h"
-
-void target_prototype(const struct table *table, struct prototype *ret)
-{
-    if (table->kind == TABLE_KEYS) {
-        prototype_of_table(table->context->description->name, ret);
-        return;
-    }
-    if (prototype_read(table->prototype, ret) < 0)
-        assert(!"it was read when the call was declared");
-}
+#include "table_prototype.h"
 
 /* ---- stubs --------------------------------------------------------------------------------------------- */
 
@@ -40,7 +31,7 @@ int target_stub(struct daemon *daemon, const struct table *table, const struct n
     size_t index;
     int r;
 
-    target_prototype(table, &prototype);
+    table_prototype(table, &prototype);
     entry.hook = dd_digest(table->name, prototype.text);
     if (native)
         entry.native = prototype_native_digest(native->name, native->prototype, native->may_block);
@@ -86,7 +77,7 @@ static int check_result(const struct table *table, const char *program, struct r
 
     if (table->kind == TABLE_KEYS)
         return 0;
-    target_prototype(table, &prototype);
+    table_prototype(table, &prototype);
     if (prototype.result == PROTOTYPE_POINTER || prototype.result == PROTOTYPE_BOOL)
         return refuse_prototype(table, &prototype, program, "a program, which returns any number", refusal);
     return 0;
@@ -128,7 +119,7 @@ static int find_native(struct daemon *daemon, const struct table *table, const c
     struct native *native;
     int64_t code;
 
-    target_prototype(table, &prototype);
+    table_prototype(table, &prototype);
     native = registry_native(&daemon->registry, name, prototype.text);
     if (!other)
         return refuse(refusal, -ENOENT, "UnknownNative", "s", "native", name);
@@ -152,7 +143,7 @@ static int find_either(struct daemon *daemon, const struct table *table, const c
     bool is_program = registry_program(&daemon->registry, name), is_native;
     struct prototype prototype;
 
-    target_prototype(table, &prototype);
+    table_prototype(table, &prototype);
     is_native = registry_native(&daemon->registry, name, prototype.text);
     if (is_program && is_native)
         return refuse(refusal, -EINVAL, "TargetAmbiguous", "ss", "target", name, "prototype", prototype.text);

@@ -4,11 +4,7 @@
 #define DAEMON_TARGET_H
 
 #include "daemon.h"
-#include "prototype.h"
 #include "refusal.h"
-
-/* The prototype of natives that fit a table. */
-void target_prototype(const struct table *table, struct prototype *ret);
 
 /*
  * The target that is asked for by name (native "": a program; both, the same: whichever has it), if it fits the table:

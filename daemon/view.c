@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "table_prototype.h"
 #include "planner.h"
 #include "workers.h"
 
@@ -67,6 +68,7 @@ struct json_object *view_table(const struct table *table)
     view_add_string(view, "policy", table->no_indirect ? "no_indirect" : "any");
     view_add_int(view, "image_bytes", entry_code_size(table->entry));
     view_add_bool(view, "settled", entry_state(table->entry) == ENTRY_SETTLED);
+    view_add_bool(view, "overwritten", table->overwritten);
     view_add_int(view, "workers", table->workers);
     return view;
 }
@@ -74,13 +76,14 @@ struct json_object *view_table(const struct table *table)
 static void call_target_text(const struct table *call, char *text, size_t size)
 {
     const struct link *link = call->links ? call->link[0] : NULL;
-    char program[LINK_PROGRAM_TEXT];
+    char program[LINK_PROGRAM_TEXT], value[CALL_VALUE_TEXT];
 
     if (link) {
         link_program_text(link, program);
         snprintf(text, size, "%s%s", link->native ? "" : "program ", program);
     } else if (call->has_value) {
-        snprintf(text, size, "value:%" PRIu32, call->value);
+        call_value_text(call, value);
+        snprintf(text, size, "value:%s", value);
     } else {
         snprintf(text, size, "default");
     }
@@ -107,18 +110,19 @@ struct lacking {
     struct json_object *list;
 };
 
-static void add_lacking(void *userdata, const struct worker_view *worker)
+static bool add_lacking(void *userdata, const struct worker_view *worker)
 {
     const struct lacking *lacking = userdata;
-    const struct link *link = lacking->call->links ? lacking->call->link[0] : NULL;
+    const struct link *link = lacking->call->link[0];
     struct json_object *reference;
 
-    if (!link || !link->native || !worker_calls(worker, lacking->call) || worker_offers(worker, link->native))
-        return;
+    if (!worker_calls(worker, lacking->call) || worker_offers(worker, link->native))
+        return true;
     reference = json_object_new_object();
     view_add_int(reference, "pid", (uint64_t)worker->pid);
     view_add_string(reference, "name", worker->name);
     json_object_array_add(lacking->list, reference);
+    return true;
 }
 
 struct json_object *view_call(struct daemon *daemon, const struct table *call)
@@ -134,9 +138,11 @@ struct json_object *view_call(struct daemon *daemon, const struct table *call)
     if (call->links)
         view_add_int(view, "link", (uint64_t)call->link[0]->id);
     view_add_int(view, "workers", call->workers);
-    workers_view(daemon->workers, add_lacking, &lacking);
+    if (call->links && call->link[0]->native)
+        workers_view(daemon->workers, 0, add_lacking, &lacking);
     json_object_object_add(view, "lacking", lacking.list);
     view_add_bool(view, "settled", entry_state(call->entry) == ENTRY_SETTLED);
+    view_add_bool(view, "overwritten", call->overwritten);
     return view;
 }
 
@@ -202,7 +208,7 @@ static struct json_object *lacked_natives(const struct worker_view *worker)
     return list;
 }
 
-static void add_worker(void *userdata, const struct worker_view *worker)
+struct json_object *view_worker(const struct worker_view *worker)
 {
     struct json_object *view = json_object_new_object(), *tables = json_object_new_array();
     struct json_object *natives = json_object_new_array();
@@ -222,34 +228,27 @@ static void add_worker(void *userdata, const struct worker_view *worker)
     json_object_object_add(view, "tables", tables);
     json_object_object_add(view, "natives", natives);
     json_object_object_add(view, "lacking", lacked_natives(worker));
-    json_object_array_add(userdata, view);
+    return view;
 }
 
 /* Who does not see a change yet: its threads may run the code of an earlier daemon. */
-static void add_unmoved(void *userdata, const struct worker_view *worker)
+static bool add_unmoved(void *userdata, const struct worker_view *worker)
 {
     struct json_object *reference;
 
     if (worker->generation == worker->current)
-        return;
+        return true;
     reference = json_object_new_object();
     view_add_int(reference, "pid", (uint64_t)worker->pid);
     view_add_string(reference, "name", worker->name);
     json_object_array_add(userdata, reference);
-}
-
-struct json_object *view_workers(struct daemon *daemon)
-{
-    struct json_object *list = json_object_new_array();
-
-    workers_view(daemon->workers, add_worker, list);
-    return list;
+    return true;
 }
 
 struct json_object *view_unmoved(struct daemon *daemon)
 {
     struct json_object *list = json_object_new_array();
 
-    workers_view(daemon->workers, add_unmoved, list);
+    workers_view(daemon->workers, 0, add_unmoved, list);
     return list;
 }

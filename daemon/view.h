@@ -9,6 +9,7 @@
 #include "daemon.h"
 
 struct json_object;
+struct worker_view;
 
 void view_add_string(struct json_object *object, const char *name, const char *value);
 void view_add_int(struct json_object *object, const char *name, uint64_t value);
@@ -19,8 +20,9 @@ struct json_object *view_table(const struct table *table);
 struct json_object *view_call(struct daemon *daemon, const struct table *call);
 struct json_object *view_link(const struct link *link);
 
-/* Lists of all workers; of those that a change does not reach yet. */
-struct json_object *view_workers(struct daemon *daemon);
+struct json_object *view_worker(const struct worker_view *worker);
+
+/* A list of the workers that a change does not reach yet. */
 struct json_object *view_unmoved(struct daemon *daemon);
 
 #endif

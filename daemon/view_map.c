@@ -69,12 +69,3 @@ struct json_object *view_map(const struct shared_map *map)
     json_object_object_add(view, "outer", shared_map_outers(map));
     return view;
 }
-
-struct json_object *view_maps(const struct registry *registry)
-{
-    struct json_object *list = json_object_new_array();
-
-    for (size_t i = 0; i < registry->maps; i++)
-        json_object_array_add(list, view_map(registry->map[i]));
-    return list;
-}

@@ -43,6 +43,7 @@ struct worker {
     size_t tables;
     struct native **native;
     size_t natives;
+    uint64_t number;                    /* in the order in which they came */
     bool removed;                       /* freed when nobody iterates */
 };
 
@@ -50,6 +51,7 @@ struct workers {
     struct daemon *daemon;
     TAILQ_HEAD(, worker) list;
     size_t count;
+    uint64_t last_number;
     unsigned iterating;
 };
 
@@ -203,6 +205,7 @@ static void worker_enter(struct worker *worker)
 {
     TAILQ_INSERT_TAIL(&worker->workers->list, worker, entry);
     worker->workers->count++;
+    worker->number = ++worker->workers->last_number;
 }
 
 /* ---- processes ----------------------------------------------------------------------------------------- */
@@ -635,27 +638,28 @@ size_t workers_count(const struct workers *workers)
     return workers->count;
 }
 
-void workers_view(const struct workers *workers, void (*view)(void *userdata, const struct worker_view *worker),
-                  void *userdata)
+bool workers_view(const struct workers *workers, uint64_t after,
+                  bool (*view)(void *userdata, const struct worker_view *worker), void *userdata)
 {
     uint64_t awaited = grace_awaited(grace_of(workers));
     const struct worker *worker;
 
     TAILQ_FOREACH(worker, &workers->list, entry) {
         struct worker_view v = {
-            .pid = worker->pid, .uid = worker->uid, .name = worker->name, .generation = worker->generation,
-            .current = workers->daemon->generation, .state = worker_state(worker), .table = worker->table,
-            .tables = worker->tables,
-            .native = worker->native, .natives = worker->natives,
+            .number = worker->number, .pid = worker->pid, .uid = worker->uid, .name = worker->name,
+            .generation = worker->generation, .current = workers->daemon->generation, .state = worker_state(worker),
+            .table = worker->table, .tables = worker->tables, .native = worker->native, .natives = worker->natives,
         };
 
-        if (worker->removed)
+        if (worker->removed || worker->number <= after)
             continue;
         if (worker->lines) {
             v.holding = awaited && lines_holding(worker->lines, awaited);
             v.threads = lines_threads(worker->lines);
             v.leaked = lines_leaked(worker->lines);
         }
-        view(userdata, &v);
+        if (!view(userdata, &v))
+            return false;
     }
+    return true;
 }

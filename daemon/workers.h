@@ -94,6 +94,7 @@ bool workers_all_moved(const struct workers *workers);
 /* ---- for display ---- */
 
 struct worker_view {
+    uint64_t number;                    /* later ones have greater */
     pid_t pid;
     uid_t uid;
     const char *name;
@@ -108,7 +109,8 @@ struct worker_view {
 };
 
 size_t workers_count(const struct workers *workers);
-void workers_view(const struct workers *workers, void (*view)(void *userdata, const struct worker_view *worker),
-                  void *userdata);
+/* Those with a greater number than `after`, in this order, while `view` returns true; returns whether it always did. */
+bool workers_view(const struct workers *workers, uint64_t after,
+                  bool (*view)(void *userdata, const struct worker_view *worker), void *userdata);
 
 #endif

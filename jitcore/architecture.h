@@ -28,7 +28,7 @@ struct branch {
 struct fallback {
     bool runs;
     int64_t code;               /* where it runs */
-    uint32_t verdict;           /* else */
+    uint64_t verdict;           /* else: all of the result's register */
 };
 
 /*
@@ -39,7 +39,7 @@ struct chain {
     const struct dispatcher_target *target;
     size_t targets;
     bool is_fallback;           /* of all other keys: then there is a verdict, and misses are counted */
-    uint32_t verdict;
+    uint64_t verdict;
     uint32_t miss_counters;     /* 0: not counted */
     int64_t counters_stub;
     uint64_t verdict_counter;   /* image offset of what emit_verdict_counter() made */

@@ -15,7 +15,7 @@
 static bool target_equal(const struct dispatcher_target *a, const struct dispatcher_target *b)
 {
     return a->code == b->code && a->proceeds == b->proceeds && a->counters == b->counters && a->counted == b->counted &&
-           a->leaves_guard == b->leaves_guard &&
+           a->jumped_to == b->jumped_to &&
            memcmp(a->proceed, b->proceed, a->proceeds * sizeof(a->proceed[0])) == 0;
 }
 

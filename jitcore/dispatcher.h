@@ -32,9 +32,9 @@ enum counted {
 /*
  * Called with the hook's arguments (of a table: context, key); returns a verdict.
  *
- * Whoever leaves the guard cannot come back into the image: such a target stands last, and is counted in its runs only.
- * Verdicts and time are counted by code that stands between caller and target, and so for targets whose arguments are
- * in registers only.
+ * Verdicts and time are counted by code that stands between caller and target.  No such code may be there where the
+ * target leaves the guard, as it cannot come back into the image, and where arguments are on the stack, as it would not
+ * find them: such a target is jumped to, stands last, and is counted in its runs only.
  */
 struct dispatcher_target {
     int64_t code;               /* image offset; below 0: private code of each window */
@@ -42,7 +42,7 @@ struct dispatcher_target {
     unsigned proceeds;
     uint32_t counters;          /* offset of its counter_block in a thread's counters, bytes; 0: not counted */
     unsigned counted;           /* of enum counted */
-    bool leaves_guard;
+    bool jumped_to;
 };
 
 static inline bool target_is_counted(const struct dispatcher_target *target)
@@ -85,7 +85,7 @@ struct dispatcher {
     size_t count;
     const struct dispatcher_target *otherwise;  /* what all other keys run */
     size_t otherwises;          /* 0: they get default_verdict */
-    uint32_t default_verdict;
+    uint64_t default_verdict;   /* all of the result's register: of a table 32 bits, of a static call any value */
     uint32_t miss_counters;     /* of all other keys; offset of a counter_block, 0: not counted */
     int64_t counters_stub;      /* code that answers with the thread's counters; needed where anything is counted */
     struct dispatcher_plan plan;

@@ -134,6 +134,7 @@ static const struct map_kind kinds[] = {
         .next = RUNTIME_seat_hash_next,
         .call_lookup = seat_hash_lookup, .call_update = seat_hash_update, .call_delete = seat_hash_delete,
         .call_next = seat_hash_next, .call_skip = hash_skip, .call_copies = seat_hash_copies,
+        .call_assign = hash_assign,
         .call_count = element_count_used,
         .lay_out = layout_seat_hash, .recover = hash_recover, .renew = renew_seat_hash,
     }, {

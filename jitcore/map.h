@@ -40,6 +40,9 @@ struct map_kind {
     long (*call_peek)(const struct map *map, void *value, uint64_t, uint64_t, uint64_t, struct thread *thread);
     /* Kinds with a copy for each seat: that of seat 0; others are copy_stride further.  NULL: no such key. */
     void *(*call_copies)(const struct map *map, const void *key);
+    /* Kinds whose elements may become other keys': update, and zeros in all other copies, in one change. */
+    long (*call_assign)(const struct map *map, const void *key, const void *value, uint64_t flags,
+                        struct thread *thread);
     uint32_t (*call_count)(const struct map *map);      /* elements that are there now; NULL: max_entries */
     /* Layout: check the definition, fill all of `ret` but number, seed, and distances. */
     int (*lay_out)(const struct map_definition *definition, struct map *ret, struct jit_error *error);

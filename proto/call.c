@@ -39,9 +39,14 @@ static bool is_connected(const struct call *call)
     return call->connection->listener != NULL;
 }
 
-/* The answer goes out next, and then the next call of the connection may be dispatched. */
+/*
+ * The answer goes out next, and then the next call of the connection may be dispatched.  Who waits for none has had its
+ * next one dispatched already, when the handler came back.
+ */
 static void call_finish(struct call *call)
 {
+    if (call->answered && call->envelope.oneway)
+        return;
     assert(!call->answered);
     call->answered = true;
     connection_answered(call->connection, call);

@@ -109,23 +109,33 @@ static bool is_type_word(struct word word)
     return word_is(word, "double") || word_is(word, "float") || word_is(word, "_Complex") || word_is(word, "__int128");
 }
 
-/* A type, and behind it, where there may be one, a name. */
-static void read_type(const char **at, bool may_be_named, struct type *ret)
+static void skip_qualifiers(const char **at)
+{
+    struct word word = peek_word(*at);
+
+    while (word_is(word, "const") || word_is(word, "restrict") || word_is(word, "__restrict")) {
+        next_word(at);
+        word = peek_word(*at);
+    }
+}
+
+static void skip_name(const char **at)
+{
+    if (is_name(peek_word(*at)) && !is_type_word(peek_word(*at)))
+        next_word(at);
+}
+
+/* A type, without the name that may be behind it. */
+static void read_type(const char **at, struct type *ret)
 {
     struct type type = { 0 };
 
     while (take_specifier(&type, peek_word(*at)))
         next_word(at);
-    for (;; next_word(at)) {
-        struct word word = peek_word(*at);
-
-        if (word_is(word, "*"))
-            type.stars++;
-        else if (!word_is(word, "const") && !word_is(word, "restrict") && !word_is(word, "__restrict"))
-            break;
-    }
-    if (may_be_named && is_name(peek_word(*at)) && !is_type_word(peek_word(*at)))
+    for (skip_qualifiers(at); word_is(peek_word(*at), "*"); skip_qualifiers(at)) {
         next_word(at);
+        type.stars++;
+    }
     *ret = type;
 }
 
@@ -155,6 +165,8 @@ static bool is_integer(const char *canonical)
     return false;
 }
 
+#define DEPTH_MAX 4             /* of pointers to functions that take such: whoever writes a text recurses with it */
+
 /* ---- prototypes ---------------------------------------------------------------------------------------- */
 
 static int append(struct prototype *prototype, const char *text)
@@ -166,13 +178,13 @@ static int append(struct prototype *prototype, const char *text)
 }
 
 /* Read and write one type.  *ret_result: what a function that returns it returns. */
-static int read_one(const char **at, bool may_be_named, struct prototype *prototype, enum prototype_result *ret_result)
+static int read_one(const char **at, struct prototype *prototype, enum prototype_result *ret_result)
 {
     char name[PROTOTYPE_BYTES];
     struct type type;
     int r = 0;
 
-    read_type(at, may_be_named, &type);
+    read_type(at, &type);
     if (type.name.length >= PROTOTYPE_BYTES)
         return -E2BIG;
     name_type(&type, name);
@@ -195,9 +207,43 @@ static int read_one(const char **at, bool may_be_named, struct prototype *protot
     return r;
 }
 
-static int read_arguments(const char **at, struct prototype *prototype)
+static int read_arguments(const char **at, unsigned depth, struct prototype *prototype);
+
+/* Behind the type of its result: `(*name)(arguments)`, as `(*)(arguments)`. */
+static int read_function_pointer(const char **at, unsigned depth, struct prototype *prototype)
+{
+    struct prototype function = { .text = "(*)(" };
+    int r;
+
+    if (depth == DEPTH_MAX)
+        return -E2BIG;
+    next_word(at);
+    if (!word_is(next_word(at), "*"))
+        return -EINVAL;
+    skip_qualifiers(at);
+    skip_name(at);
+    if (!word_is(next_word(at), ")") || !word_is(next_word(at), "("))
+        return -EINVAL;
+    r = read_arguments(at, depth + 1, &function);
+    return r < 0 ? r : append(prototype, function.text);
+}
+
+/* One argument, and its name. */
+static int read_argument(const char **at, unsigned depth, struct prototype *prototype)
 {
     enum prototype_result kind;
+    int r = read_one(at, prototype, &kind);
+
+    if (r < 0)
+        return r;
+    if (word_is(peek_word(*at), "("))
+        return read_function_pointer(at, depth, prototype);
+    skip_name(at);
+    return kind == PROTOTYPE_VOID ? -EINVAL : 0;
+}
+
+static int read_arguments(const char **at, unsigned depth, struct prototype *prototype)
+{
     const char *after = *at;
 
     if (word_is(next_word(&after), "void") && word_is(peek_word(after), ")"))
@@ -207,9 +253,7 @@ static int read_arguments(const char **at, struct prototype *prototype)
 
         if (prototype->arguments == PROTOTYPE_ARGUMENTS_MAX)
             return -E2BIG;
-        r = read_one(at, true, prototype, &kind);
-        if (r == 0 && kind == PROTOTYPE_VOID)
-            r = -EINVAL;
+        r = read_argument(at, depth, prototype);
         if (r < 0)
             return r;
         prototype->arguments++;
@@ -228,20 +272,28 @@ int prototype_read(const char *text, struct prototype *ret)
     struct prototype prototype = { 0 };
     int r;
 
-    r = read_one(&text, false, &prototype, &prototype.result);
+    r = read_one(&text, &prototype, &prototype.result);
     if (r < 0)
         return r;
     if (!word_is(next_word(&text), "("))
         return -EINVAL;
     r = append(&prototype, "(");
     if (r == 0)
-        r = read_arguments(&text, &prototype);
+        r = read_arguments(&text, 0, &prototype);
     if (r < 0)
         return r;
     if (peek_word(text).length > 0)
         return -EINVAL;
     *ret = prototype;
     return 0;
+}
+
+const char *prototype_mistake(int error)
+{
+    _Static_assert(PROTOTYPE_ARGUMENTS_MAX == 12, "the text says so");
+    if (error == -E2BIG)
+        return "its prototype is too long, or has more than 12 arguments";
+    return "its prototype has a type that is neither an integer nor a pointer, or a typedef that is to be spelled out";
 }
 
 uint64_t prototype_native_digest(const char *name, const char *prototype, bool may_block)

@@ -24,8 +24,13 @@ extern "C" {
 /*
  * DD_CALL(name, prototype, function): define a static call: one function that an operator exchanges while the
  * process runs, for a native, a program or a value.  Until then it is `function`, which has this prototype, of up
- * to six arguments; these and the result are integers of C, <stdint.h> or <stddef.h>, and pointers.  It runs inside
+ * to twelve arguments; these and the result are integers of C, <stdint.h> or <stddef.h>, and pointers.  It runs inside
  * the guard, so neither throws nor jumps out.
+ *
+ * The library knows types by their spelling: any other typedef is written as the type that it stands for.  What it does
+ * not take still compiles: then `function` runs for good, no operator sees the call, and dd_status() says why.
+ *
+ * DD_CALL_NULL(name, prototype): one without a function: until it is set it does nothing, and returns 0 or NULL.
  *
  * DD_CALL_DECLARE(name, prototype) in a header gives modules the right to call it.  No module has the right to set
  * it: that is the control socket's.
@@ -33,12 +38,28 @@ extern "C" {
 #define DD_CALL(call_name, prototype, function)                                                         \
     DD_CALL_DECLARE(call_name, prototype)                                                               \
     DD_SAME_TYPE_(call_name##_call_, function)                                                          \
-    DD_DIRECT_(call_name, function, DD_SYMBOL_(function))                                               \
+    DD_CALL_DEFINE_(call_name, #prototype, function, DD_SYMBOL_(function))
+
+/* Any prototype may call this: who calls takes the arguments back, and all results are in one register. */
+#define DD_CALL_NULL(call_name, prototype)                                                              \
+    DD_CALL_DECLARE(call_name, prototype)                                                               \
+    static uint64_t call_name##_nothing_(void) __asm__(#call_name "_nothing_");                        \
+    static uint64_t call_name##_nothing_(void)                                                          \
+    {                                                                                                   \
+        return 0;                                                                                       \
+    }                                                                                                   \
+    DD_CALL_DEFINE_(call_name, #prototype, call_name##_nothing_, #call_name "_nothing_")
+
+#define DD_CALL_DEFINE_(call_name, prototype, function, symbol)                                         \
+    DD_DIRECT_(call_name, function, symbol)                                                             \
     struct dd_table call_name##_call = {                                                                \
-        #call_name, 0, 0, 0, 0, 0, 0, { (dd_entry *)(void (*)(void))(function), 0, 0 }, 0, #prototype,  \
+        #call_name, 0, 0, 0, 0, 0, 0,                                                                   \
+        { DD_ENTRY_(function), DD_ENTRY_(function), DD_ENTRY_(function) }, 0, prototype,                \
         DD_DIRECT_SLOT_(call_name), 0                                                                   \
     };                                                                                                  \
     DD_REGISTERED_(call_name, dd_table_register, dd_table_unregister, &call_name##_call)
+
+#define DD_ENTRY_(function) (dd_entry *)(void (*)(void))(function)
 
 #define DD_CALL_DECLARE(call_name, prototype)           \
     typedef __typeof__(prototype) call_name##_call_;    \
@@ -100,7 +121,7 @@ DD_PUBLIC int dd_native_unregister(struct dd_native *native);
     DD_REGISTERED_(function##_native, dd_native_register, dd_native_unregister, &function##_offer_)
 
 #ifdef __cplusplus
-#define DD_SAME_TYPE_(type, function) static type *const type##checked_ __attribute__((unused)) = function;
+#define DD_SAME_TYPE_(type, function) static type &type##checked_ __attribute__((unused)) = function;
 #else
 #define DD_SAME_TYPE_(type, function) \
     DD_STATIC_ASSERT(__builtin_types_compatible_p(type, __typeof__(function)), "the function has another prototype");
@@ -181,8 +202,10 @@ DD_ALWAYS_INLINE_ void (*dd_hook_entry(const struct dd_table *table, const struc
  */
 #define DD_INVOKE(...)                                                                                  \
     DD_INVOKE_PICK_(__VA_ARGS__, DD_INVOKE_SOME_, DD_INVOKE_SOME_, DD_INVOKE_SOME_, DD_INVOKE_SOME_,    \
-                    DD_INVOKE_SOME_, DD_INVOKE_SOME_, DD_INVOKE_NONE_, )(__VA_ARGS__)
-#define DD_INVOKE_PICK_(name, a, b, c, d, e, f, picked, ...) picked
+                    DD_INVOKE_SOME_, DD_INVOKE_SOME_, DD_INVOKE_SOME_, DD_INVOKE_SOME_,                 \
+                    DD_INVOKE_SOME_, DD_INVOKE_SOME_, DD_INVOKE_SOME_, DD_INVOKE_SOME_,                 \
+                    DD_INVOKE_NONE_, )(__VA_ARGS__)
+#define DD_INVOKE_PICK_(name, a, b, c, d, e, f, g, h, i, j, k, l, picked, ...) picked
 #define DD_INVOKE_NONE_(name) DD_INVOKE_WITH_(name, ())
 #define DD_INVOKE_SOME_(name, ...) DD_INVOKE_WITH_(name, (__VA_ARGS__))
 #define DD_INVOKE_WITH_(name, arguments) \

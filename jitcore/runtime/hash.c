@@ -257,7 +257,15 @@ static void take_key(const struct map *map, const void *key, struct own_key *ret
     ret->hash = key_hash(map, ret->word);
 }
 
-/* Of an element that nothing reaches.  Copies of seats that never used theirs are zeros still. */
+/* Of all seats; copies of those that never used theirs are zeros still. */
+static void clear_copies(const struct map *map, uint32_t link)
+{
+    for (uint32_t seat = 0; seat < SEATS_MAX; seat++)
+        if (READ_ONCE(seat_of(map, seat)->used))
+            value_clear(hash_copy(map, link, seat), map->value_size);
+}
+
+/* Of an element that nothing reaches. */
 static void fill(const struct map_change *change, uint32_t link, const void *key, const void *value)
 {
     const struct map *map = change->map;
@@ -270,9 +278,7 @@ static void fill(const struct map_change *change, uint32_t link, const void *key
         value_copy(hash_value(map, link), value, map->value_size);
         return;
     }
-    for (uint32_t seat = 0; seat < SEATS_MAX; seat++)
-        if (READ_ONCE(seat_of(map, seat)->used))
-            value_clear(hash_copy(map, link, seat), map->value_size);
+    clear_copies(map, link);
     value_copy(hash_copy(map, link, change->holder - 1), value, map->value_size);
 }
 
@@ -318,7 +324,7 @@ static void replace(const struct map_change *change, uint64_t hash, const struct
     WRITE_AFTER(journal->operation, REPLACING);
     fill(change, link, key, value);
     WRITE_ONCE(new->next, READ_ONCE(old->next));
-    WRITE_ONCE(new->referenced, READ_ONCE(old->referenced));
+    WRITE_ONCE(new->referenced, 1);
     commit(place, hash, link);
     leave(place->bucket);
     WRITE_AFTER(seat_of(map, change->holder - 1)->spare, place->link);
@@ -343,6 +349,7 @@ static int write_over(const struct map_change *change, uint64_t hash, uint32_t l
         return 0;
     }
     if (value_is_word(map)) {
+        hash_refer(element_at(map, link));
         value_copy(hash_value(map, link), value, map->value_size);
         return 0;
     }
@@ -352,7 +359,9 @@ static int write_over(const struct map_change *change, uint64_t hash, uint32_t l
     return 0;
 }
 
-static int update(const struct map_change *change, uint64_t hash, const void *key, const void *value, uint64_t flags)
+/* all: other seats' copies are zeros afterwards.  The bucket's lock keeps the element this key's until they are. */
+static int update(const struct map_change *change, uint64_t hash, const void *key, const void *value, uint64_t flags,
+                  bool all)
 {
     uint32_t link = hash_find(change->map, key);
 
@@ -360,26 +369,42 @@ static int update(const struct map_change *change, uint64_t hash, const void *ke
         hash_use_copy(change->map, change->holder - 1);
     if (link == 0)
         return flags == BPF_EXIST ? -ENOENT : insert(change, hash, key, value);
-    return flags == BPF_NOEXIST ? -EEXIST : write_over(change, hash, link, key, value);
+    if (flags == BPF_NOEXIST)
+        return -EEXIST;
+    if (all)
+        clear_copies(change->map, link);
+    return write_over(change, hash, link, key, value);
 }
 
-long hash_update(const struct map *map, const void *key, const void *value, uint64_t flags, uint64_t unused,
-                 struct thread *thread)
+static inline __attribute__((always_inline))
+long update_locked(const struct map *map, const void *key, const void *value, uint64_t flags, struct thread *thread,
+                   bool all)
 {
     struct map_change change;
     struct own_key own;
     int r;
 
-    (void)unused;
     if (flags > BPF_EXIST)
         return -EINVAL;
     take_key(map, key, &own);
     r = change_begin(map, thread, lock_of(map, own.hash), &change);
     if (r < 0)
         return r;
-    r = update(&change, own.hash, own.word, value, flags);
+    r = update(&change, own.hash, own.word, value, flags, all);
     change_end(&change);
     return r;
+}
+
+long hash_update(const struct map *map, const void *key, const void *value, uint64_t flags, uint64_t unused,
+                 struct thread *thread)
+{
+    (void)unused;
+    return update_locked(map, key, value, flags, thread, false);
+}
+
+long hash_assign(const struct map *map, const void *key, const void *value, uint64_t flags, struct thread *thread)
+{
+    return update_locked(map, key, value, flags, thread, true);
 }
 
 static void remove_place(const struct map_change *change, const struct place *place)
@@ -441,7 +466,8 @@ int hash_evict(const struct map *map, struct thread *thread, uint32_t link)
 
 /*
  * The cursor's position is the slot, counted over all buckets, each list being one slot more; `within` is the least
- * hash of the list's elements that were not given yet.  Both only grow, whatever the memory says.
+ * hash of the list's elements that were not given yet, and `given` says how many were.  All only grow, whatever the
+ * memory says: a list that others go on filling ends as if it were as long as one may be.
  */
 #define STEPS (HASH_SLOTS + 1)
 
@@ -476,7 +502,7 @@ static uint32_t walk_list(const struct map *map, struct bucket *bucket, uint64_t
 static void next_position(struct map_cursor *cursor)
 {
     cursor->position++;
-    cursor->within = 0;
+    cursor->within = cursor->given = 0;
 }
 
 /* The link of the element at the cursor's position, 0: none; *ret_hash where that is a list. */
@@ -516,7 +542,8 @@ uint32_t hash_walk(const struct map *map, struct map_cursor *cursor)
         if (link == 0)
             continue;
         cursor->within = hash + 1;
-        if (cursor->within == 0)
+        cursor->given++;
+        if (cursor->within == 0 || cursor->given == HASH_WALK)
             next_position(cursor);
         return link;
     }

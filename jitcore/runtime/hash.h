@@ -44,7 +44,7 @@ _Static_assert(sizeof(struct bucket) == 64, "a cache line");
 
 struct hash_element {
     uint32_t next;              /* link of the next element of the list */
-    uint8_t referenced;         /* was looked up since eviction last came by */
+    uint8_t referenced;         /* was looked up or updated since eviction last came by */
     uint8_t padding[3];
     uint8_t key[];
 };
@@ -71,8 +71,21 @@ uint32_t hash_find(const struct map *map, const void *key);     /* its link, or 
 void *hash_value(const struct map *map, uint32_t link);         /* kinds with one value for all */
 void *hash_copy(const struct map *map, uint32_t link, uint32_t seat);   /* kinds with copies */
 
+/* It was used.  Written only when it is not set, so that an element which all look up stays in all caches. */
+static inline void hash_refer(struct hash_element *element)
+{
+    if (READ_ONCE(element->referenced) == 0)
+        WRITE_ONCE(element->referenced, 1);
+}
+
 /* Before a seat's copies are touched: from then on, new elements get zeros there. */
 void hash_use_copy(const struct map *map, uint32_t seat);
+
+/*
+ * For the daemon, in kinds with copies: as an update, and zeros in the copies of all other seats, in one change.  Who
+ * adds to its own copy in place at the same time may bring it back.  A kill leaves perhaps some of them as they were.
+ */
+long hash_assign(const struct map *map, const void *key, const void *value, uint64_t flags, struct thread *thread);
 
 /* Delete the element of this link, if a bucket reaches it: -ENOENT: none does. */
 int hash_evict(const struct map *map, struct thread *thread, uint32_t link);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hash tables that are never full: eviction goes round all elements as the hand of a clock does, and takes the first
- * that nobody looked up since it came by last.
+ * that nobody looked up or updated since it came by last.
  */
 #include <errno.h>
 
@@ -10,7 +10,6 @@
 #define EVICTIONS 8             /* for one update: others may take what it makes free */
 #define SWEEP 128               /* elements that one eviction looks at; then it takes the last that was there */
 
-/* Written only when it is not set, so that an element which all look up stays in all caches. */
 void *lru_lookup(const struct map *map, const void *key)
 {
     uint32_t link = hash_find(map, key);
@@ -18,8 +17,7 @@ void *lru_lookup(const struct map *map, const void *key)
 
     if (!element)
         return NULL;
-    if (READ_ONCE(element->referenced) == 0)
-        WRITE_ONCE(element->referenced, 1);
+    hash_refer(element);
     return hash_value(map, link);
 }
 

@@ -78,8 +78,9 @@ struct thread;                  /* seat.h */
 
 /* Where iteration is; zeroed before the first element. */
 struct map_cursor {
-    uint64_t position;
-    uint64_t within;            /* the position, where a kind says so */
+    uint32_t position;
+    uint32_t given;             /* how many elements of that position were, where a kind says so */
+    uint64_t within;            /* the position, likewise */
 };
 
 /*
@@ -110,7 +111,7 @@ long hash_delete(const struct map *map, const void *key, uint64_t unused1, uint6
                  struct thread *thread);
 const void *hash_next(const struct map *map, struct map_cursor *cursor, void **ret_value);
 
-/* A full one makes room: an element that was not looked up lately goes.  Its iteration is hash_next. */
+/* A full one makes room: an element that was not looked up or updated lately goes.  Its iteration is hash_next. */
 void *lru_lookup(const struct map *map, const void *key);
 long lru_update(const struct map *map, const void *key, const void *value, uint64_t flags, uint64_t unused,
                 struct thread *thread);

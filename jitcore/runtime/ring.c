@@ -87,7 +87,7 @@ static long add(const struct map *map, uint64_t length, struct thread *thread, v
     struct map_change change;
     long r = -EAGAIN;
 
-    if (length <= map->max_entries - HEADER) {
+    if (length <= map->max_entries - HEADER && length <= RING_RECORD_MAX) {
         r = change_begin(map, thread, offsetof(struct ring_memory, lock), &change);
         if (r >= 0) {
             header = reserve(map, length, change.holder);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ring buffers: programs put records in, of any length, and the daemon takes them out, in the order in which room was
- * reserved for them.
+ * Ring buffers: programs put records in, of any length up to RING_RECORD_MAX, and the daemon takes them out, in the
+ * order in which room was reserved for them.
  *
  *      [ ... free | record | record (busy) | record | free ... ]
  *                 ^ consumer                        ^ producer
@@ -36,6 +36,7 @@ _Static_assert(sizeof(struct ring_memory) == 128, "shared layout");
 #define RING_BUSY 0x80000000u
 #define RING_DISCARDED 0x40000000u
 #define RING_LENGTH_MAX (RING_DISCARDED - 1)
+#define RING_RECORD_MAX (1u << 20)      /* bytes of data: what the daemon takes out in one piece */
 
 struct ring_header {
     uint32_t length;            /* bytes of data, and RING_BUSY or RING_DISCARDED */

@@ -397,7 +397,7 @@ static struct trie_node *entry(const struct map *map, uint32_t link)
 bool trie_skip(const struct map *map, struct map_cursor *cursor, uint32_t places)
 {
     for (; cursor->position < map->elements; cursor->position++, places--)
-        if (places == 0 || entry(map, (uint32_t)cursor->position + 1))
+        if (places == 0 || entry(map, cursor->position + 1))
             return places > 0;
     return true;
 }
@@ -405,7 +405,7 @@ bool trie_skip(const struct map *map, struct map_cursor *cursor, uint32_t places
 const void *trie_next(const struct map *map, struct map_cursor *cursor, void **ret_value)
 {
     while (cursor->position < map->elements) {
-        struct trie_node *node = entry(map, (uint32_t)++cursor->position);
+        struct trie_node *node = entry(map, ++cursor->position);
 
         if (node) {
             *ret_value = value_of(map, node);
@@ -439,9 +439,9 @@ static bool is_reached(const struct map *map, uint32_t link)
 const void *trie_next_reached(const struct map *map, struct map_cursor *cursor, void **ret_value)
 {
     while (cursor->position < map->elements) {
-        struct trie_node *node = element_of(map, (uint32_t)++cursor->position);
+        struct trie_node *node = element_of(map, ++cursor->position);
 
-        if (!READ_ONCE(node->branching) && is_reached(map, (uint32_t)cursor->position)) {
+        if (!READ_ONCE(node->branching) && is_reached(map, cursor->position)) {
             *ret_value = value_of(map, node);
             return &node->key;
         }

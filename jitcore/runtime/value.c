@@ -39,11 +39,22 @@ void value_copy(void *to, const void *from, uint32_t size)
     }
 }
 
-/* By WRITE_ONCE no compiler makes a memcpy() of it, which must not be called with what overlaps. */
+/* 8 bytes at any address, in one access. */
+typedef volatile struct { uint64_t word; } __attribute__((packed, may_alias)) any_word;
+
+/* By these accesses no compiler makes a memcpy() of it, which must not be called with what overlaps. */
 void value_take(void *to, const void *from, uint32_t size)
 {
+    const uint8_t *source = from;
+    uint8_t *place = to;
+
+    for (; size >= sizeof(any_word); size -= sizeof(any_word)) {
+        ((any_word *)place)->word = ((const any_word *)source)->word;
+        place += sizeof(any_word);
+        source += sizeof(any_word);
+    }
     for (uint32_t i = 0; i < size; i++)
-        WRITE_ONCE(((uint8_t *)to)[i], ((const uint8_t *)from)[i]);
+        WRITE_ONCE(place[i], READ_ONCE(source[i]));
 }
 
 void value_clear(void *to, uint32_t size)

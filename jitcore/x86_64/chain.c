@@ -44,7 +44,7 @@ static bool is_called(const struct chain *chain, size_t i)
 {
     const struct dispatcher_target *target = &chain->target[i];
 
-    if (target->leaves_guard)
+    if (target->jumped_to)
         return false;
     return is_counted_by_return(target) || (i + 1 < chain->targets && target->proceeds > 0);
 }

@@ -8,6 +8,11 @@
  *      text WORD               the static call `text`, whose result is a pointer: what it returned for the word
  *      check N                 the static call `check`, whose result is a bool
  *      touch                   the static call `touch` without arguments and result: how often its default has run
+ *      many                    the static call `many`, whose last arguments are on the stack
+ *      silent                  the static calls `silent` and `zero`, which have no function: what the first of them has
+ *                              done, and the result of the second
+ *      unknown                 the static call `unknown`, which the library does not take; and what dd_status() says
+ *      result TYPE             the static call `result_TYPE`: all of the register that the result is in
  *      verdict KEY             the table `on_event`
  *      late                    register the native `sum_late`
  *      forget                  and take it away again
@@ -19,7 +24,8 @@
  *      nested                  the same sum inside a guard: says whether the guard was kept
  *      fork                    a child calls `sum` of 1 to 6: its result
  *
- * Natives: sum_times (result * 100), sum_blocking, event_native (key + 1000), event_blocking, and text_upper; for
+ * Natives: sum_times (result * 100), sum_blocking, event_native (key + 1000), event_blocking, text_upper,
+ * many_less, many_blocking and silent_noise; for
  * programs to call, bytes_sum, bytes_fill, event_times and stack_aligned; and program_blocking and not_for_programs,
  * which they cannot.
  */
@@ -35,6 +41,7 @@
 #include <unistd.h>
 
 #include "dispatchd.h"
+#include "results.h"
 
 struct event {
     uint32_t number;
@@ -64,11 +71,29 @@ static void touch_plain(void)
     touched++;
 }
 
+/* More than are in registers. */
+static int64_t many_plain(int8_t a, int b, int c, int d, int e, int f, int16_t g, long h, const int *i)
+{
+    return a + 10 * b + 100 * c + 1000 * d + 10000 * e + 100000 * f + 1000000L * g + 10000000L * h + 100000000L * *i;
+}
+
+/* What its prototype names is not known to the library. */
+typedef int foreign;
+
+static int unknown_plain(foreign n)
+{
+    return 2 * n;
+}
+
 DD_CALL_DECLARE(sum, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int))
 DD_CALL(sum, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int), sum_plain)
 DD_CALL(text, const char *(const char *), text_plain)
 DD_CALL(check, bool(int), check_plain)
 DD_CALL(touch, void(void), touch_plain)
+DD_CALL(many, int64_t(int8_t, int, int, int, int, int, int16_t, long, const int *), many_plain)
+DD_CALL_NULL(silent, void(int))
+DD_CALL_NULL(zero, const char *(int, int, int, int, int, int, int))
+DD_CALL(unknown, int(foreign), unknown_plain)
 DD_TABLE(on_event, struct event, 5, DD_READ(number))
 
 static sem_t entered, released;
@@ -102,6 +127,23 @@ static uint64_t sum_blocking(uint64_t a, uint32_t b, long c, const void *d, uint
 {
     block();
     return 7 * sum_plain(a, b, c, d, e, f);
+}
+
+static int64_t many_less(int8_t a, int b, int c, int d, int e, int f, int16_t g, long h, const int *i)
+{
+    return -many_plain(a, b, c, d, e, f, g, h, i);
+}
+
+static int64_t many_blocking(int8_t a, int b, int c, int d, int e, int f, int16_t g, long h, const int *i)
+{
+    return dd_thread_self.line->word == 0 ? -2 * many_plain(a, b, c, d, e, f, g, h, i) : 0;
+}
+
+static unsigned noisy;
+
+static void silent_noise(int n)
+{
+    noisy += (unsigned)n;
 }
 
 static const char *text_upper(const char *text)
@@ -163,6 +205,9 @@ static uint32_t not_for_programs(uint32_t number)
 /* Spelled otherwise than the call is: the prototype is the same. */
 DD_NATIVE(sum_times, uint64_t(unsigned long a, unsigned b, int64_t c, const void *d, unsigned char e, int32_t f))
 DD_NATIVE_BLOCKING(sum_blocking, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int))
+DD_NATIVE(many_less, int64_t(int8_t, int, int, int, int, int, int16_t, long, const int *))
+DD_NATIVE_BLOCKING(many_blocking, int64_t(int8_t, int, int, int, int, int, int16_t, long, const int *))
+DD_NATIVE(silent_noise, void(int))
 DD_NATIVE(text_upper, const char *(const char *))
 DD_NATIVE(event_native, uint32_t(struct event *, uint32_t))
 DD_NATIVE_BLOCKING(event_blocking, uint32_t(struct event *, uint32_t))
@@ -257,6 +302,39 @@ static void do_touch(char *argument)
 {
     DD_INVOKE(touch);
     printf("%u\n", touched);
+}
+
+static void do_many(char *argument)
+{
+    const int nine = 9;
+
+    printf("%lld\n", (long long)DD_INVOKE(many, -1, 2, 3, 4, 5, 6, 7, 8, &nine));
+}
+
+static void do_silent(char *argument)
+{
+    const char *text = DD_INVOKE(zero, 1, 2, 3, 4, 5, 6, 7);
+
+    DD_INVOKE(silent, 3);
+#ifndef LACKING
+    printf("%u %s\n", noisy, text ? text : "NULL");
+#else
+    printf("0 %s\n", text ? text : "NULL");
+#endif
+}
+
+static void do_unknown(char *argument)
+{
+    struct dd_status status = { .size = sizeof(status) };
+
+    dd_status(&status);
+    printf("%d %s\n", DD_INVOKE(unknown, 4), status.error);
+}
+
+/* All of the register: the compiler would make good what is missing. */
+static void do_result(char *argument)
+{
+    printf("%lld\n", (long long)result_of(argument));
 }
 
 static void do_verdict(char *argument)
@@ -366,7 +444,8 @@ static const struct {
     { "check", do_check }, { "touch", do_touch },     { "late", do_late },   { "verdict", do_verdict },
     { "allow", do_allow }, { "loop", do_loop },       { "stop", do_stop },   { "block", do_block },
     { "fork", do_fork },   { "release", do_release }, { "forget", do_forget }, { "nested", do_nested },
-    { "plug", do_plug },   { "unplug", do_unplug },
+    { "plug", do_plug },   { "unplug", do_unplug },   { "many", do_many },     { "silent", do_silent },
+    { "unknown", do_unknown }, { "result", do_result },
 };
 
 static void run(char *line)

@@ -116,6 +116,20 @@ class Connection:
         return reply.get("parameters", {})
 
 
+    def call_more(self, method, **parameters):
+        """The answers of a call with `more`, as they come."""
+        self.send({"method": method, "parameters": parameters, "more": True})
+        continues = True
+        while continues:
+            reply = self.receive()
+            if reply is None:
+                raise ConnectionError("the daemon closed the connection")
+            if "error" in reply:
+                raise Refused(reply["error"], reply.get("parameters", {}))
+            continues = reply.get("continues", False)
+            yield reply.get("parameters", {})
+
+
 class Daemon:
     """A dispatchd of its own, with its sockets and database in a temporary directory."""
 
@@ -182,8 +196,19 @@ class Daemon:
     def attach(self, table, key, program_name, **parameters):
         return self.call("Attach", table=table, key=key, program=program_name, **parameters)["link"]
 
+    def gather(self, method, **parameters):
+        """A call with `more`, whose answers' lists are put together."""
+        if self.connection is None:
+            self.connection = self.connect()
+        first, *others = self.connection.call_more("io.dispatchd.Control." + method, **parameters)
+        for answer in others:
+            for name, value in answer.items():
+                if isinstance(value, list):
+                    first[name] += value
+        return first
+
     def list(self, what):
-        return self.call("List" + what.capitalize())[what]
+        return self.gather("List" + what.capitalize())[what]
 
     def disconnect(self):
         if self.connection:

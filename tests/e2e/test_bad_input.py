@@ -245,8 +245,9 @@ def declarations_that_are_none():
 @case
 def calls_and_natives_that_are_none():
     call = dict(TABLE, name="bad", context="", context_size=0, fields=[])
-    for prototype in ("", "int", "u32(int)", "u32( u32)", "u32(double)", "u32(u32,u32,u32,u32,u32,u32,u32)",
-                      "u32(" + "a" * 300 + "*)", "u32(u32)x", "request(u32)"):
+    for prototype in ("", "int", "u32(int)", "u32( u32)", "u32(double)", f"u32({','.join(['u32'] * 13)})",
+                      "u32(" + "a" * 300 + "*)", "u32(u32)x", "request(u32)", "u32(s32(*)(double))",
+                      "u32(" + "s32(*)(" * 100000):
         refused(lambda: join(daemon, dict(call, prototype=prototype)), "InvalidParameter", parameter="tables.prototype")
         refused(lambda: join(daemon, natives=[{"name": "bad", "prototype": prototype, "may_block": False}]),
                 "InvalidParameter", parameter="natives.prototype")

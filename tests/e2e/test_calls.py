@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Static calls and natives: what a call runs is set from outside, and each worker runs what it has."""
+import contextlib
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import tempfile
 
@@ -247,8 +249,11 @@ def what_does_not_fit_is_refused_and_changes_nothing():
         refused("UnknownCall", set_call, daemon, "nothing", value=1)
         refused("UnknownCall", set_call, daemon, "on_event", value=1)
         refused("InvalidParameter", set_call, daemon, "sum", value=1, native="sum_times")
-        refused("InvalidParameter", set_call, daemon, "sum", value=2 ** 32)
         refused("InvalidParameter", set_call, daemon, "sum", value=-1)
+        refused("InvalidParameter", set_call, daemon, "sum", value=1, value_text="1")
+        refused("InvalidParameter", set_call, daemon, "sum", value_text="18446744073709551616")
+        refused("InvalidParameter", set_call, daemon, "sum", value_text="word")
+        refused("InvalidParameter", set_call, daemon, "touch", value=1)
         refused("InvalidParameter", set_call, daemon, "text", value=1)
         refused("InvalidParameter", set_call, daemon, "check", value=2)
         refused("InvalidParameter", daemon.call, "Attach", table="sum", default=True, program="weigh")
@@ -258,6 +263,115 @@ def what_does_not_fit_is_refused_and_changes_nothing():
         equal((sums(worker), worker.do("text word"), worker.do("check 3"), worker.do("verdict 1")),
               (8, "word", "1", "5"))
         equal(daemon.list("links"), [])
+
+
+# The least and the greatest value of each type of results.
+RESULTS = {"s8": (-2 ** 7, 2 ** 7 - 1), "s16": (-2 ** 15, 2 ** 15 - 1), "s32": (-2 ** 31, 2 ** 31 - 1),
+           "s64": (-2 ** 63, 2 ** 63 - 1), "u8": (0, 2 ** 8 - 1), "u16": (0, 2 ** 16 - 1), "u32": (0, 2 ** 32 - 1),
+           "u64": (0, 2 ** 64 - 1), "bool": (0, 1)}
+
+
+def register(worker, kind):
+    """What the call left in the result's register: 64 bits."""
+    return int(worker.do(f"result {kind}")) % 2 ** 64
+
+
+@case
+def values_are_those_of_the_type_of_the_result():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        for kind, (least, most) in RESULTS.items():
+            call = f"result_{kind}"
+            for value in (least, most, least // 3, most // 3):
+                set_call(daemon, call, value_text=str(value))
+                equal((register(worker, kind), calls(daemon)[call]["target"]), (value % 2 ** 64, f"value:{value}"))
+                if -2 ** 63 < value < 2 ** 63:
+                    set_call(daemon, call, value=0)
+                    set_call(daemon, call, value=value)
+                    equal(register(worker, kind), value % 2 ** 64)
+            for value in (least - 1, most + 1):
+                reason = refused("InvalidParameter", set_call, daemon, call, value_text=str(value))["reason"]
+                if -2 ** 63 <= value < 2 ** 64:
+                    equal(reason, f"{value} is no value of {kind}: those are {least} to {most}")
+            set_call(daemon, call, value_text=str(most if least == 0 else least))
+        daemon.restart()
+        wait_until(lambda: {row["state"] for row in daemon.list("workers")} == {"current"}, "the worker has moved")
+        for kind, (least, most) in RESULTS.items():
+            value = most if least == 0 else least
+            equal((register(worker, kind), calls(daemon)[f"result_{kind}"]["target"]),
+                  (value % 2 ** 64, f"value:{value}"), "after a restart")
+
+
+@case
+def values_of_a_database_from_when_all_had_32_bits_are_converted():
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        for kind in ("s8", "s32", "bool"):
+            set_call(daemon, f"result_{kind}", value=1)
+        daemon.stop()
+        with contextlib.closing(sqlite3.connect(f"{daemon.directory}/state/dispatchd.db")) as stored:
+            stored.execute("UPDATE tables SET value = 4294967295 WHERE value = 1")
+            stored.commit()
+        daemon.start()
+        wait_until(lambda: {row["state"] for row in daemon.list("workers")} == {"current"}, "the worker has moved")
+        equal([calls(daemon)[f"result_{kind}"]["target"] for kind in ("s8", "s32", "bool")],
+              ["value:-1", "value:-1", "value:1"])
+        equal([register(worker, kind) for kind in ("s8", "s32", "bool")], [2 ** 64 - 1, 2 ** 64 - 1, 1])
+
+
+@case
+def a_call_without_a_function_does_nothing_until_it_is_set():
+    with Daemon() as daemon:
+        for executable in (CALLER, LACKING, CALLER + "_direct"):
+            worker = daemon.worker(executable=executable, open_now=False)
+            equal(worker.do("silent"), "0 NULL", "without a daemon")
+            worker.do("open")
+            equal(worker.do("silent"), "0 NULL")
+            set_call(daemon, "silent", native="silent_noise")
+            equal(worker.do("silent"), "0 NULL" if executable == LACKING else "3 NULL")
+            set_call(daemon, "silent", value=0)
+            equal(worker.do("silent"), "0 NULL" if executable == LACKING else "3 NULL")
+            set_call(daemon, "silent")
+            equal(worker.do("silent"), "0 NULL" if executable == LACKING else "3 NULL")
+            equal(refused("InvalidParameter", set_call, daemon, "silent", value=1)["reason"],
+                  "1 is no value of void: only 0 is")
+
+
+MANY = 987654319                        # of -1 and 2 to 9
+
+
+@case
+def arguments_on_the_stack_arrive():
+    with Daemon() as daemon:
+        for executable in (CALLER, CALLER + "_direct"):
+            worker = daemon.worker(executable=executable)
+            equal(calls(daemon)["many"]["prototype"], "s64(s8,s32,s32,s32,s32,s32,s16,s64,const s32*)")
+            equal(worker.do("many"), str(MANY))
+            for counting in ("off", "runs", "time", "histogram"):
+                daemon.call("SetStatistics", counting=counting, table="many")
+                for target, result in [({"native": "many_less"}, -MANY), ({"native": "many_blocking"}, -2 * MANY),
+                                       ({"value": -5}, -5), ({}, MANY)]:
+                    set_call(daemon, "many", **target)
+                    equal(worker.do("many"), str(result), f"{target}, {counting}")
+        set_call(daemon, "many", native="many_less")
+        lacking = daemon.worker(executable=LACKING)
+        equal(lacking.do("many"), str(MANY), "the default stands for the native")
+        daemon.load("five", program("b * 1000 + c * 100 + (__u64)d * 10 + e", "call/many"))
+        set_call(daemon, "many", program="five")
+        equal(worker.do("many"), "2345")
+
+
+@case
+def a_prototype_that_the_library_does_not_take_is_told():
+    """Its function runs all the same."""
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER, open_now=False)
+        expected = ('8 call "unknown": its prototype has a type that is neither an integer nor a pointer, or a typedef '
+                    'that is to be spelled out')
+        equal(worker.do("unknown"), expected)
+        worker.do("open")
+        equal(worker.do("unknown"), expected)
+        assert "unknown" not in calls(daemon)
 
 
 @case
@@ -507,6 +621,15 @@ def dispatchctl_sets_and_lists():
         equal(sums(worker), 100 * SUM)
         equal(ctl("set-call", "sum", "value:0x10")[0], 0)
         equal(sums(worker), 16)
+        equal(ctl("set-call", "result_s8", "value:-1")[0], 0)
+        equal((register(worker, "s8"), "value:-1" in ctl("list", "calls")[1]), (2 ** 64 - 1, True))
+        equal(ctl("set-call", "result_u64", "value:0xffffffffffffffff")[0], 0)
+        equal(register(worker, "u64"), 2 ** 64 - 1)
+        status, text = ctl("set-call", "result_s8", "value:200")
+        assert status != 0 and "200 is no value of s8: those are -128 to 127" in text, text
+        status, text = ctl("set-call", "result_s8", "value:word")
+        assert status != 0 and "'word' is no number" in text, text
+        equal(register(worker, "s8"), 2 ** 64 - 1)
         equal(ctl("set-call", "sum", "default")[0], 0)
         equal(sums(worker), SUM)
         status, text = ctl("list", "calls")

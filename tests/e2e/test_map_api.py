@@ -276,6 +276,9 @@ def each_threads_copy_and_their_sum_are_shown():
     element = daemon.call("LookupElement", map="usage_map", key={"value": 0})["element"]
     equal(element["value"], {"calls": 101, "balance": -1}, "after an update from outside")
     equal([e["value"]["value"] for e in dump("per_method") if e["key"]["value"] == 1], [6], "in a dump")
+    daemon.call("UpdateElement", map="per_method", key={"value": 1}, value={"value": 100})
+    element = daemon.call("LookupElement", map="per_method", key={"value": 1})["element"]
+    equal((element["value"], len(element["copies"])), ({"value": 100}, 1), "after an update of a percpu_hash from outside")
     daemon.call("DeleteElement", map="per_method", key={"value": 1})
     called(1)
     called(1, 2, other)

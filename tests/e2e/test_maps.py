@@ -405,6 +405,50 @@ def a_change_that_a_living_thread_has_left_is_settled():
             equal(called(worker, 0), 0, "an update")
 
 
+REPORT = "#include <linux/bpf.h>\n" + CONTEXT + """
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 4096);
+} reports SEC(".maps");
+SEC("table/test") __u32 report(struct test *t)
+{
+    __u64 record = 0x5eed5eed5eed5eed;
+
+    return bpf_ringbuf_output(&reports, &record, sizeof(record), 0);
+}
+"""
+RECORD, RING_BUSY = bytes.fromhex("ed5e" * 4), 0x80000000
+
+
+def find_in_arena(file, wanted):
+    """Where these bytes are first; what was never written to is passed over."""
+    at = 0
+    while True:
+        at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+        end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+        found = os.pread(file.fileno(), end - at, at).find(wanted)
+        if found >= 0:
+            return at + found
+        at = end
+
+
+@case
+def a_ring_is_cleared_of_what_a_living_thread_will_never_submit():
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("report", compile_program(REPORT, "report"))
+        daemon.attach("on_test", 0, "report")
+        for _ in range(3):
+            equal(called(worker, 0), 0, "a record")
+        seats = Seats(worker)
+        first = find_in_arena(seats.file, RECORD)
+        os.pwrite(seats.file.fileno(), struct.pack("=I", RING_BUSY | len(RECORD)), first - 8)
+        equal(daemon.call("ClearMap", map="reports"), {"removed": 3})
+        equal(daemon.call("ShowMap", map="reports")["entries"], 0, "bytes")
+        equal(called(worker, 0), 0, "a record behind them")
+        equal(daemon.call("ClearMap", map="reports"), {"removed": 1})
+
+
 @case
 def a_change_that_a_thread_died_in_is_settled_though_the_next_one_of_its_line_is_busy():
     if os.environ.get("SANITIZERS") == "yes":

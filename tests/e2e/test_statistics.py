@@ -18,7 +18,7 @@ SEC("table/test") __u32 remainder_of(struct test *t) { return t->method % 10; }"
 
 
 def statistics(daemon, **scope):
-    return daemon.call("GetStatistics", **scope)
+    return daemon.gather("GetStatistics", **scope)
 
 
 def counts(daemon, link):

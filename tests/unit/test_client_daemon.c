@@ -334,7 +334,7 @@ static void test_declares_later(void **state)
 {
     struct peer peer = peer_listen("socket");
     struct image image = image_sealed(++generation, 40);
-    struct dd_table late = make_table("late"), unfit = make_table("unfit");
+    struct dd_table late = make_table("late"), unfit = make_table("unfit"), wrong = make_table("wrong");
 
     open_at(&peer, 0);
     let_join(&peer, &image);
@@ -353,6 +353,12 @@ static void test_declares_later(void **state)
     expect_silence(&peer);
     assert_int_equal(dd_table_call(&unfit, 1, NULL), 9);
     assert_int_equal(status().state, DD_JOINED);
+    assert_non_null(strstr(status().error, "unfit"));
+    wrong.entry[0] = late.entry[0] = NULL;
+    wrong.entry[0] = late.entry[1];          /* any function */
+    wrong.prototype = "double(double)";
+    assert_int_equal(dd_table_register(&wrong), -EINVAL);
+    assert_non_null(strstr(status().error, "call \"wrong\": its prototype"));
     assert_non_null(strstr(status().error, "unfit"));
     /* It does not keep the process from joining again, and is asked for again by itself. */
     peer_hang_up(&peer);

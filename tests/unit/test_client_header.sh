@@ -39,6 +39,10 @@ uint32_t decide(struct request *request, uint32_t key);
 DD_CALL_DECLARE(checksum, uint32_t(const void *, size_t))
 DD_CALL(checksum, uint32_t(const void *, size_t), checksum_plain)
 DD_CALL(notify, void(void), notify_plain)
+DD_CALL_NULL(nothing, void(void))
+DD_CALL_NULL(sort, void(void *, size_t, int (*compare)(const void *, const void *)))
+DD_CALL_NULL(no_text, const char *(int, int, int, int, int, int, int, int, int, int, int, struct request *))
+DD_CALL_DECLARE(nothing, void(void))
 DD_CALL_DECLARE(far_away, const char *(unsigned long long number, struct request *request))
 DD_NATIVE(checksum_plain, uint32_t(const void *data, size_t size))
 DD_NATIVE_BLOCKING(decide, uint32_t(struct request *, uint32_t))
@@ -48,6 +52,9 @@ uint32_t use(uint32_t key, struct request *request)
     uint32_t verdict = all_kinds(key, request) + one_field(key, request) + elsewhere(key, request);
 
     DD_INVOKE(notify);
+    DD_INVOKE(nothing);
+    DD_INVOKE(sort, request, 1, 0);
+    verdict += DD_INVOKE(no_text, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, request) != 0;
     verdict += DD_INVOKE(checksum, request, sizeof(*request)) + DD_INVOKE(checksum, 0, DD_INVOKE(checksum, request, 1));
     verdict += DD_INVOKE(far_away, 7, request) != 0;
 
@@ -78,9 +85,9 @@ for compiler in "${compilers[@]}"; do
     done
 done
 
-refuses() { # what, table
+refuses() { # what, table, language and standard if it is not C
     printf '%s\n' '#include <dispatchd.h>' 'struct s { char array[16]; char odd[3]; uint32_t word; };' "$2" |
-        compile cc c gnu17 -O0
+        compile cc "${3:-c}" "${4:-gnu17}" -O0
     [ $? -ne 0 ]
     result "$1" $?
 }
@@ -89,14 +96,24 @@ refuses "a field of 3 bytes" 'DD_TABLE(t, struct s, 0, DD_READ(odd))'
 refuses "a field that is not there" 'DD_TABLE(t, struct s, 0, DD_READ(nothing))'
 refuses "a call whose function has another prototype" \
     'int f(int); DD_CALL(c, int(long), f)'
+refuses "a call whose function is NULL" 'DD_CALL(c, int(long), NULL)'
+refuses "a call whose function is NULL, in C++" 'DD_CALL(c, int(long), NULL)' c++ gnu++17
+refuses "a call whose function has another prototype, in C++" \
+    'int f(int); DD_CALL(c, int(long), f)' c++ gnu++17
+refuses "a call with thirteen arguments" \
+    'DD_CALL_NULL(c, int(int,int,int,int,int,int,int,int,int,int,int,int,int)) int g(void);
+     int g(void) { return DD_INVOKE(c, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13); }'
 refuses "a native with another prototype" \
     'int f(int); DD_NATIVE(f, int(long))'
 refuses "a call with other arguments" \
     'int f(void *); DD_CALL(c, int(void *), f) int g(void); int g(void) { return DD_INVOKE(c, 1, 2); }'
 printf '%s\n' '#include <dispatchd.h>' 'struct s { uint32_t word; };' 'int f(int);' 'DD_NATIVE(f, int(int))' \
-    'DD_CALL(c, int(int), f)' 'int g(void);' 'int g(void) { return DD_INVOKE(c, 1); }' 'DD_TABLE(t, struct s, 0, DD_READ(word))' |
-    compile cc c gnu17 -O0
+    'DD_CALL(c, int(int), f)' 'int g(void);' 'int g(void) { return DD_INVOKE(c, 1); }' 'DD_TABLE(t, struct s, 0, DD_READ(word))' \
+    > "$directory/taken.c"
+compile cc c gnu17 -O0 < "$directory/taken.c"
 result "what they refuse is the field" $?
+compile cc c++ gnu++17 -O0 < "$directory/taken.c"
+result "in C++, too" $?
 
 # The guard alone, not position independent, so that the accesses are plain to see:
 #   store of the line's word, load of the base, load of the epoch, compare, call through the entry.

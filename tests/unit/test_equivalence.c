@@ -172,9 +172,9 @@ static void count_run(const struct dispatcher_target *target, uint32_t verdict)
 
     if (target->counted & COUNT_RUNS)
         block->runs++;
-    if (target->counted & COUNT_VERDICTS && !target->leaves_guard)
+    if (target->counted & COUNT_VERDICTS && !target->jumped_to)
         count_verdict(block, verdict);
-    if (target->counted & COUNT_HISTOGRAM && !target->leaves_guard)
+    if (target->counted & COUNT_HISTOGRAM && !target->jumped_to)
         block->bucket[0]++;             /* how many, in whichever bucket */
 }
 
@@ -234,7 +234,7 @@ static void random_link(struct model *model, bool plain, bool last, struct link 
         target->counters = new_counters(model);
         target->counted = target->counters > 0 ? random_below(16) : 0;
     }
-    target->leaves_guard = last && ret->function >= PROGRAMS && one_in(4);
+    target->jumped_to = last && ret->function >= PROGRAMS && one_in(4);
 }
 
 static void random_links(struct model *model, bool plain, struct links *ret)

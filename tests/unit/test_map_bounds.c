@@ -11,12 +11,14 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "maps/block.h"
 #include "maps/fixture.h"
 #include "stepping.h"
+#include "table_walker.h"
 
 #define WAIT_MAX 30000          /* instructions of an operation that waits in vain: some microseconds, and yields */
 #define VALUE_SIZE 64           /* bytes: more than one store writes, so that all changes take the lock */
@@ -231,6 +233,45 @@ static void test_circle_of_table(void **state)
     }
 }
 
+/* ---- a list that others fill as fast as it is walked ---- */
+
+#define RISING 4096             /* keys, in the order of their hashes */
+
+static const struct map *rising_map;
+
+static int compare_hashes(const void *one, const void *other)
+{
+    uint64_t a = table_hash(rising_map, one), b = table_hash(rising_map, other);
+
+    return a < b ? -1 : a > b;
+}
+
+/*
+ * The list's one element leads to itself, and whenever a walk has got it, it has another key, of a greater hash: that
+ * takes the seed, which workers can read.  All that the walk gives is what one list may have at most.
+ */
+static void test_rising_list(void **state)
+{
+    struct fixture fixture = new_map(BPF_MAP_TYPE_HASH);
+    struct thread thread = fixture_thread(0);
+    struct map_cursor cursor = { 0 };
+    static uint64_t key[RISING];
+    unsigned given = 0;
+    void *value;
+
+    ((struct bucket *)(void *)fixture.memory)->overflow = 1;
+    ((struct hash_element *)element(&fixture, 1))->next = 1;
+    for (uint64_t i = 0; i < RISING; i++)
+        key[i] = i;
+    rising_map = fixture.map;
+    qsort(key, RISING, sizeof(key[0]), compare_hashes);
+    do
+        memcpy(((struct hash_element *)element(&fixture, 1))->key, &key[given], sizeof(key[0]));
+    while (fixture.kind->call_next(fixture.map, &cursor, &value, 0, 0, &thread) && ++given < RISING);
+    assert_int_equal(given, HASH_WALK);
+    fixture_clear(&fixture);
+}
+
 /* All elements are in use, and no bucket reaches one: there is nothing to evict. */
 static void test_nothing_to_evict(void **state)
 {
@@ -304,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_waiting),
         cmocka_unit_test(test_circle_of_table),
+        cmocka_unit_test(test_rising_list),
         cmocka_unit_test(test_nothing_to_evict),
         cmocka_unit_test(test_circle_of_trie),
         cmocka_unit_test(test_moving_versions),

@@ -359,6 +359,41 @@ static void test_copies(void **state)
     fixture_clear(&fixture);
 }
 
+static long assign(const struct fixture *fixture, uint64_t key, unsigned number, uint64_t flags, struct thread *thread)
+{
+    struct value written = value(number);
+
+    return fixture->kind->call_assign(fixture->map, &key, &written, flags, thread);
+}
+
+/* The value for all: what others have is zeros then, but only where the flags let it be written, and of this key. */
+static void test_assigning(void **state)
+{
+    struct fixture fixture = new_map(BPF_MAP_TYPE_PERCPU_HASH, ENTRIES);
+    struct thread first = fixture_thread(0), second = fixture_thread(1), nobody = { 0 };
+    struct bucket *bucket = (struct bucket *)(void *)fixture.memory + table_bucket(fixture.map, &(uint64_t){ 1 });
+
+    assert_int_equal(update(&fixture, 1, 5, BPF_ANY, &second), 0);
+    assert_int_equal(update(&fixture, 2, 6, BPF_ANY, &second), 0);
+    assert_int_equal(assign(&fixture, 1, 9, BPF_NOEXIST, &first), -EEXIST);
+    assert_int_equal(assign(&fixture, 3, 9, BPF_EXIST, &first), -ENOENT);
+    assert_int_equal(assign(&fixture, 1, 9, BPF_EXIST + 1, &first), -EINVAL);
+    assert_int_equal(assign(&fixture, 1, 9, BPF_ANY, &nobody), -ENOSPC);
+    bucket->lock = 77;
+    assert_int_equal(assign(&fixture, 1, 9, BPF_ANY, &first), -EBUSY);
+    bucket->lock = 0;
+    assert_int_equal(lookup(&fixture, 1, &second), 5);
+    assert_int_equal(assign(&fixture, 1, 9, BPF_EXIST, &first), 0);
+    assert_int_equal(lookup(&fixture, 1, &first), 9);
+    assert_int_equal(lookup(&fixture, 1, &second), 0);
+    assert_int_equal(lookup(&fixture, 2, &second), 6);
+    assert_int_equal(assign(&fixture, 3, 8, BPF_ANY, &first), 0);
+    assert_int_equal(lookup(&fixture, 3, &first), 8);
+    assert_int_equal(lookup(&fixture, 3, &second), 0);
+    check(&fixture, 3);
+    fixture_clear(&fixture);
+}
+
 static void test_definitions(void **state)
 {
     static const struct {
@@ -722,6 +757,51 @@ static void test_changing_key(void **state)
     }
 }
 
+/* ---- an element that becomes another key's as soon as its copies are cleared ---- */
+
+struct assignment {
+    struct fixture fixture;     /* of one entry */
+    bool held, inserted;        /* the lock; the other key, in the place of the first */
+};
+
+static void assign_one(void *argument)
+{
+    struct assignment *assignment = argument;
+    struct thread thread = fixture_thread(0);
+
+    assign(&assignment->fixture, 1, 9, BPF_ANY, &thread);
+}
+
+/* When the lock was held, and is not any more. */
+static void insert_another(void *argument)
+{
+    struct assignment *assignment = argument;
+    const struct bucket *bucket = (void *)assignment->fixture.memory;
+    struct thread other = fixture_thread(1);
+
+    assignment->held |= bucket->lock != 0;
+    if (assignment->inserted || !assignment->held || bucket->lock != 0)
+        return;
+    assert_int_equal(delete(&assignment->fixture, 1, &other), 0);
+    assert_int_equal(update(&assignment->fixture, 2, 7, BPF_ANY, &other), 0);
+    assignment->inserted = true;
+}
+
+static void test_overtaken_assignment(void **state)
+{
+    struct assignment assignment = { .fixture = new_map(BPF_MAP_TYPE_PERCPU_HASH, 1) };
+    struct thread other = fixture_thread(1);
+
+    if (!stepping_works())
+        skip();
+    assert_int_equal(update(&assignment.fixture, 1, 5, BPF_ANY, &other), 0);
+    stepping_run(assign_one, insert_another, &assignment);
+    assert_true(assignment.inserted);
+    assert_int_equal(lookup(&assignment.fixture, 2, &other), 7);
+    check(&assignment.fixture, 1);
+    fixture_clear(&assignment.fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -733,12 +813,14 @@ int main(void)
         cmocka_unit_test(test_skip),
         cmocka_unit_test(test_lock_is_held),
         cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_assigning),
         cmocka_unit_test(test_definitions),
         cmocka_unit_test(test_killing),
         cmocka_unit_test(test_killing_eviction),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_renewal),
         cmocka_unit_test(test_changing_key),
+        cmocka_unit_test(test_overtaken_assignment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

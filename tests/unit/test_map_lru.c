@@ -84,6 +84,30 @@ static void test_looked_up_stays(void **state)
     fixture_clear(&fixture);
 }
 
+/* So does what is updated again and again, in place or by another element. */
+static void test_updated_stays(void **state)
+{
+    static const uint32_t sizes[] = { sizeof(uint64_t), 3 * sizeof(uint64_t) };
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct map_definition definition = { BPF_MAP_TYPE_LRU_HASH, sizeof(uint64_t), sizes[i], 100, 0 };
+        const uint64_t value[3] = { 1 };
+        struct thread thread = fixture_thread(0);
+        struct fixture fixture;
+
+        fixture_make(&definition, &fixture);
+        for (uint64_t key = 0; key < 100; key++)
+            assert_int_equal(lru_update(fixture.map, &key, value, BPF_ANY, 0, &thread), 0);
+        for (uint64_t key = 1000; key < 3000; key++) {
+            for (uint64_t hot = 0; hot < 20; hot++)
+                assert_int_equal(lru_update(fixture.map, &hot, value, BPF_EXIST, 0, &thread), 0);
+            assert_int_equal(lru_update(fixture.map, &key, value, BPF_NOEXIST, 0, &thread), 0);
+        }
+        check(&fixture, 100);
+        fixture_clear(&fixture);
+    }
+}
+
 /* All were looked up: one goes all the same. */
 static void test_all_looked_up(void **state)
 {
@@ -213,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_never_full),
         cmocka_unit_test(test_looked_up_stays),
+        cmocka_unit_test(test_updated_stays),
         cmocka_unit_test(test_all_looked_up),
         cmocka_unit_test(test_lookup_writes_once),
         cmocka_unit_test(test_flags),

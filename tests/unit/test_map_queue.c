@@ -128,6 +128,26 @@ static void test_steps(void **state)
     }
 }
 
+/* Of any length, at any address: all bytes of the value, and none behind it. */
+static void test_bytes(void **state)
+{
+    for (uint32_t size = 1; size <= 40; size++) {
+        struct map_definition definition = { BPF_MAP_TYPE_QUEUE, 0, size, 1, 0 };
+        uint8_t value[40], got[1 + 40 + 1] = { 0 };
+        struct thread thread = fixture_thread(0);
+        struct fixture fixture;
+
+        for (uint32_t i = 0; i < size; i++)
+            value[i] = (uint8_t)(1 + i);
+        fixture_make(&definition, &fixture);
+        assert_int_equal(queue_push(fixture.map, value, BPF_ANY, 0, 0, &thread), 0);
+        assert_int_equal(queue_pop(fixture.map, got + 1, 0, 0, 0, &thread), 0);
+        assert_memory_equal(got + 1, value, size);
+        assert_int_equal(got[0] | got[1 + size], 0);
+        fixture_clear(&fixture);
+    }
+}
+
 static void test_count(void **state)
 {
     struct fixture fixture = new_map(BPF_MAP_TYPE_QUEUE, 2);
@@ -370,6 +390,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_count),
         cmocka_unit_test(test_lock_is_held),
         cmocka_unit_test(test_definitions),

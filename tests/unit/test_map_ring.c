@@ -96,6 +96,27 @@ static void test_reserved(void **state)
     fixture_clear(&fixture);
 }
 
+/* What is longer than the daemon takes out is refused, as the kernel refuses what is too long for it. */
+static void test_longest(void **state)
+{
+    struct map_definition definition = { .kind = BPF_MAP_TYPE_RINGBUF, .max_entries = 4 * RING_RECORD_MAX };
+    uint8_t *data = calloc(2, RING_RECORD_MAX);
+    struct thread thread = fixture_thread(0);
+    struct fixture fixture;
+    uint32_t length;
+
+    assert_non_null(data);
+    fixture_make(&definition, &fixture);
+    assert_int_equal(ring_output(fixture.map, data, RING_RECORD_MAX + 1, 0, 0, &thread), -EAGAIN);
+    assert_null(ring_reserve(fixture.map, RING_RECORD_MAX + 1, 0, 0, 0, &thread));
+    assert_int_equal(ring_lost(fixture.map), 2);
+    assert_int_equal(ring_output(fixture.map, data, RING_RECORD_MAX, 0, 0, &thread), 0);
+    assert_int_equal(ring_take(fixture.map, data, RING_RECORD_MAX, &length), 0);
+    assert_int_equal(length, RING_RECORD_MAX);
+    fixture_clear(&fixture);
+    free(data);
+}
+
 static void test_refused(void **state)
 {
     struct fixture fixture = new_ring();
@@ -509,6 +530,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_reserved),
+        cmocka_unit_test(test_longest),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_full),
         cmocka_unit_test(test_long_record),

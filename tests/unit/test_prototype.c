@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Prototypes: spellings of one function are equal, others are not,
- * and what cannot be passed in registers is refused.
+ * and what is no integer or pointer is refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,9 @@ static const struct {
     { "double *(long double *, float *f)", NULL, 0, 0 },
     { "double *(double *, float *f)", "double*(double*,float*)", PROTOTYPE_POINTER, 2 },
     { "int(int,int,int,int,int,int)", "s32(s32,s32,s32,s32,s32,s32)", PROTOTYPE_INTEGER, 6 },
-    { "int(int,int,int,int,int,int,int)", NULL, 0, 0 },
+    { "int(int,int,int,int,int,int,int)", "s32(s32,s32,s32,s32,s32,s32,s32)", PROTOTYPE_INTEGER, 7 },
+    { "void(u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8)", "void(u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8)", PROTOTYPE_VOID, 12 },
+    { "void(u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8,u8)", NULL, 0, 0 },
     { "struct pair(int)", NULL, 0, 0 },
     { "int(struct pair)", NULL, 0, 0 },
     { "int(union pair value)", NULL, 0, 0 },
@@ -46,7 +48,20 @@ static const struct {
     { "int(long double)", NULL, 0, 0 },
     { "int(long double value)", NULL, 0, 0 },
     { "int(unsigned __int128)", NULL, 0, 0 },
-    { "int(int (*)(int))", NULL, 0, 0 },
+    { "int(int (*)(int))", "s32(s32(*)(s32))", PROTOTYPE_INTEGER, 1 },
+    { "void(void *base, size_t, size_t, int (*const compare)(const void *, const void *b))",
+      "void(void*,u64,u64,s32(*)(const void*,const void*))", PROTOTYPE_VOID, 4 },
+    { "void(void (*)(void), const char *(*)())", "void(void(*)(),const s8*(*)())", PROTOTYPE_VOID, 2 },
+    { "int(int (*)(int,int,int,int,int,int), int, int)", "s32(s32(*)(s32,s32,s32,s32,s32,s32),s32,s32)",
+      PROTOTYPE_INTEGER, 3 },
+    { "void(int(*)(int(*)(int(*)(int(*)()))))", "void(s32(*)(s32(*)(s32(*)(s32(*)()))))", PROTOTYPE_VOID, 1 },
+    { "void(int(*)(int(*)(int(*)(int(*)(int(*)())))))", NULL, 0, 0 },
+    { "int(int (*)(double))", NULL, 0, 0 },
+    { "int(int (*)(int)", NULL, 0, 0 },
+    { "int(int (*)", NULL, 0, 0 },
+    { "int(int (int))", NULL, 0, 0 },
+    { "int (*)(int)", NULL, 0, 0 },
+    { "int (*(int))(int)", NULL, 0, 0 },
     { "int(int, ...)", NULL, 0, 0 },
     { "int(int name[4])", NULL, 0, 0 },
     { "int(void, int)", NULL, 0, 0 },

@@ -297,6 +297,32 @@ static void test_edits(void **state)
                      -EOPNOTSUPP);
 }
 
+/* What is behind a name, an id or a place, also where nothing has it any more. */
+static void test_going_through_what_changes(void **state)
+{
+    struct link *first = add(false, 3, 3, 0), *second = add(false, 3, 3, 5), *third = add(false, 1, 2, 0);
+    const struct link behind_first = *first;
+
+    assert_int_equal(registry_programs_after(&registry, ""), 0);
+    assert_int_equal(registry_programs_after(&registry, "b"), 2);
+    assert_int_equal(registry_programs_after(&registry, "bb"), 2);
+    assert_int_equal(registry_programs_after(&registry, "z"), PROGRAMS);
+    assert_int_equal(registry_tables_after(&registry, ""), 0);
+    assert_int_equal(registry_tables_after(&registry, "table"), 1);
+    assert_int_equal(registry_links_after(&registry, 0), 0);
+    assert_int_equal(registry_links_after(&registry, first->id), 1);
+    assert_int_equal(registry_links_after(&registry, third->id), 3);
+    assert_int_equal(table_links_after(table, &(struct link){ .priority = INT32_MIN }), 0);
+    assert_int_equal(table_links_after(table, third), 1);
+    assert_int_equal(table_links_after(table, first), 2);
+    assert_int_equal(table_links_after(table, second), 3);
+    assert_true(link_same_entry(first, second));
+    assert_false(link_same_entry(first, third));
+    take_out(first);
+    assert_int_equal(table_links_after(table, &behind_first), 1);
+    assert_int_equal(registry_links_after(&registry, behind_first.id), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_chain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_overlap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_exchanged_program, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_going_through_what_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_words, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dispatcher, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_empty_dispatcher, set_up, tear_down),

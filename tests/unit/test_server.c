@@ -250,6 +250,22 @@ static void test_oneway_has_no_answer(void **state)
     end(fixture);
 }
 
+/* The next call need not wait for it, and what it is answered then goes nowhere. */
+static void test_oneway_that_is_done_later(void **state)
+{
+    struct fixture *fixture = begin((struct listener_options){0});
+    struct stream *peer = connect_peer(fixture);
+
+    say(peer, "{\"method\":\"org.example.Test.Later\",\"parameters\":{\"id\":1},\"oneway\":true}");
+    say(peer, ECHO("2"));
+    hear(fixture, peer, ECHOED("2"));
+    answer_later(fixture);
+    say(peer, ECHO("3"));
+    hear(fixture, peer, ECHOED("3"));
+    stream_free(peer);
+    end(fixture);
+}
+
 static void test_more_streams(void **state)
 {
     struct fixture *fixture = begin((struct listener_options){0});
@@ -346,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_pipelined_calls_are_answered_in_order),
         cmocka_unit_test(test_many_pipelined_calls),
         cmocka_unit_test(test_oneway_has_no_answer),
+        cmocka_unit_test(test_oneway_that_is_done_later),
         cmocka_unit_test(test_more_streams),
         cmocka_unit_test(test_a_stream_knows_its_listener),
         cmocka_unit_test(test_descriptors_both_ways),

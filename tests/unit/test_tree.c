@@ -303,11 +303,11 @@ static void test_no_weights_make_a_tree_deep(void **state)
 static void test_filters_chain(void **state)
 {
     static const uint32_t keys[] = { 0, 1, 127, 128, 0x7fffffff, 0x80000000, 0xffffff80, 0xffffffff };
-    static const uint32_t verdicts[] = { 0, DEFAULT_VERDICT };
+    static const uint64_t verdicts[] = { 0, DEFAULT_VERDICT, UINT64_MAX, UINT64_C(0x123456789abcdef0) };
     struct emitter emitter;
     uint64_t filter, next;
 
-    for (size_t v = 0; v < 2; v++) {
+    for (size_t v = 0; v < sizeof(verdicts) / sizeof(verdicts[0]); v++) {
         next = target[5];
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
             assert_int_equal(image_reserve(text.image, IMAGE_GRANULE, IMAGE_ANY, &filter), 0);
@@ -315,6 +315,7 @@ static void test_filters_chain(void **state)
             architecture_native()->emit_filter(&emitter, keys[i], keys[i],
                                                &(struct fallback){ .verdict = verdicts[v] }, next);
             assert_int_equal(emitter.error, 0);
+            assert_in_range(emitter.size, 1, FILTER_SIZE);
             next = filter;
             for (int mapping = 0; mapping < 2; mapping++)
                 for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
@@ -324,7 +325,7 @@ static void test_filters_chain(void **state)
                         for (size_t j = 0; j <= i; j++)
                             filtered |= keys[j] == key;
                         assert_int_equal(text_call(&text, mapping, filter, NULL, key),
-                                         filtered ? verdicts[v] : 6);
+                                         filtered ? (uint32_t)verdicts[v] : 6);
                     }
         }
     }
