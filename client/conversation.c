@@ -74,6 +74,17 @@ int conversation_connect(struct conversation *conversation, const char *path)
     return 0;
 }
 
+int conversation_listener(const struct conversation *conversation, uid_t *ret)
+{
+    struct ucred listener;
+    int r;
+
+    r = stream_peer(conversation->stream, &listener);
+    if (r == 0)
+        *ret = listener.uid;
+    return r;
+}
+
 void conversation_end(struct conversation *conversation)
 {
     if (conversation->stream) {
@@ -168,7 +179,12 @@ int conversation_tell(struct conversation *conversation, const char *method, con
     int r;
 
     r = queue_call(conversation, method, true, NULL, descriptors, n_descriptors);
-    return r < 0 ? r : send_all(conversation, timeout_ms);
+    if (r < 0)
+        return r;
+    r = send_all(conversation, timeout_ms);
+    if (r < 0)
+        stream_withdraw(conversation->stream);
+    return r;
 }
 
 /* ---- receiving ----------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "descriptor.h"
 #include "message.h"
@@ -39,6 +40,9 @@ int conversation_prepare(void);
 /* Connect to a socket.  -ENAMETOOLONG, and those of connect(2) (-EAGAIN: its queue is full). */
 int conversation_connect(struct conversation *conversation, const char *path);
 
+/* Whose effective user it is that listened on the socket, when that began: systemd's, where that did. */
+int conversation_listener(const struct conversation *conversation, uid_t *ret);
+
 /* Begin on a connected socket, which it takes over on success. */
 int conversation_begin(struct conversation *conversation, int socket);
 
@@ -56,7 +60,8 @@ bool conversation_is_alive(const struct conversation *conversation);
 int conversation_call(struct conversation *conversation, const char *method, struct json_object *parameters,
                       const int *descriptors, size_t n_descriptors);
 
-/* Send a call that has no answer and wait, with a bound, until the socket has taken it: for fork().  -ETIMEDOUT. */
+/* Send a call that has no answer and wait, with a bound, until the socket has taken it: for fork().  -ETIMEDOUT, others:
+ * nothing was sent, unless it was a part of the call. */
 int conversation_tell(struct conversation *conversation, const char *method, const int *descriptors,
                       size_t n_descriptors, int timeout_ms);
 

@@ -57,7 +57,9 @@ struct dd_options {
     uint64_t flags;             /* enum dd_flags */
     const char *socket;         /* path of the worker socket; NULL: $DISPATCHD_WORKER_SOCKET, the user's daemon
                                    in $XDG_RUNTIME_DIR where its socket exists, else the system's.
-                                   Once joined, the worker stays with that socket until dd_close() */
+                                   Once joined, the worker stays with that socket until dd_close().  Whoever names
+                                   it, a worker joins only a daemon of root's or of its own effective user's
+                                   (SO_PEERCRED: systemd, where that made the socket); see dd_status() */
     const char *name;           /* shown by `list workers`; NULL: the program's name */
     int64_t timeout_ms;         /* how long to wait for a daemon that is there; 0: 1000, negative: not at all */
 };
@@ -79,7 +81,7 @@ DD_PUBLIC int dd_close(void);
 
 enum dd_state {
     DD_CLOSED,                  /* before dd_open() */
-    DD_ALONE,                   /* no daemon has been there yet: defaults */
+    DD_ALONE,                   /* no daemon has been there yet that may be joined: defaults */
     DD_JOINED,                  /* programs of a running daemon */
     DD_ORPHANED,                /* the daemon is gone: its last programs go on */
     DD_REFUSED,                 /* a daemon is there and refused: `error` says why */

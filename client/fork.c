@@ -72,17 +72,21 @@ static void announce(void)
 {
     struct membership *membership = &library.membership;
     _cleanup_close_ int theirs = -EBADF, childs = -EBADF;
-    int pair[2];
+    const int timeout_ms = membership->deaf ? 0 : TELL_TIMEOUT_MS;
+    int pair[2], r = -ETIMEDOUT;
 
     /* Only where the application closed our socket and we have not noticed yet does this wait for a daemon. */
     if (membership->phase != MEMBERSHIP_JOINED || !conversation_is_alive(&membership->conversation))
-        membership_rejoin(membership, TELL_TIMEOUT_MS);
-    if (membership->phase != MEMBERSHIP_JOINED || stream_pair(pair) < 0)
-        return;
-    theirs = pair[0];
-    childs = pair[1];
-    if (conversation_tell(&membership->conversation, "Fork", (const int[]){ forking.lines, theirs }, 2,
-                          TELL_TIMEOUT_MS) == 0)
+        membership_rejoin(membership, timeout_ms);
+    if (membership->phase == MEMBERSHIP_JOINED) {
+        if (stream_pair(pair) < 0)
+            return;
+        theirs = pair[0];
+        childs = pair[1];
+        r = conversation_tell(&membership->conversation, "Fork", (const int[]){ forking.lines, theirs }, 2, timeout_ms);
+    }
+    membership->deaf = r == -ETIMEDOUT;
+    if (r == 0)
         forking.socket = TAKE_DESCRIPTOR(childs);
 }
 

@@ -20,8 +20,6 @@
 
 #define DEFAULT_TIMEOUT_MS 1000
 #define CLOSE_POLL_NS 1000000
-#define SYSTEM_SOCKET "/run/dispatchd/worker"
-#define PATH_BYTES 4096
 
 struct library library;
 
@@ -73,26 +71,6 @@ static int read_options(const struct dd_options *given, struct dd_options *ret)
     return 0;
 }
 
-/* Where a daemon may be, in order of preference.  `user` is where a path may be built. */
-static void find_sockets(const char *given, char user[PATH_BYTES], const char *ret[MEMBERSHIP_SOCKETS])
-{
-    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
-    unsigned n = 0;
-
-    if (!given)
-        given = secure_getenv("DISPATCHD_WORKER_SOCKET");
-    if (given) {
-        ret[0] = given;
-        ret[1] = NULL;
-        return;
-    }
-    if (runtime && snprintf(user, PATH_BYTES, "%s/dispatchd/worker", runtime) < PATH_BYTES)
-        ret[n++] = user;
-    ret[n++] = SYSTEM_SOCKET;
-    if (n < MEMBERSHIP_SOCKETS)
-        ret[n] = NULL;
-}
-
 static int make_lines(void)
 {
     struct lines *lines;
@@ -129,11 +107,8 @@ static int watch_exit(void)
 
 static int begin(const struct dd_options *options)
 {
-    const char *sockets[MEMBERSHIP_SOCKETS];
-    char user[PATH_BYTES];
     int r;
 
-    find_sockets(options->socket, user, sockets);
     r = barrier_register();
     if (r == 0)
         r = watch_exit();
@@ -142,7 +117,7 @@ static int begin(const struct dd_options *options)
     if (r == 0)
         r = make_lines();
     if (r == 0)
-        r = membership_begin(&library.membership, sockets, options->name ?: program_invocation_short_name);
+        r = membership_begin(&library.membership, options->socket, options->name ?: program_invocation_short_name);
     return r;
 }
 

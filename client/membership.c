@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "json.h"
@@ -47,25 +46,11 @@ __attribute__((format(printf, 2, 3))) static void set_error(struct membership *m
 
 static void free_strings(struct membership *membership)
 {
-    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS; i++)
-        free(TAKE_POINTER(membership->socket[i]));
+    sockets_free(&membership->sockets);
     free(TAKE_POINTER(membership->name));
 }
 
-static int copy_strings(struct membership *membership, const char *const *sockets, const char *name)
-{
-    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS && sockets[i]; i++) {
-        if (strlen(sockets[i]) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-            return -ENAMETOOLONG;
-        membership->socket[i] = strdup(sockets[i]);
-        if (!membership->socket[i])
-            return -ENOMEM;
-    }
-    membership->name = strdup(name);
-    return membership->name ? 0 : -ENOMEM;
-}
-
-int membership_begin(struct membership *membership, const char *const *sockets, const char *name)
+int membership_begin(struct membership *membership, const char *socket, const char *name)
 {
     int r;
 
@@ -80,7 +65,10 @@ int membership_begin(struct membership *membership, const char *const *sockets, 
     };
     r = conversation_prepare();
     if (r == 0)
-        r = copy_strings(membership, sockets, name);
+        r = sockets_find(socket, &membership->sockets);
+    membership->name = r == 0 ? strdup(name) : NULL;
+    if (r == 0 && !membership->name)
+        r = -ENOMEM;
     if (r == 0)
         r = wakeup_open(&membership->wakeup);
     if (r < 0)
@@ -216,25 +204,13 @@ static void send_join(struct membership *membership)
     membership->phase = MEMBERSHIP_JOINING;
 }
 
-static int connect_to_any(struct membership *membership)
-{
-    int r = -ENOENT;
-
-    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS && membership->socket[i]; i++) {
-        r = conversation_connect(&membership->conversation, membership->socket[i]);
-        if (r == 0) {
-            membership->connected = i;
-            return 0;
-        }
-        set_error(membership, "%s: %s", membership->socket[i], strerror(-r));
-    }
-    return r;
-}
-
 static void try_to_join(struct membership *membership)
 {
+    char complaint[sizeof membership->error] = "";
+
     membership->tried = true;
-    if (connect_to_any(membership) < 0) {
+    if (sockets_connect(&membership->sockets, &membership->conversation, complaint, sizeof complaint) < 0) {
+        set_error(membership, "%s", complaint);
         membership->refused = false;
         retry_later(membership);
         return;
@@ -298,17 +274,6 @@ static void keep_arena(struct membership *membership, int arena)
         close(arena);
 }
 
-/* While its daemon restarts, a worker does not go over to another one, which knows nothing of its links. */
-static void stay(struct membership *membership)
-{
-    char *joined = TAKE_POINTER(membership->socket[membership->connected]);
-
-    for (unsigned i = 0; i < MEMBERSHIP_SOCKETS; i++)
-        free(TAKE_POINTER(membership->socket[i]));
-    membership->socket[0] = joined;
-    membership->connected = 0;
-}
-
 static void unmap_window(struct window **window)
 {
     window_unmap(*window);
@@ -332,6 +297,7 @@ static int resume(struct membership *membership, struct json_object *entries)
     return apply(membership, entries);
 }
 
+/* -EBUSY: slots of hooks could not be replaced since the Join was sent, so there is no room for another window yet. */
 static int take_image(struct membership *membership, struct answer *answer, const char **reterr_reason)
 {
     _cleanup_close_ int control = message_take_descriptor(&answer->message, 0);
@@ -355,6 +321,8 @@ static int take_image(struct membership *membership, struct answer *answer, cons
     } else if (generation <= membership->highest_generation) {
         return -ESTALE;
     }
+    if (membership->mover.moving)
+        return -EBUSY;
     r = window_map(&files, generation, text_size, mover_free_slot(&membership->mover), table_callers(),
                    &window, reterr_reason);
     if (r < 0)
@@ -378,13 +346,18 @@ static void handle_joined(struct membership *membership, struct answer *answer)
         start_afresh(membership);
         return;
     }
+    if (r == -EBUSY) {
+        lose(membership, "a move began before it answered");
+        return;
+    }
     if (r < 0) {
         set_error(membership, "the daemon's image is of no use: %s", r == -EBADMSG ? reason : strerror(-r));
         refuse(membership);
         return;
     }
     table_forgive();
-    stay(membership);
+    /* While its daemon restarts, a worker does not go over to another one, which knows nothing of its links. */
+    sockets_stay(&membership->sockets);
     membership->phase = MEMBERSHIP_JOINED;
     membership->refused = false;
     membership->error[0] = '\0';
@@ -584,17 +557,17 @@ enum dd_state membership_state(const struct membership *membership)
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
 /*
- * Exited or a zombie: its memory is gone.  In between it has closed its sockets already, so wait a little.  A process
- * that got its number meanwhile passes for it: the safe side.
+ * Exited or a zombie: its memory is gone.  In between it has closed its sockets already, so its end is waited for, a
+ * little.  A process that got its number meanwhile passes for it: the safe side.
  */
-static bool process_is_gone(pid_t process)
+static bool process_is_gone(pid_t process, int wait_ms)
 {
     _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, process, 0);
     struct pollfd poll_pidfd = { .fd = pidfd, .events = POLLIN };
 
     if (pidfd < 0)
         return errno == ESRCH;
-    return poll(&poll_pidfd, 1, DEATH_MS) == 1;
+    return poll(&poll_pidfd, 1, wait_ms) == 1;
 }
 
 /* A conversation may end while its daemon lives. */
@@ -602,7 +575,9 @@ bool membership_is_live(const struct membership *membership)
 {
     if (!membership->mover.current || membership->daemon < 0)
         return false;
-    return membership->phase == MEMBERSHIP_JOINED || membership->daemon == 0 || !process_is_gone(membership->daemon);
+    if (membership->phase == MEMBERSHIP_JOINED || membership->daemon == 0)
+        return true;
+    return !process_is_gone(membership->daemon, membership->deaf ? 0 : DEATH_MS);
 }
 
 void membership_after_fork(struct membership *membership, int given, bool live)

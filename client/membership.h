@@ -24,6 +24,7 @@
 #include "conversation.h"
 #include "dispatchd.h"
 #include "mover.h"
+#include "sockets.h"
 #include "wakeup.h"
 
 enum membership_phase {
@@ -32,11 +33,8 @@ enum membership_phase {
     MEMBERSHIP_JOINED,
 };
 
-#define MEMBERSHIP_SOCKETS 2
-
 struct membership {
-    char *socket[MEMBERSHIP_SOCKETS];   /* where a daemon may be, in order; NULL at the end; joined: only there */
-    unsigned connected;                 /* which of them the conversation is with */
+    struct sockets sockets;             /* where a daemon may be; once joined: only there */
     char *name;
     struct wakeup wakeup;
     struct conversation conversation;
@@ -47,6 +45,7 @@ struct membership {
     bool refused;                       /* and a daemon refused it */
     bool lines_sent;                    /* with the Join that is awaited */
     bool report_move;
+    bool deaf;                          /* a wait for the daemon was in vain: nobody waits for it until it takes a call */
     dev_t image_device;                 /* of the current window's control page: tells daemons apart whose */
     ino_t image_inode;                  /* generations have one number */
     uint64_t highest_generation;
@@ -56,8 +55,8 @@ struct membership {
     char error[sizeof(((struct dd_status *)0)->error)];
 };
 
-/* Begin.  sockets: up to MEMBERSHIP_SOCKETS paths, copied, as is name.  -ENOMEM, -ENAMETOOLONG, of wakeup_open(). */
-int membership_begin(struct membership *membership, const char *const *sockets, const char *name);
+/* Begin.  socket: as sockets_find() has it.  name: copied.  -ENOMEM, -ENAMETOOLONG, of wakeup_open(). */
+int membership_begin(struct membership *membership, const char *socket, const char *name);
 
 /* Back to the default window; the mover may have to go on after it. */
 void membership_unhook(struct membership *membership);

@@ -317,6 +317,20 @@ int stream_send(struct stream *stream)
     return 0;
 }
 
+bool stream_withdraw(struct stream *stream)
+{
+    struct outgoing **last = &stream->first;
+
+    while (*last && (*last)->next)
+        last = &(*last)->next;
+    if (!*last || (*last)->sent > 0)
+        return false;
+    stream->queued -= (*last)->length;
+    *last = outgoing_free(*last);
+    stream->last = last;
+    return true;
+}
+
 size_t stream_queued(const struct stream *stream)
 {
     return stream->queued;

@@ -75,6 +75,9 @@ int stream_queue(struct stream *stream, struct json_object *object, const int *d
  */
 int stream_send(struct stream *stream);
 
+/* Take the message that was queued last out again, and close what goes with it.  false: a part of it was sent, or all. */
+bool stream_withdraw(struct stream *stream);
+
 /* Bytes that wait to be sent. */
 size_t stream_queued(const struct stream *stream);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "util.h"
@@ -40,8 +41,10 @@ static struct sockaddr_un address_of(const struct peer *peer)
     return address;
 }
 
-struct peer peer_listen(const char *name)
+/* Who listens is who somebody is when listen() is called. */
+struct peer peer_listen_as(const char *name, uid_t user)
 {
+    const uid_t self = geteuid();
     struct peer peer = { .listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) };
     struct sockaddr_un address;
 
@@ -49,8 +52,16 @@ struct peer peer_listen(const char *name)
     unlink(peer.path);
     address = address_of(&peer);
     assert_int_equal(bind(peer.listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(chmod(peer.path, 0666), 0);
+    assert_int_equal(user == self ? 0 : seteuid(user), 0);
     assert_int_equal(listen(peer.listener, 8), 0);
+    assert_int_equal(user == self ? 0 : seteuid(self), 0);
     return peer;
+}
+
+struct peer peer_listen(const char *name)
+{
+    return peer_listen_as(name, geteuid());
 }
 
 void wait_readable(int descriptor, const char *complaint)
@@ -189,7 +200,7 @@ bool is_mapped(const char *address)
 
 int make_directory(void **state)
 {
-    return mkdtemp(directory) ? 0 : -1;
+    return mkdtemp(directory) && chmod(directory, 0711) == 0 ? 0 : -1;
 }
 
 int remove_directory(void **state)

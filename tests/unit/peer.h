@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "dispatchd.h"
 #include "envelope.h"
@@ -46,6 +47,7 @@ int remove_directory(void **state);
 /* ---- what the daemon does ------------------------------------------------------------------------------ */
 
 struct peer peer_listen(const char *name);
+struct peer peer_listen_as(const char *name, uid_t user);   /* needs root's rights */
 void peer_accept(struct peer *peer);            /* hangs up first */
 void peer_hang_up(struct peer *peer);
 void peer_die(struct peer *peer);

@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -82,6 +83,59 @@ static void test_stays_with_its_daemon(void **state)
     assert_int_equal(dd_close(), 0);
     assert_int_equal(unsetenv("XDG_RUNTIME_DIR") | rmdir(runtime), 0);
     image_done(&image);
+}
+
+/* ---- whose daemon -------------------------------------------------------------------------------------- */
+
+#define SOMEBODY 12345
+#define SOMEBODY_ELSE 12346
+
+static void expect_no_trust(struct peer *peer, uid_t listener, uid_t worker)
+{
+    char expected[160];
+
+    snprintf(expected, sizeof expected, "%s: user %u listens, but this process, of user %u, ", peer->path, listener, worker);
+    open_at(peer, 0);
+    for (int i = 0; i < LONG_MS && !strstr(status().error, expected); i++)
+        usleep(1000);
+    assert_memory_equal(status().error, expected, strlen(expected));
+    peer_accept(peer);
+    assert_int_equal(stream_receive(peer->stream, 0), 0);       /* hung up, and not a byte before it */
+    assert_int_equal(status().state, DD_ALONE);
+    assert_int_equal(call_hook(), 5);
+    assert_int_equal(dd_close(), 0);
+}
+
+static void expect_trust(struct peer *peer)
+{
+    struct image image = image_sealed(++generation, 40);
+
+    open_at(peer, 0);
+    let_join(peer, &image);
+    wait_for_state(DD_JOINED);
+    assert_int_equal(dd_close(), 0);
+    image_done(&image);
+}
+
+/* A worker runs what a daemon gives it: root's, or its own user's, and no other's. */
+static void test_joins_root_and_its_own_user_only(void **state)
+{
+    const uid_t listeners[] = { 0, SOMEBODY, SOMEBODY_ELSE }, workers[] = { 0, SOMEBODY };
+
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < ARRAY_LENGTH(listeners); i++)
+        for (size_t j = 0; j < ARRAY_LENGTH(workers); j++) {
+            struct peer peer = peer_listen_as("socket", listeners[i]);
+
+            assert_int_equal(seteuid(workers[j]), 0);
+            if (listeners[i] == 0 || listeners[i] == workers[j])
+                expect_trust(&peer);
+            else
+                expect_no_trust(&peer, listeners[i], workers[j]);
+            assert_int_equal(seteuid(0), 0);
+            peer_die(&peer);
+        }
 }
 
 /* The daemon dies, a new one comes with another image; meanwhile and afterwards the hook works. */
@@ -457,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_joins),
         cmocka_unit_test(test_stays_with_its_daemon),
+        cmocka_unit_test(test_joins_root_and_its_own_user_only),
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_waits_for_guards),
         cmocka_unit_test(test_is_refused),

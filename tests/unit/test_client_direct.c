@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Slots of hooks without indirect branches: they lead to what is near and to what is out of a jump's reach. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+/* Slots of hooks without indirect branches: they lead to what is near and to what is out of a jump's reach, and can fail. */
+#define DD_NO_INDIRECT
+#include "peer.h"
 
-#include <stdint.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define DD_NO_INDIRECT
-#include <dispatchd.h>
-
 #include "direct.h"
+#include "library.h"
 
 #define PAGE 4096u
 #define JUMP 0xe9               /* opcodes of a slot's first instruction */
@@ -95,13 +91,90 @@ static void test_slow_paths(void **state)
     assert_int_equal(on_event(3, NULL), 5);
 }
 
+/* ---- slots that cannot be replaced --------------------------------------------------------------------- */
+
+#define ENTRIES "[{\"table\":\"on_test\",\"offset\":64},{\"table\":\"on_event\",\"offset\":64}]"
+
+int __real_memfd_create(const char *name, unsigned flags);
+int __wrap_memfd_create(const char *name, unsigned flags);
+
+static bool memfds_fail;
+
+int __wrap_memfd_create(const char *name, unsigned flags)
+{
+    if (!memfds_fail)
+        return __real_memfd_create(name, flags);
+    errno = EMFILE;
+    return -1;
+}
+
+static void process_until(enum dd_state state)
+{
+    for (int i = 0; i < LONG_MS && status().state != state; i++) {
+        assert_int_equal(dd_process(), 0);
+        usleep(1000);
+    }
+    assert_int_equal(status().state, state);
+}
+
+static void accept_join(struct peer *peer)
+{
+    for (int i = 0; i < LONG_MS && poll(&(struct pollfd){ .fd = peer->listener, .events = POLLIN }, 1, 1) == 0; i++)
+        dd_process();
+    peer_accept(peer);
+    dd_process();
+    expect(peer, INTERFACE "Join");
+}
+
+/* A table gets another entry, and no page for its slot: the move begins again, while a Join waits for its answer. */
+static void fail_to_point(void)
+{
+    on_event_table.entry[library.membership.mover.current->slot] = near_function;
+    memfds_fail = true;
+    dd_table_unregister(&(struct dd_table){ .name = "of no matter" });
+    memfds_fail = false;
+    assert_true(library.membership.mover.moving);
+    assert_int_equal(status().state, DD_ORPHANED);
+}
+
+/* There is room for one window more only when the move is done: the answer is of no use, and asked for again. */
+static void test_joined_while_moving(void **state)
+{
+    struct peer peer = peer_listen("socket");
+    struct image first = image_sealed(++generation, 40), second = image_sealed(++generation, 50);
+
+    open_at(&peer, DD_NO_THREAD);
+    accept_join(&peer);
+    reply_join(&peer, &first, ENTRIES);
+    process_until(DD_JOINED);
+    assert_int_equal(on_event(3, NULL), 40);
+    peer_die(&peer);
+    process_until(DD_ORPHANED);
+    peer = peer_listen("socket");
+    accept_join(&peer);
+    fail_to_point();
+    reply_join(&peer, &second, ENTRIES);
+    assert_int_equal(dd_process(), 0);
+    assert_non_null(strstr(status().error, "a move began"));
+    assert_int_equal(on_event(3, NULL), 103);
+    accept_join(&peer);
+    reply_join(&peer, &second, ENTRIES);
+    process_until(DD_JOINED);
+    assert_int_equal(on_event(3, NULL), 50);
+    assert_int_equal(dd_close(), 0);
+    peer_die(&peer);
+    image_done(&first);
+    image_done(&second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_near_and_far),
         cmocka_unit_test(test_far_arguments),
         cmocka_unit_test(test_slow_paths),
+        cmocka_unit_test(test_joined_while_moving),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -2,13 +2,17 @@
 /* The client when its process forks: what the daemon hears, and what the child runs. */
 #include "peer.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "library.h"
 #include "lines.h"
+#include "process.h"
+#include "util.h"
 
 /* ---- fork ---------------------------------------------------------------------------------------------- */
 
@@ -179,6 +183,88 @@ static void test_fork_without_thread(void **state)
     image_done(&image);
 }
 
+/* ---- a daemon that does not read ----------------------------------------------------------------------- */
+
+int __real_poll(struct pollfd *polled, nfds_t n, int timeout_ms);
+int __wrap_poll(struct pollfd *polled, nfds_t n, int timeout_ms);
+
+static unsigned *waits;                 /* calls of poll() that may wait, of this process and its children */
+
+int __wrap_poll(struct pollfd *polled, nfds_t n, int timeout_ms)
+{
+    if (waits && timeout_ms != 0)
+        ++*waits;
+    return __real_poll(polled, n, timeout_ms);
+}
+
+/* The verdict of a child's first call. */
+static int fork_and_call(void)
+{
+    int status_of_child;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit((int)call_hook());
+    assert_int_equal(waitpid(child, &status_of_child, 0), child);
+    return WEXITSTATUS(status_of_child);
+}
+
+/* Until the socket is full, and a fork has waited for room in it.  Returns how many children were announced. */
+static unsigned fork_until_deaf(void)
+{
+    int few = 1;                        /* the kernel makes the least of it that is possible */
+    unsigned n = 0;
+
+    assert_int_equal(setsockopt(library.membership.conversation.socket.number, SOL_SOCKET, SO_SNDBUF, &few, sizeof few), 0);
+    for (;;) {
+        int verdict = fork_and_call();
+
+        if (*waits > 0) {
+            assert_int_equal(verdict, 5);
+            return n;
+        }
+        assert_int_equal(verdict, 40);
+        assert_true(++n < 1000);
+    }
+}
+
+/* One fork waits for a daemon that does not read; those after it do not, and nothing is left of them that is to be sent. */
+static void test_fork_from_the_deaf(void **state)
+{
+    struct peer peer = peer_listen("socket");
+    struct image image = image_sealed(++generation, 40);
+    unsigned descriptors, announced;
+
+    waits = mmap(NULL, sizeof *waits, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(waits, MAP_FAILED);
+    open_at(&peer, DD_NO_THREAD);
+    peer_accept(&peer);
+    expect(&peer, INTERFACE "Join");
+    reply_join(&peer, &image, ON_TEST_AT_64);
+    while (status().state != DD_JOINED)
+        dd_process();
+    expect(&peer, INTERFACE "Moved");
+    descriptors = count_descriptors();
+    *waits = 0;
+    announced = fork_until_deaf();
+    for (unsigned i = 0; i < 3; i++) {
+        *waits = 0;
+        assert_int_equal(fork_and_call(), 5);
+        assert_int_equal(*waits, 0);
+        assert_false(conversation_is_sending(&library.membership.conversation));
+        assert_int_equal(count_descriptors(), descriptors);
+    }
+    for (; announced > 0; announced--)
+        expect(&peer, INTERFACE "Fork");
+    assert_int_equal(fork_and_call(), 40);          /* it reads again */
+    expect(&peer, INTERFACE "Fork");
+    assert_false(library.membership.deaf);
+    assert_int_equal(dd_close(), 0);
+    peer_die(&peer);
+    image_done(&image);
+    munmap(TAKE_POINTER(waits), sizeof *waits);
+}
+
 /* ---- all ----------------------------------------------------------------------------------------------- */
 
 int main(void)
@@ -187,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_fork_unannounced),
         cmocka_unit_test(test_fork_without_thread),
+        cmocka_unit_test(test_fork_from_the_deaf),
     };
 
     return cmocka_run_group_tests(tests, make_directory, remove_directory);

@@ -71,6 +71,16 @@ static void receive(struct pair *pair, struct message *ret)
     assert_int_equal(stream_next(pair->theirs, ret), 1);
 }
 
+static void expect_number(struct pair *pair, int number)
+{
+    struct message message;
+
+    receive(pair, &message);
+    assert_int_equal(json_object_get_int(json_object_object_get(message.object, "n")), number);
+    assert_int_equal(message.n_descriptors, 0);
+    message_done(&message);
+}
+
 /* Small and large messages, with and without descriptors, through one socket: each has its own. */
 static void test_stream_keeps_descriptors_with_their_message(void **state)
 {
@@ -168,6 +178,33 @@ static void test_stream_queue_is_bounded(void **state)
     assert_int_equal(count_descriptors(), before);
 }
 
+/* The last one goes, with its descriptor; what is queued after it comes behind what was before.  One that began stays. */
+static void test_stream_withdraws_what_did_not_begin(void **state)
+{
+    const unsigned before = count_descriptors();
+    const int file = open_some_file();
+    struct pair pair = new_pair(NULL, 0);
+    int small = 1;
+
+    assert_false(stream_withdraw(pair.ours));
+    assert_int_equal(queue_number(pair.ours, 1, 0, NULL, 0), 0);
+    assert_int_equal(queue_number(pair.ours, 2, 0, &file, 1), 0);
+    assert_true(stream_withdraw(pair.ours));
+    close(file);
+    assert_int_equal(count_descriptors(), before + 2);
+    assert_int_equal(queue_number(pair.ours, 3, 0, NULL, 0), 0);
+    assert_int_equal(stream_send(pair.ours), 0);
+    assert_int_equal(stream_queued(pair.ours), 0);
+    expect_number(&pair, 1);
+    expect_number(&pair, 3);
+    assert_int_equal(setsockopt(stream_descriptor(pair.ours), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    assert_int_equal(queue_number(pair.ours, 4, 100000, NULL, 0), 0);
+    assert_int_equal(stream_send(pair.ours), -EAGAIN);
+    assert_false(stream_withdraw(pair.ours));
+    assert_true(stream_queued(pair.ours) > 0);
+    free_pair(&pair);
+}
+
 static void test_stream_end_and_broken_pipe(void **state)
 {
     struct pair pair = new_pair(NULL, 0);
@@ -254,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_stream_flood_of_descriptors_is_closed),
         cmocka_unit_test(test_stream_reports_lost_descriptors),
         cmocka_unit_test(test_stream_queue_is_bounded),
+        cmocka_unit_test(test_stream_withdraws_what_did_not_begin),
         cmocka_unit_test(test_stream_end_and_broken_pipe),
         cmocka_unit_test(test_stream_names_the_sender_of_each_message),
         cmocka_unit_test(test_stream_refuses_a_message_of_two_processes),
