@@ -171,6 +171,7 @@ static int restore_table(void *userdata, const struct store_table *row)
         snprintf(restore->text, restore->size, "table \"%s\": %s", row->name, strerror(-r));
         return r;
     }
+    table->uid = row->uid;
     table->has_value = row->has_value;
     table->value = row->value;
     r = counter_restore(restore->daemon->statistics, row->misses, 0, table->name, &table->misses);

@@ -139,16 +139,25 @@ int store_add_native(struct store *store, const struct store_native *native)
 
 int store_add_table(struct store *store, const struct store_table *table)
 {
-    return store_run(store, ADD_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict,
-                     table->kind,
-               table->prototype);
+    return store_run(store, ADD_TABLE, "ssissi", table->name, table->context, (int64_t)table->default_verdict,
+                     table->kind, table->prototype, (int64_t)table->uid);
 }
 
-int store_change_table(struct store *store, const struct store_table *table)
+int store_change_table(struct store *store, const struct store_table *table, const char *context)
 {
-    return store_run(store, CHANGE_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict,
-                     table->kind,
-               table->prototype);
+    int r;
+
+    r = store_run(store, CHANGE_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict,
+                  table->kind, table->prototype);
+    return r < 0 ? r : store_run(store, PRUNE_CONTEXT, "s", context);
+}
+
+int store_remove_table(struct store *store, const char *name, const char *context)
+{
+    int r;
+
+    r = store_run(store, REMOVE_TABLE, "s", name);
+    return r < 0 ? r : store_run(store, PRUNE_CONTEXT, "s", context);
 }
 
 int store_set_policy(struct store *store, const char *table, const char *policy)
