@@ -105,7 +105,8 @@ def what_is_too_much_for_a_worker_is_not_declared():
 def tables_that_hold_nothing_make_room():
     need_root()
     with Daemon() as daemon:
-        keeper = join(daemon, tables("kept", 4) + tables("alive", 1))
+        keeper = join(daemon, tables("kept", 4))
+        alive = join(daemon, tables("alive", 1))
         daemon.load("seven", verdict(7))
         daemon.attach("kept0", 3, "seven")
         daemon.call("SetPolicy", table="kept1", policy="no_indirect")
@@ -115,6 +116,7 @@ def tables_that_hold_nothing_make_room():
                   "prototype": "u32()"}]
         keeper.call(WORKER + "Declare", tables=calls)
         daemon.call("SetCall", call="call", value=5)
+        keeper.call(WORKER + "Leave")
         for i in range(ALL // PER_WORKER):
             count = PER_WORKER if i else PER_WORKER - 6
             declare_and_leave(daemon, tables(f"unused{i}_", count, context=f"context{i}"))
@@ -136,6 +138,7 @@ def tables_that_hold_nothing_make_room():
         daemon.disconnect()
         daemon.start()
         equal(names(daemon), found, "tables after a restart")
+        alive.close()
 
 
 @case
