@@ -94,6 +94,17 @@ static int fail_database(const char *path, int r, int version, const char *text)
     }
 }
 
+static int fail_directory(const char *path, int r)
+{
+    bool forbidden = r == -EACCES || r == -EPERM || r == -EROFS;
+    char reason[256];
+
+    snprintf(reason, sizeof(reason), "cannot make this directory: %s: %s", strerror(-r),
+             forbidden ? "start dispatchd as root, or with --user, or give another --state-dir"
+                       : "give another --state-dir");
+    return fail(forbidden ? STARTUP_PERMISSION : STARTUP_DATABASE, path, reason);
+}
+
 static int open_store(struct daemon *daemon, const struct options *options)
 {
     char path[PATH_MAX + 16];
@@ -102,8 +113,7 @@ static int open_store(struct daemon *daemon, const struct options *options)
 
     r = make_directories(options->state_directory);
     if (r < 0)
-        return fail(r == -EACCES || r == -EPERM || r == -EROFS ? STARTUP_PERMISSION : STARTUP_DATABASE,
-                    options->state_directory, strerror(-r));
+        return fail_directory(options->state_directory, r);
     snprintf(path, sizeof(path), "%s/dispatchd.db", options->state_directory);
     r = store_open(path, &daemon->store, &version, &text);
     if (r < 0)

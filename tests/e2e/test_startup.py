@@ -121,9 +121,19 @@ def no_permission():
         os.mkdir(f"{directory}/open")
         os.mkdir(f"{directory}/full", 0o555)
         expect(start("--state-dir", f"{directory}/full/s", "--runtime-dir", f"{directory}/open", wrapper=without), 6,
-               "full")
+               "full/s", "--user", "--state-dir")
         expect(start("--runtime-dir", f"{directory}/full/r", "--state-dir", f"{directory}/open", wrapper=without), 6,
-               "full")
+               "full/r", "--user", "--runtime-dir")
+
+
+@case
+def directories_that_cannot_be_made():
+    with tempfile.TemporaryDirectory() as directory:
+        with open(f"{directory}/file", "wb"):
+            pass
+        expect(start("--runtime-dir", f"{directory}/a/b/c"), 3, "a/b/c", "the directory above it", "--runtime-dir")
+        expect(start("--runtime-dir", f"{directory}/file/r"), 3, "file/r", "Not a directory", "give another --runtime-dir")
+        expect(start("--state-dir", f"{directory}/file/s"), 5, "file/s", "Not a directory", "give another --state-dir")
 
 
 @case
