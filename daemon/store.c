@@ -142,6 +142,7 @@ static const char *const statement_text[STATEMENTS] = {
     [SET_MISSES] = "UPDATE tables SET misses = ?2 WHERE name = ?1",
     [SET_COUNTERS] = "UPDATE links SET counters = ?2 WHERE id = ?1",
     [REMOVE_LINK] = "DELETE FROM links WHERE id = ?",
+    [REMOVE_LINKS_OF] = "DELETE FROM links WHERE program = ?",
     [ADD_MAP] = "INSERT INTO maps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [MOVE_MAP] = "UPDATE maps SET arena_offset = ?2, arena_size = ?3 WHERE number = ?1",
     [REMOVE_MAP] = "DELETE FROM maps WHERE number = ?",

@@ -117,6 +117,12 @@ int store_set_misses(struct store *store, const char *table, const char *counter
 int store_remove_link(struct store *store, int64_t id);
 
 /*
+ * Before anything is read, a transaction of its own: a program, with the links to it.  -ENOENT: there is none; and then, as
+ * after other errors, nothing has changed.
+ */
+int store_forget_program(struct store *store, const char *name, uid_t uid, pid_t pid, int64_t *ret_links);
+
+/*
  * One line of the audit log: who did what to which object.
  * Once a transaction it is cut to its latest 100,000 lines.
  */
