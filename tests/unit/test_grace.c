@@ -96,7 +96,7 @@ static int make_memfd(uint32_t magic, size_t size, int seals)
     const struct dd_lines head = { .magic = magic, .layout_version = DD_LAYOUT_VERSION };
     int descriptor = memfd_create("test-lines", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (descriptor < 0 || pwrite(descriptor, &head, sizeof(head), 0) != sizeof(head) ||
+    if (descriptor < 0 || pwrite(descriptor, &head, DD_CACHE_LINE, 0) != DD_CACHE_LINE ||
         ftruncate(descriptor, (off_t)size) < 0 || fcntl(descriptor, F_ADD_SEALS, seals) < 0)
         return -1;
     return descriptor;
@@ -587,7 +587,7 @@ static void test_lines_without_memory_get_none(void **state)
 
     process_init(&process, 1);
     process.map->used = UINT32_MAX;
-    process.map->line[62].leaked = 1;           /* the last of the head's page; then some in the middle */
+    process.map->line[62].leaked = 1;           /* the last of the head's page; then one in the middle */
     process.map->line[8000].leaked = 1;
     before = blocks(&process);
     assert_int_equal(lines_oldest(process.lines, GENERATION), LINES_NOBODY);
