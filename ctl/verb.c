@@ -533,20 +533,38 @@ int verb_help(const char *word)
     return found;
 }
 
-enum status verb_missing(const char *word)
+static bool verb_ends(const struct verb *verb, const char *word)
 {
-    _cleanup_free_ char *names = NULL;
-    char *before;
+    const char *second = strchr(verb->name, ' ');
+
+    return second && !strcmp(second + 1, word);
+}
+
+/* The names of all verbs that begin, or end, with the word; NULL: there is none.  The caller's. */
+static char *verb_names(const char *word, bool (*has)(const struct verb *verb, const char *word))
+{
+    char *names = NULL, *before;
 
     for (const struct verb *verb = verbs; verb->name; verb++) {
-        if (!verb_begins(verb, word))
+        if (!has(verb, word))
             continue;
         before = names;
         if (asprintf(&names, "%s%s%s", before ? before : "", before ? ", " : "", verb->name) < 0)
             require(NULL);
         free(before);
     }
-    if (names)
-        return complain(STATUS_USAGE, "%s is the first word of: %s", word, names);
+    return names;
+}
+
+/* Of maps, what is to be done stands second: who looks for `list maps` is told of `map list`. */
+enum status verb_missing(const char *word)
+{
+    _cleanup_free_ char *first = verb_names(word, verb_begins), *second = verb_names(word, verb_ends);
+
+    if (first)
+        return complain(STATUS_USAGE, "%s is the first word of: %s%s%s", word, first,
+                        second ? "; and the second of: " : "", second ? second : "");
+    if (second)
+        return complain(STATUS_USAGE, "%s is the second word of: %s", word, second);
     return complain(STATUS_USAGE, "there is no verb '%s'; see dispatchctl --help", word);
 }

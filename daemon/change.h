@@ -52,7 +52,7 @@ struct operation_kind {
 
 extern const struct operation_kind operation_load, operation_unload, operation_attach, operation_detach,
     operation_replace, operation_set_policy, operation_set_call, operation_statistics, operation_declare,
-    operation_offer, operation_create_map, operation_remove_map, operation_set_inner;
+    operation_forget, operation_offer, operation_create_map, operation_remove_map, operation_set_inner;
 
 /* One operation: what was asked (the caller fills it in), and what became of it. */
 struct operation {
@@ -60,7 +60,7 @@ struct operation {
 
     char program_name[NAME_LENGTH_MAX + 1];     /* load, unload, attach, replace, set-call */
     char native_name[NAME_LENGTH_MAX + 1];      /* offer; likewise: instead of a program; both: either by one name */
-    char table_name[NAME_LENGTH_MAX + 1];       /* attach, set-policy, set-call, declare */
+    char table_name[NAME_LENGTH_MAX + 1];       /* attach, set-policy, set-call, declare, forget */
     struct link wanted;                         /* attach: keys, priority and verdicts to proceed on; replace and
                                                    set-call: from check on the target that the link does not have,
                                                    with its reference */
@@ -97,7 +97,7 @@ struct operation {
     struct switched *switched;                  /* statistics: what it switches, and how that was; owned */
     size_t switches;
     struct shared_context *context;             /* declare: a reference */
-    struct table *declared_table, *replaced_table;      /* declare */
+    struct table *declared_table, *replaced_table;      /* declare; forget: it is replaced by nothing */
     bool created;                               /* declare: declared_table is new; set-call: link is; offer: native is;
                                                    create-map: map is */
     bool replaced;                              /* set-call: link had another target */

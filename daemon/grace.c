@@ -20,6 +20,12 @@
 /* A worker that announces children without end delays the wait, not the daemon: the rest is the caller's timer's. */
 #define ROUNDS 8
 
+/*
+ * Nor do workers whose many lines are all in use (a process says so, and needs no threads for it): a poll looks at no
+ * more than these, some hundred microseconds, and what it has found stays found for the next one.
+ */
+#define LINES_PER_POLL (1u << 18)
+
 STAILQ_HEAD(waiters, grace_waiter);
 
 struct grace {
@@ -34,6 +40,7 @@ struct grace {
     struct waiters asked;       /* step 1 has not been taken since they asked */
     struct waiters begun;       /* steps 1 and 2 are done; epochs ascend */
     uint64_t completed, completed_epoch;
+    uint32_t budget;            /* lines that this poll may still look at */
     bool polling;
 };
 
@@ -149,6 +156,28 @@ void grace_wait(struct grace *grace, struct grace_waiter *waiter)
 /* ---- steps 3 and 4 ---- */
 
 /*
+ * The epoch of a process's longest guard, or a later one that is no later than now; 0: not known in this poll.  What was
+ * found for an epoch is true for good, so a wait looks at each process until it has passed, and then not again.
+ */
+static uint64_t look(struct grace *grace, struct lines *lines, uint64_t needed)
+{
+    uint32_t used = lines_used(lines);
+    uint64_t epoch;
+
+    if (lines_passed(lines) >= needed)
+        return lines_passed(lines);
+    if (used >= grace->budget)
+        return 0;
+    grace->budget -= used + 1;
+    epoch = lines_oldest(lines, grace->generation);
+    if (epoch > grace->epoch)
+        epoch = grace->epoch;           /* a hostile word, or nobody: it is all that has begun so far */
+    if (epoch >= needed)
+        lines_set_passed(lines, epoch);
+    return epoch;
+}
+
+/*
  * 3 the oldest epoch that a thread is still in.  Stops early below `needed`, and looks there first
  *   next time, so that a reader which is stopped for hours costs one look at one process.
  */
@@ -158,7 +187,7 @@ static uint64_t poll_lines(struct grace *grace, uint64_t needed)
 
     for (size_t i = 0; i < grace->count && oldest >= needed; i++) {
         struct lines *lines = grace->lines[i];
-        uint64_t epoch = lines_oldest(lines, grace->generation);
+        uint64_t epoch = look(grace, lines, needed);
 
         if (epoch >= oldest)
             continue;
@@ -212,19 +241,26 @@ static void call_over(struct grace *grace, uint64_t over)
 
 bool grace_poll(struct grace *grace)
 {
+    const struct grace_waiter *waiter;
     unsigned looks = 1;
-    uint64_t over;
+    uint64_t over, last;
 
     assert(!grace->polling);
     grace->polling = true;
+    grace->budget = LINES_PER_POLL;
     if (!STAILQ_EMPTY(&grace->asked)) {
         grace_publish(grace);
         looks = LOOKS;
     }
-    if (!STAILQ_EMPTY(&grace->begun)) {
+    last = grace->epoch;
+    /* What is over may be only the first of them: the others may need another look at those who passed for it. */
+    while ((waiter = STAILQ_FIRST(&grace->begun)) && waiter->epoch <= last) {
         while ((over = find_over(grace)) == 0 && --looks > 0)
             sched_yield();
+        if (over == 0)
+            break;
         call_over(grace, over);
+        looks = 1;
     }
     grace->polling = false;
     return !STAILQ_EMPTY(&grace->asked) || !STAILQ_EMPTY(&grace->begun);

@@ -22,6 +22,7 @@ struct lines {
     const struct dd_lines *map;
     int descriptor;
     uint64_t inode;
+    uint64_t passed;
     bool adopted, end_of_file, dead;
 };
 
@@ -163,18 +164,60 @@ uint32_t lines_used(const struct lines *lines)
     return used < DD_LINES_MAX ? used : DD_LINES_MAX;
 }
 
+#define LINES_PAGE 4096
+#define LINES_FIRST_PAGE ((LINES_PAGE - offsetof(struct dd_lines, line)) / sizeof(struct dd_line))
+
+/*
+ * The first line from `index` on for which there is memory, and where the next ones without begin.  To look at a line
+ * without memory would give it some, on the daemon's account, and who says that it has used all need not have any.  None
+ * of its lines is in a guard: a thread's store to its line, which brings the memory, comes before the wait's membarrier.
+ */
+static uint32_t next_present(const struct lines *lines, uint32_t index, uint32_t *end)
+{
+    off_t begin = (off_t)offsetof(struct dd_lines, line[index]), data, hole;
+
+    if (index < *end || index >= DD_LINES_MAX)
+        return index;
+    if (index < LINES_FIRST_PAGE) {
+        *end = LINES_FIRST_PAGE;        /* the head is there too; few processes have more threads */
+        return index;
+    }
+    data = lseek(lines->descriptor, begin, SEEK_DATA);
+    if (data < 0 && errno == ENXIO)
+        data = (off_t)DD_LINES_SIZE;
+    hole = data < 0 ? -1 : lseek(lines->descriptor, data, SEEK_HOLE);
+    if (data < 0 || hole < 0) {
+        *end = DD_LINES_MAX;            /* not told: all of them, to be safe */
+        return index;
+    }
+    *end = hole < (off_t)DD_LINES_SIZE
+        ? (uint32_t)(((uint64_t)hole - offsetof(struct dd_lines, line)) / sizeof(struct dd_line)) : DD_LINES_MAX;
+    return data <= begin ? index
+        : (uint32_t)(((uint64_t)data - offsetof(struct dd_lines, line)) / sizeof(struct dd_line));
+}
+
 uint64_t lines_oldest(const struct lines *lines, uint64_t generation)
 {
     uint64_t oldest = LINES_NOBODY;
-    uint32_t used = lines->dead ? 0 : lines_used(lines);
+    uint32_t used = lines->dead ? 0 : lines_used(lines), end = 0;
 
-    for (uint32_t i = 0; i < used && oldest > 0; i++) {
+    for (uint32_t i = 0; (i = next_present(lines, i, &end)) < used && oldest > 0; i++) {
         uint64_t epoch = line_oldest(lines, &lines->map->line[i], generation);
 
         if (epoch < oldest)
             oldest = epoch;
     }
     return oldest;
+}
+
+void lines_set_passed(struct lines *lines, uint64_t epoch)
+{
+    lines->passed = epoch;
+}
+
+uint64_t lines_passed(const struct lines *lines)
+{
+    return lines->passed;
 }
 
 /* The kernel knows which pages there are: it is asked once or twice a line that has some. */
@@ -241,20 +284,20 @@ bool lines_holding(const struct lines *lines, uint64_t epoch)
 
 unsigned lines_threads(const struct lines *lines)
 {
-    uint32_t used = lines->dead ? 0 : lines_used(lines);
+    uint32_t used = lines->dead ? 0 : lines_used(lines), end = 0;
     unsigned threads = 0;
 
-    for (uint32_t i = 0; i < used; i++)
+    for (uint32_t i = 0; (i = next_present(lines, i, &end)) < used; i++)
         threads += owner_is_alive(owner_of(&lines->map->line[i]));
     return threads;
 }
 
 unsigned lines_leaked(const struct lines *lines)
 {
-    uint32_t used = lines_used(lines);
+    uint32_t used = lines_used(lines), end = 0;
     unsigned leaked = 0;
 
-    for (uint32_t i = 0; i < used; i++)
+    for (uint32_t i = 0; (i = next_present(lines, i, &end)) < used; i++)
         leaked += __atomic_load_n(&lines->map->line[i].leaked, __ATOMIC_RELAXED);
     return leaked;
 }

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "arena.h"
 #include "change.h"
@@ -94,6 +95,17 @@ static int fail_database(const char *path, int r, int version, const char *text)
     }
 }
 
+static int fail_directory(const char *path, int r)
+{
+    bool forbidden = r == -EACCES || r == -EPERM || r == -EROFS;
+    char reason[256];
+
+    snprintf(reason, sizeof(reason), "cannot make this directory: %s: %s", strerror(-r),
+             forbidden ? "start dispatchd as root, or with --user, or give another --state-dir"
+                       : "give another --state-dir");
+    return fail(forbidden ? STARTUP_PERMISSION : STARTUP_DATABASE, path, reason);
+}
+
 static int open_store(struct daemon *daemon, const struct options *options)
 {
     char path[PATH_MAX + 16];
@@ -102,8 +114,7 @@ static int open_store(struct daemon *daemon, const struct options *options)
 
     r = make_directories(options->state_directory);
     if (r < 0)
-        return fail(r == -EACCES || r == -EPERM || r == -EROFS ? STARTUP_PERMISSION : STARTUP_DATABASE,
-                    options->state_directory, strerror(-r));
+        return fail_directory(options->state_directory, r);
     snprintf(path, sizeof(path), "%s/dispatchd.db", options->state_directory);
     r = store_open(path, &daemon->store, &version, &text);
     if (r < 0)
@@ -387,8 +398,8 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
         image_freeze(daemon->image);
     if (daemon->arena)
         arena_freeze(daemon->arena);
+    server_free(daemon->server);        /* first: who still waits to join has lost nothing by it, and needs no line */
     inheritance_end(daemon, NULL);
-    server_free(daemon->server);
     translations_free(daemon->translations);
     if (daemon->statistics) {
         statistics_read(daemon->statistics);
@@ -416,6 +427,27 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
         event_base_free(daemon->base);
 }
 
+/* The way out where a program is in the database that this version does not run: 0, or a negative enum startup_failure. */
+static int forget_program(const struct options *options)
+{
+    struct daemon daemon = { 0 };
+    int64_t links = 0;
+    int r, forgotten;
+
+    r = open_store(&daemon, options);
+    if (r >= 0) {
+        forgotten = store_forget_program(daemon.store, options->forget_program, getuid(), getpid(), &links);
+        if (forgotten == -ENOENT)
+            r = fail(STARTUP_USAGE, options->forget_program, "no program of the database has this name: nothing is changed");
+        else if (forgotten < 0)
+            r = fail(STARTUP_DATABASE, options->state_directory, store_error(daemon.store));
+        else
+            log_line(LOG_INFO, "program \"%s\" and %" PRId64 " links are forgotten", options->forget_program, links);
+    }
+    store_close(daemon.store);
+    return r;
+}
+
 int main(int argc, char **argv)
 {
     struct sockets sockets = { .control = -EBADF, .worker = -EBADF, .arena = -EBADF, .lock = -EBADF };
@@ -432,6 +464,8 @@ int main(int argc, char **argv)
     log_open(options.debug ? LOG_DEBUG : LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);   /* who started us may have ignored it, and then nobody learns how a child ended */
+    if (options.forget_program)
+        return -forget_program(&options);
     raise_descriptor_limit();
     /*
      * The image's writable mapping is the one thing that the seals cannot protect:

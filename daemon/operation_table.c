@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations declare (a worker's binary has this table) and set-policy. */
+/* Operations declare (a worker's binary has this table), forget (nobody uses it) and set-policy. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,8 +87,6 @@ static int add_table(struct daemon *daemon, struct operation *operation, struct 
     struct table *table = NULL;
     int r;
 
-    if (daemon->registry.tables >= TABLES_MAX)
-        return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables", "maximum", (int64_t)TABLES_MAX);
     r = table_new(operation->table_name, *operation->prototype ? TABLE_CALL : TABLE_KEYS, operation->context,
                   operation->default_verdict, &table);
     if (r >= 0)
@@ -151,6 +150,7 @@ static int check_declare(struct daemon *daemon, struct operation *operation, str
     }
     operation->created = true;
     operation->replaced_table = table;
+    operation->declared_table->uid = table ? table->uid : operation->uid;
     if (table)
         operation->declared_table->no_indirect = table->no_indirect;
     return 0;
@@ -162,14 +162,16 @@ static int store_declare(struct daemon *daemon, const struct operation *operatio
     const struct store_table row = {
         .name = table->name, .kind = table->kind == TABLE_CALL ? "call" : "table",
         .context = table->context->description->name,
-        .prototype = table->prototype, .default_verdict = table->default_verdict,
+        .prototype = table->prototype, .default_verdict = table->default_verdict, .uid = table->uid,
     };
     int r;
 
     r = store_add_context(daemon->store, table->context->description);
     if (r < 0)
         return r;
-    return operation->replaced_table ? store_change_table(daemon->store, &row) : store_add_table(daemon->store, &row);
+    if (!operation->replaced_table)
+        return store_add_table(daemon->store, &row);
+    return store_change_table(daemon->store, &row, operation->replaced_table->context->description->name);
 }
 
 static void undo_declare(struct daemon *daemon, struct operation *operation)
@@ -182,7 +184,7 @@ static void undo_declare(struct daemon *daemon, struct operation *operation)
         registry_add_table(&daemon->registry, operation->replaced_table);
 }
 
-static void release_declare(struct daemon *daemon, struct operation *operation)
+static void release_replaced(struct daemon *daemon, struct operation *operation)
 {
     (void)daemon;
     if (operation->replaced_table) {
@@ -191,7 +193,7 @@ static void release_declare(struct daemon *daemon, struct operation *operation)
     }
 }
 
-static void describe_declare(const struct operation *operation, char *text, size_t size)
+static void describe_name(const struct operation *operation, char *text, size_t size)
 {
     snprintf(text, size, "%s", operation->table_name);
 }
@@ -201,8 +203,41 @@ const struct operation_kind operation_declare = {
     .check = check_declare,
     .store = store_declare,
     .undo = undo_declare,
-    .release = release_declare,
-    .describe = describe_declare,
+    .release = release_replaced,
+    .describe = describe_name,
+};
+
+/* ---- forget -------------------------------------------------------------------------------------------- */
+
+static int check_forget(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
+{
+    struct table *table = registry_table(&daemon->registry, operation->table_name);
+
+    (void)refusal;
+    assert(table && table_is_unused(table));
+    registry_remove_table(&daemon->registry, table);
+    operation->replaced_table = table;
+    return 0;
+}
+
+static int store_forget(struct daemon *daemon, const struct operation *operation)
+{
+    return store_remove_table(daemon->store, operation->table_name,
+                              operation->replaced_table->context->description->name);
+}
+
+static void undo_forget(struct daemon *daemon, struct operation *operation)
+{
+    registry_add_table(&daemon->registry, operation->replaced_table);   /* its place is still there */
+}
+
+const struct operation_kind operation_forget = {
+    .name = "forget",
+    .check = check_forget,
+    .store = store_forget,
+    .undo = undo_forget,
+    .release = release_replaced,
+    .describe = describe_name,
 };
 
 /* ---- set-policy ---------------------------------------------------------------------------------------- */

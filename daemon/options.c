@@ -42,6 +42,9 @@ static const char help[] =
     "  --translation-time SECONDS\n"
     "                       of a processor that reading or compiling one program may take,\n"
     "                       1 to 3600 [20]; five times as long by the clock\n"
+    "  --forget-program NAME\n"
+    "                       take a program that keeps dispatchd from starting out of the database, with its\n"
+    "                       links, and end\n"
     "  --debug              log more\n"
     "  --help, --version\n"
     "\n"
@@ -166,7 +169,8 @@ static int use_policy(struct options *options, const char *text)
 
 enum {
     OPTION_USER = 256, OPTION_RUNTIME, OPTION_STATE, OPTION_TEXT, OPTION_ARENA_QUOTA, OPTION_POLICY,
-    OPTION_PLANNING_INTERVAL, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME, OPTION_DEBUG, OPTION_HELP, OPTION_VERSION,
+    OPTION_PLANNING_INTERVAL, OPTION_NO_HOST_CHECK, OPTION_TRANSLATION_TIME, OPTION_FORGET_PROGRAM,
+    OPTION_DEBUG, OPTION_HELP, OPTION_VERSION,
 };
 
 static const struct option long_options[] = {
@@ -179,6 +183,7 @@ static const struct option long_options[] = {
     { "planning-interval", required_argument, NULL, OPTION_PLANNING_INTERVAL },
     { "no-host-check", no_argument, NULL, OPTION_NO_HOST_CHECK },
     { "translation-time", required_argument, NULL, OPTION_TRANSLATION_TIME },
+    { "forget-program", required_argument, NULL, OPTION_FORGET_PROGRAM },
     { "debug", no_argument, NULL, OPTION_DEBUG },
     { "help", no_argument, NULL, OPTION_HELP },
     { "version", no_argument, NULL, OPTION_VERSION },
@@ -208,6 +213,9 @@ static int use_option(struct options *options, int option)
         return 0;
     case OPTION_TRANSLATION_TIME:
         return use_translation_time(options, optarg);
+    case OPTION_FORGET_PROGRAM:
+        options->forget_program = optarg;
+        return 0;
     case OPTION_DEBUG:
         options->debug = true;
         return 0;

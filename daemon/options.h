@@ -16,6 +16,7 @@ struct options {
     unsigned translation_seconds;       /* that one process may take to read or compile an object */
     bool no_indirect;                   /* policy: no indirect branch in any table's code */
     bool user, no_host_check, debug;
+    const char *forget_program;         /* of the arguments: take it out of the database, and end; NULL: none */
 };
 
 /*

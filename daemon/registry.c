@@ -296,6 +296,14 @@ struct link *table_overlap(const struct table *table, const struct link *keys)
     return NULL;
 }
 
+bool table_is_unused(const struct table *table)
+{
+    const struct counter *misses = &table->misses;
+
+    return !table->links && !table->workers && !table->has_value && !table->no_indirect && !misses->counted &&
+        !misses->inherited && !misses->releases;
+}
+
 bool table_no_indirect(const struct registry *registry, const struct table *table)
 {
     return registry->no_indirect || table->no_indirect || table->workers_no_indirect > 0;

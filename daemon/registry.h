@@ -99,6 +99,7 @@ struct table {
     struct dispatcher_plan prepared_plan;       /* of the change that runs now */
     size_t sampled_links;               /* links that it had when it was planned by keys that came; 0: it was not */
     unsigned workers;                   /* that declare it now */
+    uid_t uid;                          /* whose worker declared it first */
     struct entry *entry;
     struct link **link;                 /* in the order above */
     size_t links, links_capacity;
@@ -188,6 +189,8 @@ bool link_same_entry(const struct link *a, const struct link *b);
 size_t table_chain(const struct table *table, const struct link *keys, struct link *const **ret);
 /* A link of another entry that has one of these keys, or NULL. */
 struct link *table_overlap(const struct table *table, const struct link *keys);
+/* Does it hold nothing: is there neither a worker that declares it, nor anything that was set or attached? */
+bool table_is_unused(const struct table *table);
 /* Must the table's code do without indirect branches: for the host, by its own policy, or for a worker? */
 bool table_no_indirect(const struct registry *registry, const struct table *table);
 struct shared_context *registry_context(const struct registry *registry, const char *name);

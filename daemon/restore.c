@@ -172,6 +172,7 @@ static int restore_table(void *userdata, const struct store_table *row)
         snprintf(restore->text, restore->size, "table \"%s\": %s", row->name, strerror(-r));
         return r;
     }
+    table->uid = row->uid;
     table->has_value = row->has_value;
     if (table->has_value)
         table->value = call_value_convert(table, row->value);       /* it may be from when all were 32 bits */
@@ -207,8 +208,10 @@ static int fail_program(struct restore *restore, const char *name, int r, const 
     struct json_object *reason = json_object_object_get(refusal->parameters, "reason");
 
     if (restore->result >= 0)
-        snprintf(restore->text, restore->size, "program \"%s\": %s%s%s", name, refusal->error ? refusal->error : "",
-                 reason ? ": " : "", reason ? json_object_get_string(reason) : refusal->error ? "" : strerror(-r));
+        snprintf(restore->text, restore->size,
+                 "program \"%s\": %s%s%.600s; unload it with the dispatchd that loaded it, or give this one"
+                 " --forget-program %s", name, refusal->error ? refusal->error : "", reason ? ": " : "",
+                 reason ? json_object_get_string(reason) : refusal->error ? "" : strerror(-r), name);
     if (restore->result >= 0)
         restore->result = r;
     return r;

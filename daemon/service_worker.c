@@ -14,6 +14,7 @@
 #include "memory.h"
 #include "prototype.h"
 #include "service.h"
+#include "table_room.h"
 #include "util.h"
 #include "workers.h"
 
@@ -184,8 +185,7 @@ static int read_offers(struct json_object *tables, struct json_object *natives, 
     int r = 0;
 
     if (n > WORKER_TABLES_MAX)
-        return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables of a worker", "maximum",
-                      (int64_t)WORKER_TABLES_MAX);
+        return table_room_refuse("tables of a worker", WORKER_TABLES_MAX, refusal);
     if (total - n > WORKER_NATIVES_MAX)
         return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "natives of a worker", "maximum",
                       (int64_t)WORKER_NATIVES_MAX);
@@ -203,7 +203,8 @@ static int read_offers(struct json_object *tables, struct json_object *natives, 
 }
 
 /* Declare all tables and natives of a call in one change. */
-static int declare_tables(struct daemon *daemon, struct call *call, struct declaration *ret, struct refusal *refusal)
+static int run_declaration(struct daemon *daemon, struct call *call, const struct worker *worker,
+                           struct declaration *ret, struct refusal *refusal)
 {
     struct json_object *parameters = call_parameters(call);
     const struct ucred *peer = call_peer(call);
@@ -218,6 +219,8 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
         registry_prune_natives(&daemon->registry);
     r = read_offers(json_object_object_get(parameters, "tables"), json_object_object_get(parameters, "natives"),
                     &request, refusal);
+    if (r >= 0)
+        r = table_room(&daemon->registry, worker, &request, refusal);
     if (r < 0) {
         operations_free(request.operation, request.operations);
         return r;
@@ -240,13 +243,26 @@ static int add_tables(struct worker *worker, const struct declaration *declarati
 {
     for (size_t i = 0; i < declaration->tables; i++)
         if (worker_add_table(worker, declaration->table[i], declaration->no_indirect[i]) < 0)
-            return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "tables of a worker", "maximum",
-                          (int64_t)WORKER_TABLES_MAX);
+            return refuse_memory(refusal);              /* table_room() has seen that there may be so many */
     for (size_t i = 0; i < declaration->natives; i++)
         if (worker_add_native(worker, declaration->native[i]) < 0)
             return refuse(refusal, -EDQUOT, "LimitExceeded", "si", "limit", "natives of a worker", "maximum",
                           (int64_t)WORKER_NATIVES_MAX);
     return 0;
+}
+
+/* What a call declares, the worker's from now on. */
+static int declare_tables(struct daemon *daemon, struct call *call, struct worker *worker,
+                          struct declaration *ret, struct refusal *refusal)
+{
+    int r;
+
+    r = run_declaration(daemon, call, worker, ret, refusal);
+    if (r >= 0)
+        r = add_tables(worker, ret, refusal);
+    if (r >= 0)
+        restrict_tables(daemon, ret);
+    return r;
 }
 
 static struct json_object *entries_of(const struct declaration *declaration)
@@ -327,7 +343,22 @@ static bool has_lines(struct call *call)
     return call_descriptors(call) > 0 && arena_index(call) != 0;
 }
 
-/* Join: the lines are known to the grace periods before the image is handed out. */
+/* Its tables, and then it is a worker. */
+static int enter_tables(struct daemon *daemon, struct call *call, struct worker *worker,
+                        struct declaration *declaration, struct refusal *refusal)
+{
+    int r;
+
+    r = declare_tables(daemon, call, worker, declaration, refusal);
+    if (r < 0)
+        return r;
+    return worker_accept(worker) < 0 ? refuse_memory(refusal) : 0;
+}
+
+/*
+ * Join: the lines are known to the grace periods before the image is handed out.  The record comes first, as it is what a
+ * refusal undoes: tables that are declared stay.
+ */
 static int join(struct daemon *daemon, struct call *call, struct declaration *declaration, struct refusal *refusal)
 {
     _cleanup_(lines_cleanup) struct lines *lines = NULL;
@@ -337,8 +368,6 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
     r = check_join(call, refusal);
     if (r >= 0 && has_lines(call))
         r = receive_lines(call, 0, &lines, refusal);
-    if (r >= 0)
-        r = declare_tables(daemon, call, declaration, refusal);
     if (r < 0)
         return r;
     r = workers_join(daemon->workers, call_connection(call), parameter_string(call_parameters(call), "name"), lines,
@@ -346,8 +375,9 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
     if (r < 0)
         return refuse_join(r, refusal);
     TAKE_POINTER(lines);
-    r = add_tables(worker, declaration, refusal);
-    restrict_tables(daemon, declaration);
+    r = enter_tables(daemon, call, worker, declaration, refusal);
+    if (r < 0)
+        worker_refuse(worker);
     return r;
 }
 
@@ -422,12 +452,10 @@ static void handle_declare(struct call *call, void *userdata)
     struct declaration declaration;
     struct json_object *reply;
 
-    if (!worker || declare_tables(userdata, call, &declaration, &refusal) < 0 ||
-        add_tables(worker, &declaration, &refusal) < 0) {
+    if (!worker || declare_tables(userdata, call, worker, &declaration, &refusal) < 0) {
         service_refuse(call, INTERFACE, &refusal);
         return;
     }
-    restrict_tables(userdata, &declaration);
     reply = json_object_new_object();
     json_object_object_add(reply, "entries", entries_of(&declaration));
     call_reply(call, reply);

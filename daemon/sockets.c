@@ -28,11 +28,21 @@ static int fail(struct sockets *sockets, int r, int failure, const char *format,
     return r;
 }
 
+/* What to do about a directory that cannot be made. */
+static const char *hint(int error)
+{
+    if (error == EACCES || error == EPERM || error == EROFS)
+        return "start dispatchd as root, or with --user, or give another --runtime-dir";
+    return error == ENOENT ? "make the directory above it first, or give another --runtime-dir"
+                           : "give another --runtime-dir";
+}
+
 /* One daemon a directory: the lock outlives no process, so it needs no cleaning up. */
 static int lock_directory(struct sockets *sockets, const char *directory)
 {
     if (mkdir(directory, 0755) < 0 && errno != EEXIST)
-        return fail(sockets, -errno, STARTUP_SOCKET, "cannot make directory %s: %s", directory, strerror(errno));
+        return fail(sockets, -errno, STARTUP_SOCKET, "cannot make directory %s: %s: %s", directory, strerror(errno),
+                    hint(errno));
     sockets->lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (sockets->lock < 0)
         return fail(sockets, -errno, STARTUP_SOCKET, "cannot open directory %s: %s", directory, strerror(errno));

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STORE_VERSION 4
+#define STORE_VERSION 5
 #define STORE_APPLICATION 0x64697370    /* "disp": PRAGMA application_id */
 
 /* ---- schema -------------------------------------------------------------------------------------------- */
@@ -53,6 +53,12 @@
     "CREATE TABLE arena (identity TEXT NOT NULL, origin TEXT NOT NULL) STRICT;" \
     "INSERT INTO arena VALUES ('', '');"
 
+/* Whose table it is; and who has a context, to see whether anybody has. */
+#define OWNERS_SCHEMA \
+    "ALTER TABLE tables ADD COLUMN uid INTEGER NOT NULL DEFAULT 0;" \
+    "CREATE INDEX tables_context ON tables (context);" \
+    "CREATE INDEX programs_context ON programs (context);"
+
 static const char schema[] =
     "CREATE TABLE generation (number INTEGER NOT NULL) STRICT;"
     "INSERT INTO generation VALUES (0);"
@@ -72,6 +78,7 @@ static const char schema[] =
     "  kind TEXT NOT NULL, prototype TEXT NOT NULL, policy TEXT NOT NULL DEFAULT 'any',"
     "  plan TEXT NOT NULL DEFAULT '{}', value INTEGER,"
     "  misses TEXT NOT NULL DEFAULT '{}') STRICT, WITHOUT ROWID;"
+    OWNERS_SCHEMA
     NATIVES_SCHEMA
     LINKS_SCHEMA
     MAPS_SCHEMA
@@ -106,6 +113,7 @@ static const char *const migration[STORE_VERSION] = {
           "DROP TABLE links_of_version_2;",
     [3] = "ALTER TABLE programs ADD COLUMN uid INTEGER NOT NULL DEFAULT 0;"
           MAPS_SCHEMA,
+    [4] = OWNERS_SCHEMA,
 };
 
 static const char *const statement_text[STATEMENTS] = {
@@ -116,9 +124,14 @@ static const char *const statement_text[STATEMENTS] = {
     [ADD_PROGRAM] = ("INSERT INTO programs (name, context, digest, object, function, settings, uid)"
                      " VALUES (?, ?, ?, ?, ?, ?, ?)"),
     [REMOVE_PROGRAM] = "DELETE FROM programs WHERE name = ?",
-    [ADD_TABLE] = "INSERT INTO tables (name, context, default_verdict, kind, prototype) VALUES (?, ?, ?, ?, ?)",
+    [ADD_TABLE] = "INSERT INTO tables (name, context, default_verdict, kind, prototype, uid)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
     [CHANGE_TABLE] = "UPDATE tables SET context = ?2, default_verdict = ?3, kind = ?4, prototype = ?5,"
         " value = NULL, plan = '{}', misses = '{}' WHERE name = ?1",
+    [REMOVE_TABLE] = "DELETE FROM tables WHERE name = ?",
+    [PRUNE_CONTEXT] = "DELETE FROM contexts WHERE name = ?1"
+        " AND NOT EXISTS (SELECT 1 FROM tables WHERE context = ?1)"
+        " AND NOT EXISTS (SELECT 1 FROM programs WHERE context = ?1)",
     [ADD_NATIVE] = "INSERT OR REPLACE INTO natives VALUES (?, ?, ?)",
     [SET_POLICY] = "UPDATE tables SET policy = ?2 WHERE name = ?1",
     [SET_VALUE] = "UPDATE tables SET value = ?2 WHERE name = ?1",
@@ -129,6 +142,7 @@ static const char *const statement_text[STATEMENTS] = {
     [SET_MISSES] = "UPDATE tables SET misses = ?2 WHERE name = ?1",
     [SET_COUNTERS] = "UPDATE links SET counters = ?2 WHERE id = ?1",
     [REMOVE_LINK] = "DELETE FROM links WHERE id = ?",
+    [REMOVE_LINKS_OF] = "DELETE FROM links WHERE program = ?",
     [ADD_MAP] = "INSERT INTO maps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [MOVE_MAP] = "UPDATE maps SET arena_offset = ?2, arena_size = ?3 WHERE number = ?1",
     [REMOVE_MAP] = "DELETE FROM maps WHERE number = ?",
@@ -147,7 +161,7 @@ static const char *const statement_text[STATEMENTS] = {
     [READ_INNERS] = "SELECT outer_map, key, inner_map FROM inner_maps",
     [READ_NATIVES] = "SELECT name, prototype, may_block FROM natives"
         " WHERE name IN (SELECT native FROM links)",
-    [READ_TABLES] = "SELECT name, context, default_verdict, kind, prototype, policy, value, misses"
+    [READ_TABLES] = "SELECT name, context, default_verdict, kind, prototype, policy, value, misses, uid"
         " FROM tables ORDER BY name",
     [READ_PROGRAMS] = "SELECT name, context, object, function, settings, uid FROM programs ORDER BY name",
     [READ_LINKS] = "SELECT id, table_name, first_key, last_key, priority, proceed_on, program, native, counters"

@@ -72,6 +72,7 @@ struct store_table {
     uint64_t value;
     const char *policy;                 /* "any" or "no-indirect" */
     const char *misses;                 /* JSON: what statistics keeps of them; "{}": nothing yet */
+    uid_t uid;                          /* whose worker declared it first */
 };
 
 struct store_native {
@@ -100,8 +101,12 @@ int store_remove_map(struct store *store, uint32_t number);     /* with what it 
 /* What a map of maps has for a key; inner 0: nothing. */
 int store_set_inner(struct store *store, uint32_t outer, const void *key, size_t key_size, uint32_t inner);
 int store_add_table(struct store *store, const struct store_table *table);
-/* Declared anew: its name and policy stay. */
-int store_change_table(struct store *store, const struct store_table *table);
+/*
+ * Declared anew: its name, policy and uid stay.  Here and below `context` is the name of the one that it had: it goes too
+ * when nothing else has it.
+ */
+int store_change_table(struct store *store, const struct store_table *table, const char *context);
+int store_remove_table(struct store *store, const char *name, const char *context);
 int store_set_policy(struct store *store, const char *table, const char *policy);
 int store_set_value(struct store *store, const char *table, bool has_value, uint64_t value);
 int store_set_plan(struct store *store, const char *table, const char *plan);
@@ -110,6 +115,12 @@ int store_replace_link(struct store *store, int64_t id, const char *program, con
 int store_set_counters(struct store *store, int64_t link, const char *counters);
 int store_set_misses(struct store *store, const char *table, const char *counters);
 int store_remove_link(struct store *store, int64_t id);
+
+/*
+ * Before anything is read, a transaction of its own: a program, with the links to it.  -ENOENT: there is none; and then, as
+ * after other errors, nothing has changed.
+ */
+int store_forget_program(struct store *store, const char *name, uid_t uid, pid_t pid, int64_t *ret_links);
 
 /*
  * One line of the audit log: who did what to which object.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is written: operations of a transaction, what was measured, workers.  See store.h. */
 #include <assert.h>
+#include <errno.h>
 #include <time.h>
 
 #include "store_internal.h"
@@ -139,16 +140,25 @@ int store_add_native(struct store *store, const struct store_native *native)
 
 int store_add_table(struct store *store, const struct store_table *table)
 {
-    return store_run(store, ADD_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict,
-                     table->kind,
-               table->prototype);
+    return store_run(store, ADD_TABLE, "ssissi", table->name, table->context, (int64_t)table->default_verdict,
+                     table->kind, table->prototype, (int64_t)table->uid);
 }
 
-int store_change_table(struct store *store, const struct store_table *table)
+int store_change_table(struct store *store, const struct store_table *table, const char *context)
 {
-    return store_run(store, CHANGE_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict,
-                     table->kind,
-               table->prototype);
+    int r;
+
+    r = store_run(store, CHANGE_TABLE, "ssiss", table->name, table->context, (int64_t)table->default_verdict,
+                  table->kind, table->prototype);
+    return r < 0 ? r : store_run(store, PRUNE_CONTEXT, "s", context);
+}
+
+int store_remove_table(struct store *store, const char *name, const char *context)
+{
+    int r;
+
+    r = store_run(store, REMOVE_TABLE, "s", name);
+    return r < 0 ? r : store_run(store, PRUNE_CONTEXT, "s", context);
 }
 
 int store_set_policy(struct store *store, const char *table, const char *policy)
@@ -198,6 +208,38 @@ int store_remove_link(struct store *store, int64_t id)
 int store_audit(struct store *store, uid_t uid, pid_t pid, const char *operation, const char *object)
 {
     return store_run(store, AUDIT, "iiiss", (int64_t)time(NULL), (int64_t)uid, (int64_t)pid, operation, object);
+}
+
+static int forget_program(struct store *store, const char *name, uid_t uid, pid_t pid, int64_t *ret_links)
+{
+    int64_t links;
+    int r;
+
+    r = store_run(store, REMOVE_LINKS_OF, "s", name);
+    links = sqlite3_changes64(store->database);
+    if (r >= 0)
+        r = store_remove_program(store, name);
+    if (r >= 0 && sqlite3_changes64(store->database) == 0)
+        return -ENOENT;
+    if (r >= 0)
+        r = store_audit(store, uid, pid, "forget_program", name);
+    if (r >= 0)
+        *ret_links = links;
+    return r;
+}
+
+int store_forget_program(struct store *store, const char *name, uid_t uid, pid_t pid, int64_t *ret_links)
+{
+    int r;
+
+    r = store_begin(store);
+    if (r >= 0)
+        r = forget_program(store, name, uid, pid, ret_links);
+    if (r >= 0)
+        r = store_commit(store);
+    if (r < 0)
+        store_rollback(store);
+    return r;
 }
 
 int store_prune_audit(struct store *store)

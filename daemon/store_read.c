@@ -129,6 +129,7 @@ static int read_table(struct store *store, sqlite3_stmt *statement, const struct
         .prototype = text_of(statement, 4), .policy = text_of(statement, 5),
         .has_value = sqlite3_column_type(statement, 6) != SQLITE_NULL,
         .value = (uint64_t)sqlite3_column_int64(statement, 6), .misses = text_of(statement, 7),
+        .uid = (uid_t)sqlite3_column_int64(statement, 8),
     };
 
     return reader->table(reader->userdata, &table);

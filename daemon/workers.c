@@ -398,23 +398,46 @@ int workers_join(struct workers *workers, struct connection *connection, const c
     r = worker_identify(worker, peer->pid, peer->uid, pidfd);
     if (r >= 0) {
         TAKE_DESCRIPTOR(pidfd);
-        r = counted_lines_new(workers->daemon->statistics, lines, false, counted_before(workers, peer->pid),
-                              &worker->counted);
-    }
-    if (r >= 0)
         r = grace_add(grace_of(workers), lines);
+    }
     if (r < 0) {
         worker_free(worker);
         return r;
     }
-    forget_obsolete(workers, peer->pid);
-    lines_set_adopted(lines);
     worker->lines = lines;
     worker_enter(worker);
     worker_connect(worker, connection);
-    remember(worker);
     *ret = worker;
     return 0;
+}
+
+/* Its lines are read from here on, not before: what a refused process has counted is for its next try. */
+int worker_accept(struct worker *worker)
+{
+    struct workers *workers = worker->workers;
+    int r;
+
+    if (worker->counted)
+        return 0;                       /* it joins again */
+    r = counted_lines_new(workers->daemon->statistics, worker->lines, false, counted_before(workers, worker->pid),
+                          &worker->counted);
+    if (r < 0)
+        return r;
+    forget_obsolete(workers, worker->pid);
+    lines_set_adopted(worker->lines);
+    remember(worker);
+    return 0;
+}
+
+void worker_refuse(struct worker *worker)
+{
+    connection_set_userdata(worker->connection, NULL);
+    worker->connection = NULL;
+    if (worker->counted)
+        return;                         /* it had joined before, and is still known */
+    worker->removed = true;
+    worker->workers->count--;
+    workers_sweep(worker->workers);
 }
 
 /* ---- forked children ----------------------------------------------------------------------------------- */
@@ -446,6 +469,11 @@ int workers_fork(struct workers *workers, struct worker *parent, struct lines *l
     return 0;
 }
 
+/*
+ * The kernel says who sent the message, as a number.  Its process may have ended since, and the number be another's: then
+ * that one is watched, and the record stays for as long as it lives.  It holds nothing: lines count by what they say
+ * themselves, and those of dead threads do not.
+ */
 int worker_adopt(struct worker *worker, pid_t pid, uid_t uid)
 {
     _cleanup_close_ int pidfd = open_pidfd(pid);
@@ -498,6 +526,19 @@ void worker_moved(struct worker *worker)
 {
     worker->generation = worker->workers->daemon->generation;
     workers_settle_arena(worker->workers);
+}
+
+bool worker_has_table(const struct worker *worker, const char *name)
+{
+    for (size_t i = 0; i < worker->tables; i++)
+        if (!strcmp(worker->table[i]->name, name))
+            return true;
+    return false;
+}
+
+size_t worker_tables(const struct worker *worker)
+{
+    return worker->tables;
 }
 
 const char *worker_name(const struct worker *worker)

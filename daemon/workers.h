@@ -52,9 +52,14 @@ void workers_store_counted(struct workers *workers);
 /*
  * A process joins on this connection with its lines (taken over on success).  lines NULL: it joined this daemon
  * before and lost its socket; -ENOENT if not.  -ENOMEM; -ESRCH: it is gone already; -EUSERS: WORKERS_PER_UID.
+ * In the same turn of the event loop one of the next two ends it.
  */
 int workers_join(struct workers *workers, struct connection *connection, const char *name, struct lines *lines,
                  struct worker **ret);
+/* It gets the image: earlier records of the process are obsolete now.  -ENOMEM: it is to be refused. */
+int worker_accept(struct worker *worker);
+/* It gets nothing: all is as before workers_join(). */
+void worker_refuse(struct worker *worker);
 
 /* A worker announces a child (lines taken over on success).  The child's connection is set by worker_connect. */
 int workers_fork(struct workers *workers, struct worker *parent, struct lines *lines, struct worker **ret);
@@ -67,6 +72,8 @@ void worker_disconnect(struct worker *worker);                  /* end of file *
 void worker_leave(struct worker *worker);                       /* it says that it is done: forget it */
 void worker_moved(struct worker *worker);
 bool worker_adopted(const struct worker *worker);
+bool worker_has_table(const struct worker *worker, const char *name);
+size_t worker_tables(const struct worker *worker);
 const char *worker_name(const struct worker *worker);
 pid_t worker_pid(const struct worker *worker);
 

@@ -82,6 +82,8 @@ def unknown_verb_is_named():
     for first, verbs in (("list", LIST_VERBS), ("stats", STATS_VERBS), ("map", MAP_VERBS)):
         for arguments in ([first], [first, "everything"]):
             assert ", ".join(verbs) in refused(*arguments), arguments
+    assert "map list" in refused("list", "maps")
+    assert "stats show, map show" in refused("show")
 
 
 @case

@@ -182,7 +182,29 @@ def a_database_of_version_1_is_brought_forward():
         equal({p["name"]: p["settings"] for p in daemon.list("programs")}, {"seven": {}, "set": {"base": "7"}})
         daemon.stop()
         with contextlib.closing(sqlite3.connect(path)) as new:
-            equal(new.execute("PRAGMA user_version").fetchone(), (4,))
+            equal(new.execute("PRAGMA user_version").fetchone(), (5,))
+        daemon.start()
+
+
+@case
+def a_database_of_version_4_is_brought_forward():
+    """Whose its tables are nobody knows: they are root's, and stay."""
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("seven", verdict(7))
+        daemon.attach("on_test", 3, "seven")
+        daemon.stop()
+        path = f"{daemon.directory}/state/dispatchd.db"
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            old.executescript("DROP INDEX tables_context; DROP INDEX programs_context;"
+                              "ALTER TABLE tables DROP COLUMN uid; PRAGMA user_version = 4;")
+        daemon.start()
+        wait_until(lambda: worker.do("status").startswith("joined generation 2"), "moved")
+        equal(called(worker), 7)
+        daemon.stop()
+        with contextlib.closing(sqlite3.connect(path)) as new:
+            equal(new.execute("PRAGMA user_version").fetchone(), (5,))
+            equal(new.execute("SELECT DISTINCT uid FROM tables").fetchall(), [(0,)], "whose")
         daemon.start()
 
 

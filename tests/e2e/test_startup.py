@@ -121,9 +121,19 @@ def no_permission():
         os.mkdir(f"{directory}/open")
         os.mkdir(f"{directory}/full", 0o555)
         expect(start("--state-dir", f"{directory}/full/s", "--runtime-dir", f"{directory}/open", wrapper=without), 6,
-               "full")
+               "full/s", "--user", "--state-dir")
         expect(start("--runtime-dir", f"{directory}/full/r", "--state-dir", f"{directory}/open", wrapper=without), 6,
-               "full")
+               "full/r", "--user", "--runtime-dir")
+
+
+@case
+def directories_that_cannot_be_made():
+    with tempfile.TemporaryDirectory() as directory:
+        with open(f"{directory}/file", "wb"):
+            pass
+        expect(start("--runtime-dir", f"{directory}/a/b/c"), 3, "a/b/c", "the directory above it", "--runtime-dir")
+        expect(start("--runtime-dir", f"{directory}/file/r"), 3, "file/r", "Not a directory", "give another --runtime-dir")
+        expect(start("--state-dir", f"{directory}/file/s"), 5, "file/s", "Not a directory", "give another --state-dir")
 
 
 @case
@@ -171,13 +181,62 @@ def program_that_is_not_safe_is_named_and_kept():
                 values = [file.read()] if "?" in change else []
                 database.execute(f"UPDATE programs SET {change} WHERE name = 'p7'", values)
                 database.commit()
-            expect(start("--state-dir", f"{daemon.directory}/state"), 9, 'program "p7"', *words)
+            expect(start("--state-dir", f"{daemon.directory}/state"), 9, 'program "p7"', "--forget-program p7", *words)
         with contextlib.closing(sqlite3.connect(path)) as database:
             equal(database.execute("SELECT count(*) FROM programs").fetchone(), (20,))
             database.execute("DELETE FROM programs WHERE name = 'p7'")
             database.commit()
         daemon.start()
         equal(len(daemon.list("programs")), 19)
+
+
+@case
+def a_program_that_cannot_be_restored_is_forgotten_on_request():
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        for name in ("seven", "broken"):
+            daemon.load(name, verdict(7))
+            for key in (1, 2):
+                daemon.attach("on_test", key + 10 * (name == "broken"), name)
+        daemon.stop()
+        directory = f"{daemon.directory}/state"
+        expect(start("--state-dir", directory, "--forget-program", "nobody"), 2, "nobody", "nothing is changed")
+        with contextlib.closing(sqlite3.connect(f"{directory}/dispatchd.db")) as database:
+            database.execute("UPDATE programs SET object = x'00' WHERE name = 'broken'")
+            database.commit()
+        code, text = start("--state-dir", directory, "--runtime-dir", f"{daemon.directory}/run")
+        expect((code, text), 9, "--forget-program broken")
+        expect(start("--state-dir", directory, "--forget-program", "broken"), 0, '"broken" and 2 links are forgotten')
+        daemon.start()
+        equal([program["name"] for program in daemon.list("programs")], ["seven"], "programs")
+        equal([link["keys"] for link in daemon.list("links")], ["1", "2"], "links")
+        expect(start("--state-dir", directory, "--forget-program", "seven"), 5, "another dispatchd has it open")
+        wait_until(lambda: worker.do("call on_test 11").split()[1] == "0", "the worker has moved")
+        equal(worker.do("call on_test 1").split()[1], "7", "what the other program says")
+
+
+@case
+def who_waits_to_join_a_daemon_that_cannot_start_is_no_line():
+    with Daemon() as daemon:
+        daemon.worker()
+        for number in range(8):
+            daemon.load(f"p{number}", verdict(number % 3))
+        path = f"{daemon.directory}/state/dispatchd.db"
+        daemon.stop()
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("UPDATE programs SET object = x'00' WHERE name = 'p7'")
+            database.commit()
+        process = subprocess.Popen(daemon.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        joining = []
+        while process.poll() is None:           # as soon as it listens
+            with contextlib.suppress(OSError):
+                connection = Connection(daemon.worker_path)
+                connection.send({"method": "io.dispatchd.Worker.Join",
+                                 "parameters": {"layout_version": 0, "name": "waits", "tables": []}})
+                joining.append(connection)
+        text = process.communicate()[0]
+        expect((process.returncode, text), 9, 'program "p7"')
+        assert joining and "without an answer" not in text, text
 
 
 @case

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,7 +96,7 @@ static int make_memfd(uint32_t magic, size_t size, int seals)
     const struct dd_lines head = { .magic = magic, .layout_version = DD_LAYOUT_VERSION };
     int descriptor = memfd_create("test-lines", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (descriptor < 0 || pwrite(descriptor, &head, sizeof(head), 0) != sizeof(head) ||
+    if (descriptor < 0 || pwrite(descriptor, &head, DD_CACHE_LINE, 0) != DD_CACHE_LINE ||
         ftruncate(descriptor, (off_t)size) < 0 || fcntl(descriptor, F_ADD_SEALS, seals) < 0)
         return -1;
     return descriptor;
@@ -503,6 +504,104 @@ static void test_stopped_reader_delays_only_waits(void **state)
     process_done(&process);
 }
 
+/* The one who stays behind for the first wait does not make the others be looked at again for it. */
+static void test_waits_end_together_when_their_holder_leaves(void **state)
+{
+    struct process quick, slow;
+    struct wait first, second;
+
+    process_start(&quick);
+    process_start(&slow);
+    assert_int_equal(grace_add(grace, quick.lines) + grace_add(grace, slow.lines), 0);
+    tell(&slow, "oe");
+    ask(&first);
+    assert_true(grace_poll(grace));
+    tell(&quick, "oe");
+    ask(&second);
+    assert_true(grace_poll(grace));
+    tell(&slow, "l");
+    assert_true(grace_poll(grace));
+    assert_int_equal(first.over, 1);
+    assert_int_equal(second.over, 0);           /* the quick one is in it since before */
+    tell(&quick, "l");
+    assert_false(grace_poll(grace));
+    assert_int_equal(second.over, 1);
+    tell(&slow, "e");
+    ask(&first);
+    assert_true(grace_poll(grace));
+    ask(&second);
+    assert_true(grace_poll(grace));
+    tell(&slow, "l");
+    assert_false(grace_poll(grace));
+    assert_int_equal(first.over + second.over, 2);
+    grace_remove(grace, quick.lines);
+    grace_remove(grace, slow.lines);
+    process_done(&quick);
+    process_done(&slow);
+}
+
+/* As hostile workers may say: all lines of each are used. */
+static void test_a_poll_looks_at_so_many_lines(void **state)
+{
+    enum { PROCESSES = 40 };                    /* 655,320 lines */
+    struct process process[PROCESSES];
+    unsigned polls = 1;
+    struct wait wait;
+
+    for (size_t i = 0; i < PROCESSES; i++) {
+        process_init(&process[i], 1);
+        process[i].map->used = UINT32_MAX;
+        assert_int_equal(grace_add(grace, process[i].lines), 0);
+    }
+    ask(&wait);
+    while (grace_poll(grace) && polls < 10)
+        polls++;
+    assert_int_equal(wait.over, 1);
+    assert_int_equal(polls, 3);
+    set_word(&process[PROCESSES - 1], DD_LINE_UNSEEN);          /* it is found wherever it stands */
+    ask(&wait);
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(grace_poll(grace));
+    set_word(&process[PROCESSES - 1], 0);
+    while (grace_poll(grace))
+        ;
+    assert_int_equal(wait.over, 1);
+    for (size_t i = 0; i < PROCESSES; i++) {
+        grace_remove(grace, process[i].lines);
+        process_done(&process[i]);
+    }
+}
+
+static blkcnt_t blocks(const struct process *process)
+{
+    struct stat status;
+
+    assert_int_equal(fstat(process->descriptor, &status), 0);
+    return status.st_blocks;
+}
+
+static void test_lines_without_memory_get_none(void **state)
+{
+    struct process process;
+    blkcnt_t before;
+
+    process_init(&process, 1);
+    process.map->used = UINT32_MAX;
+    process.map->line[62].leaked = 1;           /* the last of the head's page; then one in the middle */
+    process.map->line[8000].leaked = 1;
+    before = blocks(&process);
+    assert_int_equal(lines_oldest(process.lines, GENERATION), LINES_NOBODY);
+    assert_int_equal(lines_leaked(process.lines), 2);
+    assert_int_equal(lines_threads(process.lines), 0);
+    assert_int_equal(blocks(&process), before);
+    for (uint32_t i = 0; i < DD_LINES_MAX; i += i < 200 ? 1 : 61) {
+        process.map->line[i].word = DD_EPOCH(GENERATION, 5);
+        assert_int_equal(lines_oldest(process.lines, GENERATION), DD_EPOCH(GENERATION, 5));
+        process.map->line[i].word = 0;
+    }
+    process_done(&process);
+}
+
 static void test_removed_lines_hold_nothing(void **state)
 {
     struct process process[3];
@@ -761,6 +860,9 @@ int main(void)
         TEST(test_waits_share_an_epoch),
         TEST(test_publish_begins_what_was_asked_for),
         TEST(test_stopped_reader_delays_only_waits),
+        TEST(test_waits_end_together_when_their_holder_leaves),
+        TEST(test_a_poll_looks_at_so_many_lines),
+        TEST(test_lines_without_memory_get_none),
         TEST(test_removed_lines_hold_nothing),
         TEST(test_lines_that_come_while_draining_are_waited_for),
         TEST(test_wait_that_begins_while_draining_is_not_over),
