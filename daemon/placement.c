@@ -210,14 +210,6 @@ static int place_code(struct daemon *daemon, const struct code *code, const stru
     return 0;
 }
 
-static void release_data(struct daemon *daemon, struct program *program)
-{
-    if (program->data != ARENA_NONE)
-        arena_release(daemon->arena, program->data);
-    program->data = ARENA_NONE;
-    program->data_size = 0;
-}
-
 int placement(struct daemon *daemon, const struct translation *translation, struct program *program,
               struct refusal *refusal)
 {
@@ -231,7 +223,5 @@ int placement(struct daemon *daemon, const struct translation *translation, stru
         r = place_data(daemon, translation, program, &places, refusal);
     if (r >= 0)
         r = place_code(daemon, &translation->code, &places, program, refusal);
-    if (r < 0)
-        release_data(daemon, program);
     return r;
 }

@@ -28,6 +28,32 @@ static void test_expected_bytes_are_compared(void **state)
     text_done(&text);
 }
 
+/* Of several, all or none: what was made before the one that is refused is taken back. */
+static void test_several_are_made_or_none(void **state)
+{
+    struct slot_change change[3];
+    struct text text;
+    uint64_t *slot;
+
+    assert_int_equal(text_new(IMAGE_PAGE, &text), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        change[i] = (struct slot_change){ .expect = 1 + i, .want = 11 + i };
+        assert_int_equal(image_reserve(text.image, SLOT_SIZE, IMAGE_FRESH, &change[i].slot), 0);
+        slot = image_write(text.image, change[i].slot);
+        *slot = change[i].expect;
+    }
+    *slot = 7;
+    assert_int_equal(poke_check_slots(text.image, change, 3), -ESTALE);
+    assert_int_equal(poke_slots(text.image, change, 3), -ESTALE);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(*(uint64_t *)image_write(text.image, change[i].slot), i < 2 ? change[i].expect : 7);
+    *slot = change[2].expect;
+    assert_int_equal(poke_slots(text.image, change, 3), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(*(uint64_t *)image_write(text.image, change[i].slot), change[i].want);
+    text_done(&text);
+}
+
 static void test_host_pokes_correctly(void **state)
 {
     assert_int_equal(poke_check_host(architecture_native(), 100000), 0);
@@ -80,6 +106,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_expected_bytes_are_compared),
+        cmocka_unit_test(test_several_are_made_or_none),
         cmocka_unit_test(test_host_pokes_correctly),
         cmocka_unit_test(test_check_finds_a_torn_instruction),
         cmocka_unit_test(test_check_finds_a_wrong_verdict),
