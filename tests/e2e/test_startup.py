@@ -132,7 +132,8 @@ def directories_that_cannot_be_made():
         with open(f"{directory}/file", "wb"):
             pass
         expect(start("--runtime-dir", f"{directory}/a/b/c"), 3, "a/b/c", "the directory above it", "--runtime-dir")
-        expect(start("--runtime-dir", f"{directory}/file/r"), 3, "file/r", "Not a directory", "give another --runtime-dir")
+        expect(start("--runtime-dir", f"{directory}/file/r"), 3, "file/r", "Not a directory",
+               "give another --runtime-dir")
         expect(start("--state-dir", f"{directory}/file/s"), 5, "file/s", "Not a directory", "give another --state-dir")
 
 
