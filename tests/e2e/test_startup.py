@@ -229,7 +229,7 @@ def who_waits_to_join_a_daemon_that_cannot_start_is_no_line():
             database.commit()
         process = subprocess.Popen(daemon.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         joining = []
-        while process.poll() is None:           # as soon as it listens
+        while process.poll() is None and len(joining) < 20:             # as soon as it listens
             with contextlib.suppress(OSError):
                 connection = Connection(daemon.worker_path)
                 connection.send({"method": "io.dispatchd.Worker.Join",
