@@ -156,8 +156,8 @@ void grace_wait(struct grace *grace, struct grace_waiter *waiter)
 /* ---- steps 3 and 4 ---- */
 
 /*
- * The epoch of a process's longest guard, or a later one that is no later than now; 0: not known in this poll.  What was
- * found for an epoch is true for good, so a wait looks at each process until it has passed, and then not again.
+ * The epoch of a process's longest guard, or a later one that is no later than now; 0: not known in this poll.
+ * What was found for an epoch is true for good, so a wait looks at each process until it has passed, and then not again.
  */
 static uint64_t look(struct grace *grace, struct lines *lines, uint64_t needed)
 {

@@ -169,8 +169,9 @@ uint32_t lines_used(const struct lines *lines)
 
 /*
  * The first line from `index` on for which there is memory, and where the next ones without begin.  To look at a line
- * without memory would give it some, on the daemon's account, and who says that it has used all need not have any.  None
- * of its lines is in a guard: a thread's store to its line, which brings the memory, comes before the wait's membarrier.
+ * without memory would give it some, on the daemon's account, and who says that it has used all need not have any.
+ * None of its lines is in a guard: a thread's store to its line, which brings the memory, comes before the wait's
+ * membarrier.
  */
 static uint32_t next_present(const struct lines *lines, uint32_t index, uint32_t *end)
 {

@@ -65,8 +65,8 @@ bool lines_outside(const struct lines *lines, uint32_t index);
 uint64_t lines_taken(const struct lines *lines, uint32_t index);
 
 /*
- * What grace.c remembers of a look at these lines: no thread is in a guard that began before this epoch, nor will be again
- * (one that enters later sees the epoch).  0 at first.
+ * What grace.c remembers of a look at these lines: no thread is in a guard that began before this epoch, nor will be
+ * again (one that enters later sees the epoch).  0 at first.
  */
 void lines_set_passed(struct lines *lines, uint64_t epoch);
 uint64_t lines_passed(const struct lines *lines);

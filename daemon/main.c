@@ -427,7 +427,7 @@ static void stop(struct daemon *daemon, struct sockets *sockets, struct grace *g
         event_base_free(daemon->base);
 }
 
-/* The way out where a program is in the database that this version does not run: 0, or a negative enum startup_failure. */
+/* The way out where the database has a program that this version does not run.  A negative enum startup_failure. */
 static int forget_program(const struct options *options)
 {
     struct daemon daemon = { 0 };
@@ -438,7 +438,8 @@ static int forget_program(const struct options *options)
     if (r >= 0) {
         forgotten = store_forget_program(daemon.store, options->forget_program, getuid(), getpid(), &links);
         if (forgotten == -ENOENT)
-            r = fail(STARTUP_USAGE, options->forget_program, "no program of the database has this name: nothing is changed");
+            r = fail(STARTUP_USAGE, options->forget_program,
+                     "no program of the database has this name: nothing is changed");
         else if (forgotten < 0)
             r = fail(STARTUP_DATABASE, options->state_directory, store_error(daemon.store));
         else

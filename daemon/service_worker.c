@@ -356,8 +356,8 @@ static int enter_tables(struct daemon *daemon, struct call *call, struct worker 
 }
 
 /*
- * Join: the lines are known to the grace periods before the image is handed out.  The record comes first, as it is what a
- * refusal undoes: tables that are declared stay.
+ * Join: the lines are known to the grace periods before the image is handed out.  The record comes first, as it is what
+ * a refusal undoes: tables that are declared stay.
  */
 static int join(struct daemon *daemon, struct call *call, struct declaration *declaration, struct refusal *refusal)
 {

@@ -102,8 +102,8 @@ int store_remove_map(struct store *store, uint32_t number);     /* with what it 
 int store_set_inner(struct store *store, uint32_t outer, const void *key, size_t key_size, uint32_t inner);
 int store_add_table(struct store *store, const struct store_table *table);
 /*
- * Declared anew: its name, policy and uid stay.  Here and below `context` is the name of the one that it had: it goes too
- * when nothing else has it.
+ * Declared anew: its name, policy and uid stay.  Here and below `context` is the name of the one that it had: it goes
+ * too when nothing else has it.
  */
 int store_change_table(struct store *store, const struct store_table *table, const char *context);
 int store_remove_table(struct store *store, const char *name, const char *context);
@@ -117,8 +117,8 @@ int store_set_misses(struct store *store, const char *table, const char *counter
 int store_remove_link(struct store *store, int64_t id);
 
 /*
- * Before anything is read, a transaction of its own: a program, with the links to it.  -ENOENT: there is none; and then, as
- * after other errors, nothing has changed.
+ * Before anything is read, a transaction of its own: a program, with the links to it.  -ENOENT: there is none; and then,
+ * as after other errors, nothing has changed.
  */
 int store_forget_program(struct store *store, const char *name, uid_t uid, pid_t pid, int64_t *ret_links);
 

@@ -470,9 +470,9 @@ int workers_fork(struct workers *workers, struct worker *parent, struct lines *l
 }
 
 /*
- * The kernel says who sent the message, as a number.  Its process may have ended since, and the number be another's: then
- * that one is watched, and the record stays for as long as it lives.  It holds nothing: lines count by what they say
- * themselves, and those of dead threads do not.
+ * The kernel says who sent the message, as a number.  Its process may have ended since, and the number be another's:
+ * then that one is watched, and the record stays for as long as it lives.  It holds nothing: lines count by what they
+ * say themselves, and those of dead threads do not.
  */
 int worker_adopt(struct worker *worker, pid_t pid, uid_t uid)
 {

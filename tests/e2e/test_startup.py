@@ -132,7 +132,8 @@ def directories_that_cannot_be_made():
         with open(f"{directory}/file", "wb"):
             pass
         expect(start("--runtime-dir", f"{directory}/a/b/c"), 3, "a/b/c", "the directory above it", "--runtime-dir")
-        expect(start("--runtime-dir", f"{directory}/file/r"), 3, "file/r", "Not a directory", "give another --runtime-dir")
+        expect(start("--runtime-dir", f"{directory}/file/r"), 3, "file/r", "Not a directory",
+               "give another --runtime-dir")
         expect(start("--state-dir", f"{directory}/file/s"), 5, "file/s", "Not a directory", "give another --state-dir")
 
 
@@ -228,7 +229,7 @@ def who_waits_to_join_a_daemon_that_cannot_start_is_no_line():
             database.commit()
         process = subprocess.Popen(daemon.command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         joining = []
-        while process.poll() is None:           # as soon as it listens
+        while process.poll() is None and len(joining) < 20:             # as soon as it listens
             with contextlib.suppress(OSError):
                 connection = Connection(daemon.worker_path)
                 connection.send({"method": "io.dispatchd.Worker.Join",
