@@ -60,8 +60,10 @@ bool conversation_is_alive(const struct conversation *conversation);
 int conversation_call(struct conversation *conversation, const char *method, struct json_object *parameters,
                       const int *descriptors, size_t n_descriptors);
 
-/* Send a call that has no answer and wait, with a bound, until the socket has taken it: for fork().  -ETIMEDOUT, others:
- * nothing was sent, unless it was a part of the call. */
+/*
+ * Send a call that has no answer and wait, with a bound, until the socket has taken it: for fork().  -ETIMEDOUT,
+ * others: it is not sent later either, unless a part of it was sent.
+ */
 int conversation_tell(struct conversation *conversation, const char *method, const int *descriptors,
                       size_t n_descriptors, int timeout_ms);
 

@@ -174,6 +174,7 @@ DD_PUBLIC void dd_table_unregister(struct dd_table *table);
 #define DD_PACKET(data_member, data_end_member) (DD_FIELD_PAIR_, data_member, data_end_member)
 
 #define DD_TABLE(table_name, type, verdict, ...)                                                        \
+    DD_NAME_FITS_(#table_name)                                                                          \
     static uint32_t table_name##_default_(void *context_, uint32_t key_) __asm__(#table_name "_default_"); \
     static uint32_t table_name##_default_(void *context_, uint32_t key_)                                \
     {                                                                                                   \
@@ -215,6 +216,8 @@ DD_PUBLIC void dd_table_unregister(struct dd_table *table);
         return dd_table_call_inline(&table_name##_table, key_, context_);                               \
     }
 #endif
+
+#define DD_NAME_FITS_(text) DD_STATIC_ASSERT(sizeof(text) <= 64, "the name has more than 63 bytes");
 
 /* One or two struct dd_field from each field argument. */
 #define DD_FIELD_ONE_(type, member, rights) \

@@ -236,6 +236,8 @@ static void write_error(char ret[sizeof(((struct dd_status *)0)->error)])
     const char *refusal = library.membership.error;
 
     strcpy(ret, library.mistake);
+    if (library.mistakes > 1)
+        sprintf(ret + strlen(ret), " (and %u before it)", library.mistakes - 1);
     if (*ret && *refusal)
         strcat(ret, "; ");
     strncat(ret, refusal, sizeof(((struct dd_status *)0)->error) - strlen(ret) - 1);
@@ -305,14 +307,20 @@ static void declare_soon(void)
         wakeup_at(&library.membership.wakeup, 0);
 }
 
+/* Those before it are counted: whoever mends this one sees the next. */
+static void note_mistake(const char *kind, const char *name, const char *mistake)
+{
+    snprintf(library.mistake, sizeof library.mistake, "%s \"%.40s\": %s", kind, name ?: "", mistake);
+    library.mistakes++;
+}
+
 static int register_table(struct dd_table *table)
 {
     const char *mistake = table_mistake(table);
     int r;
 
     if (mistake) {
-        snprintf(library.mistake, sizeof library.mistake, "%s \"%.40s\": %s", table->prototype ? "call" : "table",
-                 table->name ?: "", mistake);
+        note_mistake(table->prototype ? "call" : "table", table->name, mistake);
         return -EINVAL;
     }
     r = table_add(table);
@@ -360,7 +368,7 @@ static int register_native(struct dd_native *native)
     int r;
 
     if (mistake) {
-        snprintf(library.mistake, sizeof library.mistake, "native \"%.40s\": %s", native->name ?: "", mistake);
+        note_mistake("native", native->name, mistake);
         return -EINVAL;
     }
     r = native_add(native);

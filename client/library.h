@@ -24,6 +24,7 @@ struct library {
     bool thread_stop;
     pthread_t thread;
     char mistake[192];          /* of the last table, call or native that could not be registered */
+    unsigned mistakes;          /* how many could not */
 };
 
 extern struct library library;

@@ -45,7 +45,7 @@ struct membership {
     bool refused;                       /* and a daemon refused it */
     bool lines_sent;                    /* with the Join that is awaited */
     bool report_move;
-    bool deaf;                          /* a wait for the daemon was in vain: nobody waits for it until it takes a call */
+    bool deaf;                          /* a wait for it was in vain: no other until it takes a call */
     dev_t image_device;                 /* of the current window's control page: tells daemons apart whose */
     ino_t image_inode;                  /* generations have one number */
     uint64_t highest_generation;

@@ -75,7 +75,7 @@ int stream_queue(struct stream *stream, struct json_object *object, const int *d
  */
 int stream_send(struct stream *stream);
 
-/* Take the message that was queued last out again, and close what goes with it.  false: a part of it was sent, or all. */
+/* Take the message that was queued last out again, with its descriptors.  false: it was sent, or a part of it. */
 bool stream_withdraw(struct stream *stream);
 
 /* Bytes that wait to be sent. */

@@ -51,6 +51,7 @@ extern "C" {
     DD_CALL_DEFINE_(call_name, #prototype, call_name##_nothing_, #call_name "_nothing_")
 
 #define DD_CALL_DEFINE_(call_name, prototype, function, symbol)                                         \
+    DD_NAME_FITS_(#call_name)                                                                           \
     DD_DIRECT_(call_name, function, symbol)                                                             \
     struct dd_table call_name##_call = {                                                                \
         #call_name, 0, 0, 0, 0, 0, 0,                                                                   \
@@ -113,6 +114,7 @@ DD_PUBLIC int dd_native_unregister(struct dd_native *native);
 #define DD_NATIVE(function, prototype) DD_NATIVE_(function, prototype, 0)
 #define DD_NATIVE_BLOCKING(function, prototype) DD_NATIVE_(function, prototype, DD_MAY_BLOCK)
 #define DD_NATIVE_(function, prototype, flags)                                                          \
+    DD_NAME_FITS_(#function)                                                                            \
     typedef __typeof__(prototype) function##_native_;                                                   \
     DD_SAME_TYPE_(function##_native_, function)                                                         \
     static struct dd_native function##_offer_ = {                                                       \

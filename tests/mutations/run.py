@@ -679,6 +679,7 @@ MUTATIONS = [
      "a worker whose daemon restarts goes over to another one"),
     ("client/membership.c", "    if (membership->mover.moving)\n        return -EBUSY;\n", "", "tests/unit/test_client_direct",
      "a window is taken in the course of a move"),
+    ("client/library.c", "    library.mistakes++;\n", "", "tests/unit/test_client_call", "one mistake hides those before it"),
     ("client/conversation.c", "        stream_withdraw(conversation->stream);\n", "        (void)0;\n", "tests/unit/test_client_fork",
      "children that nobody was told of are in the queue for ever"),
     ("client/fork.c", "membership->deaf ? 0 : TELL_TIMEOUT_MS", "TELL_TIMEOUT_MS", "tests/unit/test_client_fork",

@@ -94,7 +94,8 @@ static void expect_no_trust(struct peer *peer, uid_t listener, uid_t worker)
 {
     char expected[160];
 
-    snprintf(expected, sizeof expected, "%s: user %u listens, but this process, of user %u, ", peer->path, listener, worker);
+    snprintf(expected, sizeof expected, "%s: user %u listens, but this process, of user %u, ", peer->path, listener,
+             worker);
     open_at(peer, 0);
     for (int i = 0; i < LONG_MS && !strstr(status().error, expected); i++)
         usleep(1000);

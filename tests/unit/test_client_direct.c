@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Slots of hooks without indirect branches: they lead to what is near and to what is out of a jump's reach, and can fail. */
+/* Slots of hooks without indirect branches: they lead to what is near and what is out of a jump's reach, or fail. */
 #define DD_NO_INDIRECT
 #include "peer.h"
 

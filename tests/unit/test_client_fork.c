@@ -214,8 +214,9 @@ static unsigned fork_until_deaf(void)
 {
     int few = 1;                        /* the kernel makes the least of it that is possible */
     unsigned n = 0;
+    const int socket = library.membership.conversation.socket.number;
 
-    assert_int_equal(setsockopt(library.membership.conversation.socket.number, SOL_SOCKET, SO_SNDBUF, &few, sizeof few), 0);
+    assert_int_equal(setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &few, sizeof few), 0);
     for (;;) {
         int verdict = fork_and_call();
 
@@ -228,7 +229,7 @@ static unsigned fork_until_deaf(void)
     }
 }
 
-/* One fork waits for a daemon that does not read; those after it do not, and nothing is left of them that is to be sent. */
+/* One fork waits for a daemon that does not read; those after it do not, and leave nothing that is to be sent. */
 static void test_fork_from_the_deaf(void **state)
 {
     struct peer peer = peer_listen("socket");

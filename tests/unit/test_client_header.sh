@@ -103,11 +103,16 @@ refuses "a call whose function has another prototype, in C++" \
 refuses "a call with thirteen arguments" \
     'DD_CALL_NULL(c, int(int,int,int,int,int,int,int,int,int,int,int,int,int)) int g(void);
      int g(void) { return DD_INVOKE(c, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13); }'
+long=a23456789012345678901234567890123456789012345678901234567890123
+refuses "a table whose name has 64 bytes" "DD_TABLE(${long}4, struct s, 0, DD_READ(word))"
+refuses "a call whose name has 64 bytes" "int f(int); DD_CALL(${long}4, int(int), f)"
+refuses "a native whose name has 64 bytes" "int ${long}4(int); DD_NATIVE(${long}4, int(int))"
 refuses "a native with another prototype" \
     'int f(int); DD_NATIVE(f, int(long))'
 refuses "a call with other arguments" \
     'int f(void *); DD_CALL(c, int(void *), f) int g(void); int g(void) { return DD_INVOKE(c, 1, 2); }'
 printf '%s\n' '#include <dispatchd.h>' 'struct s { uint32_t word; };' 'int f(int);' 'DD_NATIVE(f, int(int))' \
+    "int $long(int); DD_NATIVE($long, int(int)) DD_CALL_NULL(${long%3}4, int(int))" \
     'DD_CALL(c, int(int), f)' 'int g(void);' 'int g(void) { return DD_INVOKE(c, 1); }' 'DD_TABLE(t, struct s, 0, DD_READ(word))' \
     > "$directory/taken.c"
 compile cc c gnu17 -O0 < "$directory/taken.c"
