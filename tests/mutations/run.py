@@ -284,6 +284,8 @@ MUTATIONS = [
     ("jitcore/body_removal.c", "        r->removal->filter[r->removal->filters++] = jump->hot[i];", "", "tests/unit/test_equivalence",
      "a hot key is removed from the table only"),
     ("jitcore/body_removal.c", "        *removal->gone[i] = true;", "        ;", "tests/unit/test_equivalence", "a target that was skipped is forgotten"),
+    ("jitcore/body_removal.c", "    if (r->differs || r->matched != r->dispatcher->count)\n", "    if (r->matched != r->dispatcher->count)\n",
+     "tests/unit/test_equivalence", "a target that is replaced in a full image is looked for where there is none"),
     ("jitcore/entry_change.c", "    if (entry->room.filters > 0)\n        return -EOPNOTSUPP;\n", "", "tests/unit/test_equivalence",
      "a key is set behind the filter that removed it"),
     # Definitions of maps, their types, functions of the workers'.
