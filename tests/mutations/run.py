@@ -286,6 +286,10 @@ MUTATIONS = [
     ("jitcore/body_removal.c", "        *removal->gone[i] = true;", "        ;", "tests/unit/test_equivalence", "a target that was skipped is forgotten"),
     ("jitcore/body_removal.c", "    if (r->differs || r->matched != r->dispatcher->count)\n", "    if (r->matched != r->dispatcher->count)\n",
      "tests/unit/test_equivalence", "a target that is replaced in a full image is looked for where there is none"),
+    ("jitcore/entry_change.c", "    uint64_t next = target_without_sampler(entry), at;\n", "    uint64_t next = entry_slot_target(entry), at;\n",
+     "tests/unit/test_entry", "filters lead to a sampler that goes"),
+    ("jitcore/entry_change.c", "    SWAP(entry->sampler, change->sampler);\n    if (entry->state == ENTRY_RETURNED)\n",
+     "    if (entry->state == ENTRY_RETURNED)\n", "tests/unit/test_entry", "filters leave the sampler in"),
     ("jitcore/entry_change.c", "    if (entry->room.filters > 0)\n        return -EOPNOTSUPP;\n", "", "tests/unit/test_equivalence",
      "a key is set behind the filter that removed it"),
     # Definitions of maps, their types, functions of the workers'.

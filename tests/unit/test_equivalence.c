@@ -363,7 +363,7 @@ static void check_counters(const struct model *model)
 
 static void check(const struct entry *entry, const struct model *model, int probes)
 {
-    bool samples = entry_sampled(entry) && entry_state(entry) != ENTRY_FILTERED;    /* filters stand before it */
+    bool samples = entry_sampled(entry);
     uint64_t position = counters.head.ring.position;
     uint32_t context[PROGRAMS], key, verdict;
 
@@ -378,7 +378,8 @@ static void check(const struct entry *entry, const struct model *model, int prob
         if (samples)
             assert_int_equal(counters.head.ring.key[position++ % SAMPLE_KEYS], key);
     }
-    assert_true(counters.head.ring.position == position || entry_sampled(entry) != samples);
+    assert_int_equal(counters.head.ring.position, position);
+    assert_false(samples && entry_state(entry) == ENTRY_FILTERED);
     check_counters(model);
 }
 
