@@ -417,19 +417,37 @@ static int change_alone(struct daemon *daemon, struct table *table, struct chang
     return r;
 }
 
-int change_rebuild(struct daemon *daemon, struct table *table)
+static int rebuild(struct daemon *daemon, struct table *table, struct refusal *refusal)
 {
-    _cleanup_(refusal_done) struct refusal refusal = { 0 };
     _cleanup_(change_cleanup) struct change *change = NULL;
     int r;
 
     r = change_alone(daemon, table, &change);
-    if (r >= 0)
-        r = prepare_table(change, 0, &refusal);
     if (r < 0)
-        return r;
-    carry_out(TAKE_POINTER(change));
-    return 0;
+        return refuse_image(daemon, r, 0, refusal);
+    r = prepare_table(change, 0, refusal);
+    if (r >= 0)
+        carry_out(TAKE_POINTER(change));
+    return r;
+}
+
+int change_rebuild(struct daemon *daemon, struct table *table)
+{
+    _cleanup_(refusal_done) struct refusal refusal = { 0 };
+
+    return rebuild(daemon, table, &refusal);
+}
+
+int change_restrict(struct daemon *daemon, struct table *table, struct refusal *refusal)
+{
+    int r;
+
+    if (entry_shape(table->entry) == DISPATCHER_TREE)
+        return 0;
+    table->workers_no_indirect++;       /* as if it were there already */
+    r = rebuild(daemon, table, refusal);
+    table->workers_no_indirect--;
+    return r;
 }
 
 int change_sample(struct daemon *daemon, struct table *table, bool on)

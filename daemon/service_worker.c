@@ -225,15 +225,15 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct decla
     return change_run(daemon, &request, refusal);
 }
 
-/*
- * Tables that are called without indirect branches: code that has some is made anew, where there is room.  Where there
- * is none, it stays as it is until the next change of the table.
- */
-static void restrict_tables(struct daemon *daemon, const struct declaration *declaration)
+/* Tables that are called without indirect branches: code that has some is made anew, or the worker is refused. */
+static int restrict_tables(struct daemon *daemon, const struct declaration *declaration, struct refusal *refusal)
 {
-    for (size_t i = 0; i < declaration->tables; i++)
-        if (declaration->no_indirect[i] && entry_shape(declaration->table[i]->entry) != DISPATCHER_TREE)
-            change_rebuild(daemon, declaration->table[i]);
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < declaration->tables; i++)
+        if (declaration->no_indirect[i])
+            r = change_restrict(daemon, declaration->table[i], refusal);
+    return r;
 }
 
 static int add_tables(struct worker *worker, const struct declaration *declaration, struct refusal *refusal)
@@ -327,7 +327,10 @@ static bool has_lines(struct call *call)
     return call_descriptors(call) > 0 && arena_index(call) != 0;
 }
 
-/* Join: the lines are known to the grace periods before the image is handed out. */
+/*
+ * Join: the lines are known to the grace periods, and the tables' code is such as this worker may call, before the image
+ * is handed out.
+ */
 static int join(struct daemon *daemon, struct call *call, struct declaration *declaration, struct refusal *refusal)
 {
     _cleanup_(lines_cleanup) struct lines *lines = NULL;
@@ -339,6 +342,8 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
         r = receive_lines(call, 0, &lines, refusal);
     if (r >= 0)
         r = declare_tables(daemon, call, declaration, refusal);
+    if (r >= 0)
+        r = restrict_tables(daemon, declaration, refusal);
     if (r < 0)
         return r;
     r = workers_join(daemon->workers, call_connection(call), parameter_string(call_parameters(call), "name"), lines,
@@ -346,9 +351,7 @@ static int join(struct daemon *daemon, struct call *call, struct declaration *de
     if (r < 0)
         return refuse_join(r, refusal);
     TAKE_POINTER(lines);
-    r = add_tables(worker, declaration, refusal);
-    restrict_tables(daemon, declaration);
-    return r;
+    return add_tables(worker, declaration, refusal);
 }
 
 void worker_join(struct call *call, void *userdata)
@@ -423,11 +426,11 @@ static void handle_declare(struct call *call, void *userdata)
     struct json_object *reply;
 
     if (!worker || declare_tables(userdata, call, &declaration, &refusal) < 0 ||
+        restrict_tables(userdata, &declaration, &refusal) < 0 ||
         add_tables(worker, &declaration, &refusal) < 0) {
         service_refuse(call, INTERFACE, &refusal);
         return;
     }
-    restrict_tables(userdata, &declaration);
     reply = json_object_new_object();
     json_object_object_add(reply, "entries", entries_of(&declaration));
     call_reply(call, reply);

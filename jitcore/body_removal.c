@@ -219,7 +219,8 @@ static int collect(struct removing *r, struct skip *skip)
     const struct body *body = r->body;
 
     r->differs = r->dispatcher->default_verdict != body->otherwise.chain.verdict ||
-                 r->dispatcher->miss_counters != body->miss_counters;
+                 r->dispatcher->miss_counters != body->miss_counters ||
+                 (r->dispatcher->no_indirect && body->jump.shape != DISPATCHER_TREE);
     keep_branches(r);
     keep_table(r);
     keep_hot(r);

@@ -290,6 +290,10 @@ MUTATIONS = [
      "tests/unit/test_entry", "filters lead to a sampler that goes"),
     ("jitcore/entry_change.c", "    SWAP(entry->sampler, change->sampler);\n    if (entry->state == ENTRY_RETURNED)\n",
      "    if (entry->state == ENTRY_RETURNED)\n", "tests/unit/test_entry", "filters leave the sampler in"),
+    ("jitcore/body_removal.c", "(r->dispatcher->no_indirect && body->jump.shape != DISPATCHER_TREE)", "false", "tests/e2e/test_no_indirect.py",
+     "an indirect branch stays beside a removal, whatever the policy says"),
+    ("daemon/service_worker.c", "        r = restrict_tables(daemon, declaration, refusal);", "        (void)restrict_tables(daemon, declaration, refusal);",
+     "tests/e2e/test_no_indirect.py", "a worker without indirect branches is let into a table that has some"),
     ("jitcore/entry_change.c", "    if (entry->room.filters > 0)\n        return -EOPNOTSUPP;\n", "", "tests/unit/test_equivalence",
      "a key is set behind the filter that removed it"),
     # Definitions of maps, their types, functions of the workers'.
