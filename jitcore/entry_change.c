@@ -371,7 +371,7 @@ static void commit_room(struct entry_change *change)
     }
 }
 
-/* The copy of a RETURNED entry, which the slot led to no more, goes as if it had been replaced; and so does a sampler. */
+/* The copy of a RETURNED entry, which the slot led to no more, goes as if it had been replaced; so does a sampler. */
 static void commit_removal(struct entry_change *change)
 {
     struct entry *entry = change->entry;
