@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What changing a table costs, by the number of its entries: many keys in one transaction, and one key after another
- * in a table that has so many.  Keys that follow one another (dense) and keys spread over all of 32 bits (sparse).
+ * in a table that has so many.  Keys that follow one another (dense) and keys spread over all of 32 bits (sparse); a
+ * dense table that is counted, and one where a second link comes before another (chain), which cost new code.
  *
  * The time of a change on an open connection, its answer included, holds a durable commit, and so depends on the disk
  * (bench/attach has that alone); the daemon's processor time does not.
  */
+#include <errno.h>
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +21,8 @@
 
 #define ENTRIES_MAX 100000
 #define EDITS 200               /* one by one */
+#define REBUILDS 20             /* likewise, where each costs new code, in tables of so many at most: */
+#define REBUILT_MAX 10000
 #define BULK_ENTRIES 10000
 #define BULK_GOAL_MS 200
 #define ENTRIES_QUICK 100        /* the most, and how many edits, for --quick */
@@ -55,6 +60,13 @@ struct cost {
     double wall_ns, daemon_ns;
 };
 
+struct kind {
+    const char *name;
+    void (*fill)(void);
+    bool counted;               /* the table is */
+    bool chain;                 /* what is edited is a second link, before that which the key has */
+};
+
 struct row {
     const char *kind;
     size_t entries;
@@ -83,6 +95,56 @@ static void check(size_t index, uint32_t expected)
         die("a change was answered, and this worker does not see it");
 }
 
+static bool is_rebuilt(const struct kind *kind)
+{
+    return kind->counted || kind->chain;
+}
+
+static void count(const char *counting)
+{
+    struct json_object *parameters = json_object_new_object();
+
+    json_object_object_add(parameters, "table", json_object_new_string("bench_edits"));
+    json_object_object_add(parameters, "counting", json_object_new_string(counting));
+    json_object_put(session_call("SetStatistics", parameters, -EBADF));
+}
+
+/* A verdict that it does not return is all that it proceeds on, as else the link behind it would never run. */
+static int64_t attach_before(uint32_t key)
+{
+    struct json_object *parameters = json_object_new_object(), *proceed = json_object_new_array(), *reply;
+    int64_t link;
+
+    json_object_array_add(proceed, json_object_new_int64(TARGET_VERDICT(TARGETS)));
+    json_object_object_add(parameters, "table", json_object_new_string("bench_edits"));
+    json_object_object_add(parameters, "key", json_object_new_int64(key));
+    json_object_object_add(parameters, "program", json_object_new_string("bench_0"));
+    json_object_object_add(parameters, "priority", json_object_new_int64(-1));
+    json_object_object_add(parameters, "proceed_on", proceed);
+    reply = session_call("Attach", parameters, -EBADF);
+    link = json_object_get_int64(json_object_object_get(reply, "link"));
+    json_object_put(reply);
+    return link;
+}
+
+/* A second link before the key's, another program in its place, and out again. */
+static void edit_chain(size_t index, struct row *row)
+{
+    struct cost started = begin();
+    int64_t link = attach_before(keys[index]);
+
+    end(started, &row->attach);
+    check(index, TARGET_VERDICT(0));
+    started = begin();
+    session_replace(link, 1);
+    end(started, &row->replace);
+    check(index, TARGET_VERDICT(1));
+    started = begin();
+    session_detach(&link, 1);
+    end(started, &row->detach);
+    check(index, TARGET_VERDICT(keys[index] % TARGETS));
+}
+
 /* In and out again, and another program in its place. */
 static void edit(size_t index, struct row *row)
 {
@@ -107,16 +169,21 @@ static void divide(struct cost *cost, double by)
     cost->daemon_ns /= by;
 }
 
-static struct row measure(const char *kind, size_t entries, size_t edits)
+static struct row measure(const struct kind *kind, size_t entries, bool quick)
 {
-    struct row row = { .kind = kind, .entries = entries };
-    struct cost started = begin();
+    size_t edits = quick ? EDITS_QUICK : is_rebuilt(kind) ? REBUILDS : EDITS;
+    struct row row = { .kind = kind->name, .entries = entries };
+    struct cost started;
+
+    if (kind->counted)
+        count("runs");
+    started = begin();
 
     session_attach("bench_edits", keys, entries, links);
     end(started, &row.attach_bulk);
     session_settle();
     for (size_t i = 0; i < edits; i++)
-        edit(edit_index(i, entries), &row);
+        (kind->chain ? edit_chain : edit)(edit_index(i, entries), &row);
     divide(&row.attach, (double)edits);
     divide(&row.detach, (double)edits);
     divide(&row.replace, (double)edits);
@@ -124,6 +191,8 @@ static struct row measure(const char *kind, size_t entries, size_t edits)
     session_detach(links, entries);
     end(started, &row.detach_bulk);
     check(0, TARGET_DEFAULT);
+    if (kind->counted)
+        count("off");
     return row;
 }
 
@@ -163,12 +232,21 @@ static void print_goal(double ms)
            ms <= BULK_GOAL_MS ? "reached" : "missed");
 }
 
+static size_t most_entries(const struct kind *kind, bool quick)
+{
+    if (quick)
+        return ENTRIES_QUICK;
+    return is_rebuilt(kind) ? REBUILT_MAX : ENTRIES_MAX;
+}
+
 static void bench(bool quick, bool json)
 {
-    static const struct {
-        const char *name;
-        void (*fill)(void);
-    } kinds[] = { { "dense", fill_dense }, { "sparse", fill_sparse } };
+    static const struct kind kinds[] = {
+        { "dense", fill_dense, false, false },
+        { "sparse", fill_sparse, false, false },
+        { "counted", fill_dense, true, false },
+        { "chain", fill_dense, false, true },
+    };
 
     if (!json)
         printf("each: answered after, and processor time of the daemon\n"
@@ -176,11 +254,11 @@ static void bench(bool quick, bool json)
                "attach one, us", "detach one, us", "replace one, us");
     for (size_t kind = 0; kind < ARRAY_LENGTH(kinds); kind++) {
         kinds[kind].fill();
-        for (size_t entries = 10; entries <= (quick ? ENTRIES_QUICK : ENTRIES_MAX); entries *= 10) {
-            struct row row = measure(kinds[kind].name, entries, quick ? EDITS_QUICK : EDITS);
+        for (size_t entries = 10; entries <= most_entries(&kinds[kind], quick); entries *= 10) {
+            struct row row = measure(&kinds[kind], entries, quick);
 
             print_row(&row, json);
-            if (entries == BULK_ENTRIES && !json)
+            if (entries == BULK_ENTRIES && !is_rebuilt(&kinds[kind]) && !json)
                 print_goal(row.attach_bulk.wall_ns / 1e6);
         }
     }

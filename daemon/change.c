@@ -423,10 +423,9 @@ static int change_alone(struct daemon *daemon, struct table *table, struct chang
 }
 
 /* What is prepared is carried out, or dropped: takes the change. */
-static int carry_out_alone(struct change *change)
+static int carry_out_alone(struct change *change, struct refusal *refusal)
 {
-    _cleanup_(refusal_done) struct refusal refusal = { 0 };
-    int r = check_slots(change, &refusal);
+    int r = check_slots(change, refusal);
 
     if (r < 0) {
         change->prepared[0] = entry_change_abort(change->prepared[0]);
@@ -437,7 +436,38 @@ static int carry_out_alone(struct change *change)
     return 0;
 }
 
+static int rebuild(struct daemon *daemon, struct table *table, struct refusal *refusal)
+{
+    _cleanup_(change_cleanup) struct change *change = NULL;
+    int r;
+
+    r = change_alone(daemon, table, &change);
+    if (r < 0)
+        return refuse_image(daemon, r, 0, refusal);
+    r = prepare_table(change, 0, refusal);
+    return r < 0 ? r : carry_out_alone(TAKE_POINTER(change), refusal);
+}
+
 int change_rebuild(struct daemon *daemon, struct table *table)
+{
+    _cleanup_(refusal_done) struct refusal refusal = { 0 };
+
+    return rebuild(daemon, table, &refusal);
+}
+
+int change_restrict(struct daemon *daemon, struct table *table, struct refusal *refusal)
+{
+    int r;
+
+    if (entry_shape(table->entry) == DISPATCHER_TREE)
+        return 0;
+    table->workers_no_indirect++;       /* as if it were there already */
+    r = rebuild(daemon, table, refusal);
+    table->workers_no_indirect--;
+    return r;
+}
+
+int change_sample(struct daemon *daemon, struct table *table, bool on)
 {
     _cleanup_(refusal_done) struct refusal refusal = { 0 };
     _cleanup_(change_cleanup) struct change *change = NULL;
@@ -445,19 +475,8 @@ int change_rebuild(struct daemon *daemon, struct table *table)
 
     r = change_alone(daemon, table, &change);
     if (r >= 0)
-        r = prepare_table(change, 0, &refusal);
-    return r < 0 ? r : carry_out_alone(TAKE_POINTER(change));
-}
-
-int change_sample(struct daemon *daemon, struct table *table, bool on)
-{
-    _cleanup_(change_cleanup) struct change *change = NULL;
-    int r;
-
-    r = change_alone(daemon, table, &change);
-    if (r >= 0)
         r = entry_prepare_sample(table->entry, on, LINKAGE_COUNTERS_STUB, &change->prepared[0]);
-    return r < 0 ? r : carry_out_alone(TAKE_POINTER(change));
+    return r < 0 ? r : carry_out_alone(TAKE_POINTER(change), &refusal);
 }
 
 void changes_rebuild(struct daemon *daemon)

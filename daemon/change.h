@@ -153,6 +153,13 @@ void changes_rebuild(struct daemon *daemon);
 int change_rebuild(struct daemon *daemon, struct table *table);
 
 /*
+ * For a worker that is about to call this table, and was built to do so without indirect branches: code that has some is
+ * made anew.  Negative errno: it could not be, `refusal` says why, and the worker must not have the table; in a full image
+ * that is ImageFull.
+ */
+int change_restrict(struct daemon *daemon, struct table *table, struct refusal *refusal);
+
+/*
  * Put the sampler in front of a table's code, or take it out.
  * Errors of entry_prepare_sample(): nothing has changed.
  */

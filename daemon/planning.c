@@ -409,7 +409,7 @@ struct json_object *planning_view(const struct daemon *daemon, const struct tabl
     struct json_object *view = json_object_new_object();
 
     view_add_string(view, "table", table->name);
-    view_add_string(view, "shape", dispatcher_shape_name(table->plan.shape));
+    view_add_string(view, "shape", dispatcher_shape_name(entry_shape(table->entry)));
     view_add_string(view, "policy", no_indirect ? "no_indirect" : "any");
     view_add_string(view, "reason", reason);
     json_object_object_add(view, "hot_keys", view_hot(&table->plan));

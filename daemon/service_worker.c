@@ -228,15 +228,15 @@ static int run_declaration(struct daemon *daemon, struct call *call, const struc
     return change_run(daemon, &request, refusal);
 }
 
-/*
- * Tables that are called without indirect branches: code that has some is made anew, where there is room.  Where there
- * is none, it stays as it is until the next change of the table.
- */
-static void restrict_tables(struct daemon *daemon, const struct declaration *declaration)
+/* Tables that are called without indirect branches: code that has some is made anew, or the worker is refused. */
+static int restrict_tables(struct daemon *daemon, const struct declaration *declaration, struct refusal *refusal)
 {
-    for (size_t i = 0; i < declaration->tables; i++)
-        if (declaration->no_indirect[i] && entry_shape(declaration->table[i]->entry) != DISPATCHER_TREE)
-            change_rebuild(daemon, declaration->table[i]);
+    int r = 0;
+
+    for (size_t i = 0; r >= 0 && i < declaration->tables; i++)
+        if (declaration->no_indirect[i])
+            r = change_restrict(daemon, declaration->table[i], refusal);
+    return r;
 }
 
 static int add_tables(struct worker *worker, const struct declaration *declaration, struct refusal *refusal)
@@ -259,10 +259,8 @@ static int declare_tables(struct daemon *daemon, struct call *call, struct worke
 
     r = run_declaration(daemon, call, worker, ret, refusal);
     if (r >= 0)
-        r = add_tables(worker, ret, refusal);
-    if (r >= 0)
-        restrict_tables(daemon, ret);
-    return r;
+        r = restrict_tables(daemon, ret, refusal);
+    return r < 0 ? r : add_tables(worker, ret, refusal);
 }
 
 static struct json_object *entries_of(const struct declaration *declaration)
@@ -356,8 +354,8 @@ static int enter_tables(struct daemon *daemon, struct call *call, struct worker 
 }
 
 /*
- * Join: the lines are known to the grace periods before the image is handed out.  The record comes first, as it is what
- * a refusal undoes: tables that are declared stay.
+ * Join: the lines are known to the grace periods, and the tables' code is such as this worker may call, before the image
+ * is handed out.  The record comes first, as it is what a refusal undoes: tables that are declared stay.
  */
 static int join(struct daemon *daemon, struct call *call, struct declaration *declaration, struct refusal *refusal)
 {

@@ -64,11 +64,11 @@ static bool sample_holds(const struct table *table)
  * Until keys were sampled the number of entries decides.  Without indirect branches there are trees only; what a sample
  * said of the hottest keys is in the weights.
  */
-static int choose_plan(const struct registry *registry, const struct table *table, struct dispatcher *dispatcher)
+static int choose_plan(const struct table *table, struct dispatcher *dispatcher)
 {
     const struct planner_question question = {
         .cases = dispatcher->cases, .count = dispatcher->count, .current = &table->plan,
-        .no_indirect = table_no_indirect(registry, table),
+        .no_indirect = dispatcher->no_indirect,
     };
     _cleanup_free_ uint32_t *weight = NULL;
     struct planner_answer answer;
@@ -114,7 +114,8 @@ int table_dispatcher(const struct registry *registry, const struct table *table,
     code.dispatcher.default_verdict = table->has_value ? table->value : table->default_verdict;
     code.dispatcher.miss_counters = counts_misses(table) ? table->misses.place : 0;
     code.dispatcher.counters_stub = LINKAGE_COUNTERS_STUB;
-    r = choose_plan(registry, table, &code.dispatcher);
+    code.dispatcher.no_indirect = table_no_indirect(registry, table);
+    r = choose_plan(table, &code.dispatcher);
     if (r < 0) {
         table_dispatcher_done(&code);
         return r;

@@ -226,7 +226,9 @@ static void resolve(struct body *body, const struct dispatcher *dispatcher, size
 
 static bool in_table(const struct body *body, const struct dispatcher_case *c)
 {
-    return body->jump.shape != DISPATCHER_TREE && c->first == c->last;
+    if (body->jump.shape == DISPATCHER_TREE || c->first != c->last)
+        return false;
+    return body->jump.shape != DISPATCHER_HASH || !perfect_hash_left(&body->jump.hash, c->first);
 }
 
 static void emit_body(struct body *body, const struct dispatcher *dispatcher, struct emitter *emitter)
@@ -334,10 +336,6 @@ static int choose_shape(struct body *body, const struct dispatcher *dispatcher)
     jump->large = jump->last - jump->first >= SLOTS_MAX;
     if (jump->shape == DISPATCHER_HASH)
         r = perfect_hash_new(key, keys, &jump->hash);
-    if (r == -EDOM) {
-        jump->shape = DISPATCHER_TREE;
-        r = 0;
-    }
     free(key);
     return r;
 }

@@ -210,6 +210,27 @@ static size_t count_targets(const struct body *body)
     return targets;
 }
 
+/*
+ * Cases first: where one is not only gone, or added, its chain may have none of the slots by which targets are skipped
+ * (a single target that is counted stands behind none).
+ */
+static int collect(struct removing *r, struct skip *skip)
+{
+    const struct body *body = r->body;
+
+    r->differs = r->dispatcher->default_verdict != body->otherwise.chain.verdict ||
+                 r->dispatcher->miss_counters != body->miss_counters ||
+                 (r->dispatcher->no_indirect && body->jump.shape != DISPATCHER_TREE);
+    keep_branches(r);
+    keep_table(r);
+    keep_hot(r);
+    if (r->differs || r->matched != r->dispatcher->count)
+        return -ENOSPC;
+    skip_chains(r, skip);
+    keep_otherwise(r, skip);
+    return r->differs || r->removal->filters + r->removal->changes == 0 ? -ENOSPC : 0;
+}
+
 int body_removal_new(const struct body *body, const struct dispatcher *dispatcher, struct body_removal *ret)
 {
     size_t targets = count_targets(body);
@@ -221,21 +242,10 @@ int body_removal_new(const struct body *body, const struct dispatcher *dispatche
     };
     struct removing r = { .body = body, .dispatcher = dispatcher, .removal = &removal };
     struct skip *skip = calloc(targets + 1, sizeof(*skip));
-    int error = 0;
+    int error = -ENOMEM;
 
-    if (!removal.filter || !removal.change || !removal.branch_gone || !removal.gone || !skip) {
-        error = -ENOMEM;
-    } else {
-        r.differs = dispatcher->default_verdict != body->otherwise.chain.verdict ||
-                    dispatcher->miss_counters != body->miss_counters;
-        keep_branches(&r);
-        keep_table(&r);
-        keep_hot(&r);
-        skip_chains(&r, skip);
-        keep_otherwise(&r, skip);
-        if (r.differs || r.matched != dispatcher->count || removal.filters + removal.changes == 0)
-            error = -ENOSPC;
-    }
+    if (removal.filter && removal.change && removal.branch_gone && removal.gone && skip)
+        error = collect(&r, skip);
     free(skip);
     if (error < 0)
         body_removal_done(&removal);

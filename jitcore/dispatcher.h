@@ -89,6 +89,7 @@ struct dispatcher {
     uint32_t miss_counters;     /* of all other keys; offset of a counter_block, 0: not counted */
     int64_t counters_stub;      /* code that answers with the thread's counters; needed where anything is counted */
     struct dispatcher_plan plan;
+    bool no_indirect;           /* the plan is a tree, and nothing else may stay, even for want of room */
 };
 
 #endif

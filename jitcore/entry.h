@@ -24,7 +24,7 @@
  * An edit changes single keys of a table in place: the body stays, and the state too, unless a hot key is among them.
  *
  * A sampler can be put before the code of an entry that has nothing left to settle: it writes each key into the
- * thread's sample ring (counters.h).  The next change takes it out.
+ * thread's sample ring (counters.h).  The next change that pokes the slot takes it out.
  *
  * Removing cases and targets never fails for want of image memory, however full the image is and however long a reader
  * keeps what was replaced.  Targets of chains stand behind slots, and keys in tables are data; for each other case the

@@ -119,16 +119,26 @@ static int prepare_code(struct entry_change *change, const struct dispatcher *di
 
 /* ---- preparing: removal ---- */
 
+/* Where the slot leads but for the sampler. */
+static uint64_t target_without_sampler(const struct entry *entry)
+{
+    struct entry without = *entry;
+
+    without.sampler = IMAGE_NONE;
+    return entry_slot_target(&without);
+}
+
 /*
  * The newest filter stands before all others: what is executed now is not touched.  The room suffices, since it has a
- * place for each case that needs a filter.
+ * place for each case that needs a filter.  A sampler is left out: behind a filter it
+ * could not be taken out any more.
  */
 static void write_filters(struct entry_change *change)
 {
     const struct entry *entry = change->entry;
     struct fallback verdict = { .verdict = entry->body->otherwise.chain.verdict };
     const struct fallback *fallback = change->removal.otherwise ? &verdict : &entry->body->fallback;
-    uint64_t next = entry_slot_target(entry), at;
+    uint64_t next = target_without_sampler(entry), at;
     struct emitter emitter;
 
     assert(entry->room.filters + change->removal.filters <= entry->room.size);
@@ -214,10 +224,7 @@ static int prepare_sampler(struct entry_change *change, bool on, int64_t counter
 
     change->kind = CHANGE_SAMPLER;
     if (!on) {
-        SWAP(entry->sampler, change->sampler);          /* to see where the slot leads without it */
-        uint64_t target = entry_slot_target(entry);
-        SWAP(entry->sampler, change->sampler);
-        poke_alone(change, target);
+        poke_alone(change, target_without_sampler(entry));
         return 0;
     }
     r = image_reserve(change->image, IMAGE_GRANULE, IMAGE_FRESH, &change->sampler);
@@ -364,7 +371,7 @@ static void commit_room(struct entry_change *change)
     }
 }
 
-/* The copy of a RETURNED entry, which the slot led to no more, goes as if it had been replaced. */
+/* The copy of a RETURNED entry, which the slot led to no more, goes as if it had been replaced; so does a sampler. */
 static void commit_removal(struct entry_change *change)
 {
     struct entry *entry = change->entry;
@@ -375,6 +382,7 @@ static void commit_removal(struct entry_change *change)
     if (entry->room.filters == 0)
         image_commit(change->image, entry->room.offset);
     entry->room.filters += change->removal.filters;
+    SWAP(entry->sampler, change->sampler);
     if (entry->state == ENTRY_RETURNED)
         SWAP(entry->copy, change->copy);
     entry->state = ENTRY_FILTERED;

@@ -23,7 +23,7 @@ struct entry {
     struct body *body;          /* what this entry runs */
     uint64_t copy;              /* where the copy of its head is, IMAGE_NONE: there is none */
     struct room room;
-    uint64_t sampler;           /* stands before the code, behind the filters; IMAGE_NONE: there is none */
+    uint64_t sampler;           /* stands before the code, never with filters; IMAGE_NONE: there is none */
     bool preparing;             /* a change is prepared */
 };
 

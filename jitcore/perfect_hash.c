@@ -11,6 +11,7 @@
 #define PLAIN_TRIES 64          /* for each number of slots */
 #define PLAIN_BITS 3            /* up to 1 << so many times the least number of slots, to spare the second load */
 #define DISPLACED_TRIES 32
+#define DISPLACEMENTS 4096      /* tried for a bucket: half of the slots are free, and buckets have few keys */
 #define BUCKET_KEYS 2           /* on average, about */
 
 /* Multipliers that look random, the same in each run: a fixed sequence (xorshift32, Marsaglia 2003). */
@@ -158,36 +159,91 @@ static bool place_bucket(struct displacing *d, uint32_t bucket, uint32_t displac
     return true;
 }
 
-static bool place_all(struct displacing *d)
+/* Under the first displacement, from `*displacement` on, that has a slot for each of its keys. */
+static bool displace_bucket(struct displacing *d, uint32_t bucket, uint32_t *displacement)
 {
-    uint32_t slots = UINT32_C(1) << d->hash->bits, displacement = 0, tries;
+    uint32_t slots = UINT32_C(1) << d->hash->bits, at = *displacement;
+
+    for (uint32_t tries = 0; tries < slots && tries < DISPLACEMENTS; tries++) {
+        if (place_bucket(d, bucket, at)) {
+            d->hash->displacement[bucket] = at;
+            *displacement = (at + 1) & (slots - 1);
+            return true;
+        }
+        at = (at + 1) & (slots - 1);
+    }
+    return false;
+}
+
+static void leave_bucket(struct displacing *d, uint32_t bucket)
+{
+    for (uint32_t i = d->begin[bucket]; d->hash->left && i < d->begin[bucket + 1]; i++)
+        d->hash->left[d->hash->lefts++] = d->key[i];
+}
+
+/* All keys but those of buckets that find no slots: returns how many these are, or `enough` if they are as many. */
+static size_t place_all(struct displacing *d, size_t enough)
+{
+    uint32_t displacement = 0;
+    size_t left = 0;
 
     memset(d->taken, 0, sizeof(*d->taken) << d->hash->bits);
     memset(d->hash->displacement, 0, bucket_count(d->hash) * sizeof(*d->hash->displacement));
     for (size_t i = 0; i < bucket_count(d->hash) && d->order[i] != UINT32_MAX; i++) {
-        for (tries = 0; tries < slots && !place_bucket(d, d->order[i], displacement); tries++)
-            displacement = (displacement + 1) & (slots - 1);
-        if (tries == slots)
-            return false;
-        d->hash->displacement[d->order[i]] = displacement;
-        displacement = (displacement + 1) & (slots - 1);
+        if (displace_bucket(d, d->order[i], &displacement))
+            continue;
+        left += bucket_size(d, d->order[i]);
+        if (left >= enough)
+            return enough;
+        leave_bucket(d, d->order[i]);
     }
-    return true;
+    return left;
+}
+
+static size_t place_keys(struct displacing *d, const uint32_t *key, size_t count, size_t enough)
+{
+    fill_buckets(d, key, count);
+    sort_buckets(d);
+    return place_all(d, enough);
+}
+
+static int compare_keys(const void *first, const void *second)
+{
+    uint32_t a = *(const uint32_t *)first, b = *(const uint32_t *)second;
+
+    return (a > b) - (a < b);
+}
+
+/* Again with the multipliers that left the fewest, now noting them. */
+static int leave_keys(struct displacing *d, const uint32_t *key, size_t count, size_t left)
+{
+    d->hash->left = malloc(left * sizeof(*d->hash->left));
+    if (!d->hash->left)
+        return -ENOMEM;
+    place_keys(d, key, count, SIZE_MAX);
+    assert(d->hash->lefts == left);
+    qsort(d->hash->left, left, sizeof(*d->hash->left), compare_keys);
+    return 0;
 }
 
 static int find_displacements(struct displacing *d, const uint32_t *key, size_t count)
 {
-    uint32_t state = 2;
+    uint32_t state = 2, multiplier = 0, bucket_multiplier = 0;
+    size_t left = SIZE_MAX, least = SIZE_MAX;
 
-    for (int i = 0; i < DISPLACED_TRIES; i++) {
+    for (int i = 0; i < DISPLACED_TRIES && least > 0; i++) {
         d->hash->multiplier = next_multiplier(&state);
         d->hash->bucket_multiplier = next_multiplier(&state);
-        fill_buckets(d, key, count);
-        sort_buckets(d);
-        if (place_all(d))
-            return 0;
+        left = place_keys(d, key, count, least);
+        if (left >= least)
+            continue;
+        least = left;
+        multiplier = d->hash->multiplier;
+        bucket_multiplier = d->hash->bucket_multiplier;
     }
-    return -EDOM;
+    d->hash->multiplier = multiplier;
+    d->hash->bucket_multiplier = bucket_multiplier;
+    return least > 0 ? leave_keys(d, key, count, least) : 0;
 }
 
 static int find_displaced(const uint32_t *key, size_t count, struct perfect_hash *hash)
@@ -228,8 +284,14 @@ int perfect_hash_new(const uint32_t *key, size_t count, struct perfect_hash *ret
     return r;
 }
 
+bool perfect_hash_left(const struct perfect_hash *hash, uint32_t key)
+{
+    return hash->lefts > 0 && bsearch(&key, hash->left, hash->lefts, sizeof(key), compare_keys);
+}
+
 void perfect_hash_done(struct perfect_hash *hash)
 {
     free(hash->displacement);
+    free(hash->left);
     *hash = (struct perfect_hash){ 0 };
 }

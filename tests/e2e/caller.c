@@ -4,6 +4,7 @@
  *
  *      open                    dd_open() with what the environment says
  *      close
+ *      status                  what dd_status() says: "joined", or "refused" and why
  *      sum A B C D E F         the static call `sum` of six integers
  *      text WORD               the static call `text`, whose result is a pointer: what it returned for the word
  *      check N                 the static call `check`, whose result is a bool
@@ -413,6 +414,16 @@ static void do_close(char *argument)
     printf("%d\n", dd_close());
 }
 
+static void do_status(char *argument)
+{
+    struct dd_status status = { .size = sizeof(status) };
+    int r = dd_status(&status);
+
+    const char *state = status.state == DD_JOINED ? "joined" : status.state == DD_REFUSED ? "refused" : "other";
+
+    printf("%s %s\n", r == 0 ? state : "error", status.error);
+}
+
 static void do_late(char *argument)
 {
     printf("%d\n", dd_native_register(&late));
@@ -445,7 +456,7 @@ static const struct {
     { "allow", do_allow }, { "loop", do_loop },       { "stop", do_stop },   { "block", do_block },
     { "fork", do_fork },   { "release", do_release }, { "forget", do_forget }, { "nested", do_nested },
     { "plug", do_plug },   { "unplug", do_unplug },   { "many", do_many },     { "silent", do_silent },
-    { "unknown", do_unknown }, { "result", do_result },
+    { "unknown", do_unknown }, { "result", do_result }, { "status", do_status },
 };
 
 static void run(char *line)

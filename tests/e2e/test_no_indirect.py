@@ -6,7 +6,7 @@ import re
 import subprocess
 
 from fake_worker import LAYOUT_VERSION, TABLE as FAKE_TABLE, lines
-from harness import Connection, Daemon, compile_program, verdict, wait_until
+from harness import Connection, Daemon, Refused, compile_program, verdict, wait_until
 from tap import BUILD_DIR, case, equal, run
 
 CALLER = os.path.join(BUILD_DIR, "tests/e2e/caller")
@@ -265,6 +265,68 @@ def tables_are_trees_while_such_a_worker_is_there():
         wait_until(lambda: len(daemon.list("workers")) == 1, "it is gone")
         attach(77)
         assert shape() != "tree", shape()
+
+
+def refused_as_full(action):
+    try:
+        action()
+    except Refused as refusal:
+        equal(refusal.error, "ImageFull")
+    else:
+        raise AssertionError("there was room")
+
+
+def fill_image(daemon, table):
+    """Keys far apart, then as many ranges as find room while a reader keeps all that was replaced; the last link."""
+    operations = [{"operation": "attach", "table": table, "key": 1000 * number, "program": "pass"}
+                  for number in range(1000)]
+    link = daemon.call("Apply", operations=operations)["outcomes"][0]["link"]
+    daemon.worker().do("hold")
+    for number in range(10000):
+        try:
+            daemon.call("Attach", table=table, first=(3 << 30) + 10 * number, last=(3 << 30) + 10 * number + 1,
+                        program="pass")
+        except Refused as refusal:
+            equal(refusal.error, "ImageFull")
+            return link
+    raise AssertionError("the image is never full")
+
+
+@case
+def a_full_image_refuses_such_a_worker():
+    """It runs its defaults, never an indirect branch, and joins when there is room for a tree."""
+    with Daemon(arguments=["--text-size", "1"]) as daemon:
+        other = daemon.worker(executable=CALLER)
+        daemon.load("pass", compile_program(TABLE.format("key + 10"), "pass"))
+        fill_image(daemon, "on_event")
+        holder = daemon.workers[-1]
+        row = lambda: next(row for row in daemon.list("tables") if row["name"] == "on_event")
+        equal((row()["shape"], row()["workers"]), ("hash", 1))
+        worker = daemon.worker(executable=DIRECT)
+        status = worker.do("status")
+        assert status.startswith("refused ") and "ImageFull" in status, status
+        equal((worker.do("verdict 2000"), other.do("verdict 2000")), ("5", "2010"), "its default, and the program")
+        equal((row()["shape"], row()["workers"]), ("hash", 1))
+        holder.do("release")
+        wait_until(lambda: worker.do("status").startswith("joined"), "it joins")
+        equal((row()["shape"], worker.do("verdict 2000"), other.do("verdict 2000")), ("tree", "2010", "2010"))
+        equal(indirect(slot_paths(worker, "on_event")), [])
+
+
+@case
+def a_full_image_refuses_the_policy():
+    """Also with a removal beside it, which alone would find its way."""
+    with Daemon(arguments=["--text-size", "1"]) as daemon:
+        daemon.worker(executable=CALLER)
+        daemon.load("pass", compile_program(TABLE.format("key + 10"), "pass"))
+        link = fill_image(daemon, "on_event")
+        policy = {"operation": "set_policy", "table": "on_event", "policy": "no_indirect"}
+        detach = {"operation": "detach", "link": link}
+        refused_as_full(lambda: daemon.call("Apply", operations=[policy]))
+        refused_as_full(lambda: daemon.call("Apply", operations=[policy, detach]))
+        row = next(row for row in daemon.list("tables") if row["name"] == "on_event")
+        equal((row["shape"], row["policy"]), ("hash", "any"))
+        daemon.call("Apply", operations=[detach])
 
 
 @case

@@ -523,6 +523,44 @@ static void test_free_while_filtered(void **state)
     assert_int_equal(used(), before);
 }
 
+/* A filter takes the sampler out, which gives its granule back; it comes again when there is new code. */
+static void test_removal_takes_the_sampler_out(void **state)
+{
+    const int64_t stub = 0;             /* never called */
+    struct entry *entry = new_entry();
+    struct version version = first;
+    struct entry_change *prepared;
+    size_t before;
+
+    change_and_release(entry, first);
+    while (entry_unsettled(entry))
+        assert_int_equal(entry_settle(entry), 0);
+    before = used();
+    assert_int_equal(entry_prepare_sample(entry, true, stub, &prepared), 0);
+    assert_int_equal(entry_change_commit(prepared), 0);
+    entry_change_release(prepared);
+    assert_true(entry_sampled(entry));
+    assert_int_equal(used(), before + IMAGE_GRANULE);
+    fill(0);
+    version.removed = 1;
+    assert_int_equal(prepare(entry, version, &prepared), 0);
+    entry_change_abort(prepared);
+    assert_true(entry_sampled(entry));
+    assert_int_equal(prepare(entry, version, &prepared), 0);
+    assert_int_equal(entry_change_commit(prepared), 0);
+    assert_int_equal(entry_state(entry), ENTRY_FILTERED);
+    assert_false(entry_sampled(entry));
+    check_code(entry_offset(entry), version);           /* none of which goes by way of the stub */
+    unfill();
+    assert_int_equal(used(), before + IMAGE_GRANULE);
+    entry_change_release(prepared);
+    assert_int_equal(used(), before);
+    check_code(entry_offset(entry), version);
+    assert_int_equal(entry_prepare_sample(entry, false, stub, &prepared), -EALREADY);
+    assert_int_equal(entry_prepare_sample(entry, true, stub, &prepared), -EBUSY);
+    entry_free(entry);
+}
+
 /* Settling in an image without a free byte: nothing but the entry itself may be written. */
 static void test_settling_stays_at_home(void **state)
 {
@@ -755,6 +793,7 @@ int main(void)
         cmocka_unit_test(test_each_reservation_that_fails),
         cmocka_unit_test(test_removal_in_a_full_image),
         cmocka_unit_test(test_free_while_filtered),
+        cmocka_unit_test(test_removal_takes_the_sampler_out),
         cmocka_unit_test(test_settling_stays_at_home),
         cmocka_unit_test(test_random_changes_under_readers),
         cmocka_unit_test(test_readers_find_a_missing_wait),
