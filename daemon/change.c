@@ -297,6 +297,18 @@ static void poke(struct change *change)
             change->request.operation[i].kind->show(change->daemon, &change->request.operation[i]);
 }
 
+/* From here on the code counts what links are now: what it counted before is read before they are taken for that. */
+static void move_totals(struct change *change)
+{
+    for (size_t i = 0; i < change->request.operations; i++)
+        if (change->request.operation[i].link)
+            totals_mark_moves(change->daemon->statistics, change->request.operation[i].link);
+    statistics_read_marked(change->daemon->statistics);
+    for (size_t i = 0; i < change->request.operations; i++)
+        if (change->request.operation[i].link)
+            totals_move(change->request.operation[i].link);
+}
+
 /* ---- steps 5 and 6: answer, release -------------------------------------------------------------------- */
 
 static void answer(struct change *change)
@@ -306,8 +318,23 @@ static void answer(struct change *change)
     change->request.done = NULL;
 }
 
+/* No thread counts any more on account of the links that went. */
+static void read_leaving(struct change *change)
+{
+    for (size_t i = 0; i < change->request.operations; i++) {
+        const struct operation *operation = &change->request.operation[i];
+        const struct link *link = operation->kind->leaving ? operation->kind->leaving(operation) : NULL;
+
+        if (link)
+            statistics_mark(change->daemon->statistics, &link->counter);
+    }
+    statistics_read_marked(change->daemon->statistics);
+    statistics_store_totals(change->daemon->statistics);
+}
+
 static void release_replaced(struct change *change)
 {
+    read_leaving(change);
     for (size_t i = 0; i < change->tables; i++)
         change->prepared[i] = entry_change_release(change->prepared[i]);
     for (size_t i = 0; i < change->request.operations; i++)
@@ -365,6 +392,7 @@ static void drop_input(struct change *change)
 static void carry_out(struct change *change)
 {
     poke(change);                                               /* 4 */
+    move_totals(change);
     LIST_INSERT_HEAD(&change->daemon->changes, change, entry);
     for (size_t i = 0; i < change->tables; i++)
         settle(change->daemon, change->dirty[i]);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STORE_VERSION 4
+#define STORE_VERSION 5
 #define STORE_APPLICATION 0x64697370    /* "disp": PRAGMA application_id */
 
 /* ---- schema -------------------------------------------------------------------------------------------- */
@@ -65,13 +65,14 @@ static const char schema[] =
     "CREATE TABLE programs ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
     "  digest BLOB NOT NULL, object BLOB NOT NULL,"
-    "  function TEXT NOT NULL, settings TEXT NOT NULL, uid INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "  function TEXT NOT NULL, settings TEXT NOT NULL, uid INTEGER NOT NULL DEFAULT 0,"
+    "  totals TEXT NOT NULL DEFAULT '{}') STRICT;"
     "CREATE TABLE tables ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
     "  default_verdict INTEGER NOT NULL,"
     "  kind TEXT NOT NULL, prototype TEXT NOT NULL, policy TEXT NOT NULL DEFAULT 'any',"
     "  plan TEXT NOT NULL DEFAULT '{}', value INTEGER,"
-    "  misses TEXT NOT NULL DEFAULT '{}') STRICT, WITHOUT ROWID;"
+    "  misses TEXT NOT NULL DEFAULT '{}', totals TEXT NOT NULL DEFAULT '{}') STRICT, WITHOUT ROWID;"
     NATIVES_SCHEMA
     LINKS_SCHEMA
     MAPS_SCHEMA
@@ -106,6 +107,10 @@ static const char *const migration[STORE_VERSION] = {
           "DROP TABLE links_of_version_2;",
     [3] = "ALTER TABLE programs ADD COLUMN uid INTEGER NOT NULL DEFAULT 0;"
           MAPS_SCHEMA,
+    [4] = "ALTER TABLE programs ADD COLUMN totals TEXT NOT NULL DEFAULT '{}';"
+          "ALTER TABLE tables ADD COLUMN totals TEXT NOT NULL DEFAULT '{}';"
+          "UPDATE programs SET totals = '{\"of_links\":true}';"
+          "UPDATE tables SET totals = '{\"of_links\":true}';",
 };
 
 static const char *const statement_text[STATEMENTS] = {
@@ -118,7 +123,7 @@ static const char *const statement_text[STATEMENTS] = {
     [REMOVE_PROGRAM] = "DELETE FROM programs WHERE name = ?",
     [ADD_TABLE] = "INSERT INTO tables (name, context, default_verdict, kind, prototype) VALUES (?, ?, ?, ?, ?)",
     [CHANGE_TABLE] = "UPDATE tables SET context = ?2, default_verdict = ?3, kind = ?4, prototype = ?5,"
-        " value = NULL, plan = '{}', misses = '{}' WHERE name = ?1",
+        " value = NULL, plan = '{}' WHERE name = ?1",
     [ADD_NATIVE] = "INSERT OR REPLACE INTO natives VALUES (?, ?, ?)",
     [SET_POLICY] = "UPDATE tables SET policy = ?2 WHERE name = ?1",
     [SET_VALUE] = "UPDATE tables SET value = ?2 WHERE name = ?1",
@@ -127,6 +132,8 @@ static const char *const statement_text[STATEMENTS] = {
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [REPLACE_LINK] = "UPDATE links SET program = ?2, native = ?3 WHERE id = ?1",
     [SET_MISSES] = "UPDATE tables SET misses = ?2 WHERE name = ?1",
+    [SET_TABLE_TOTALS] = "UPDATE tables SET totals = ?2 WHERE name = ?1",
+    [SET_PROGRAM_TOTALS] = "UPDATE programs SET totals = ?2 WHERE name = ?1",
     [SET_COUNTERS] = "UPDATE links SET counters = ?2 WHERE id = ?1",
     [REMOVE_LINK] = "DELETE FROM links WHERE id = ?",
     [ADD_MAP] = "INSERT INTO maps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -147,9 +154,9 @@ static const char *const statement_text[STATEMENTS] = {
     [READ_INNERS] = "SELECT outer_map, key, inner_map FROM inner_maps",
     [READ_NATIVES] = "SELECT name, prototype, may_block FROM natives"
         " WHERE name IN (SELECT native FROM links)",
-    [READ_TABLES] = "SELECT name, context, default_verdict, kind, prototype, policy, value, misses"
+    [READ_TABLES] = "SELECT name, context, default_verdict, kind, prototype, policy, value, misses, totals"
         " FROM tables ORDER BY name",
-    [READ_PROGRAMS] = "SELECT name, context, object, function, settings, uid FROM programs ORDER BY name",
+    [READ_PROGRAMS] = "SELECT name, context, object, function, settings, uid, totals FROM programs ORDER BY name",
     [READ_LINKS] = "SELECT id, table_name, first_key, last_key, priority, proceed_on, program, native, counters"
         " FROM links ORDER BY id",
     [READ_PLANS] = "SELECT name, plan FROM tables",

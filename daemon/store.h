@@ -49,6 +49,7 @@ struct store_program {
     uid_t uid;                          /* who loaded it */
     const void *object;
     size_t size;                        /* bytes */
+    const char *totals;                 /* read: JSON: what totals.h keeps of it; "{}": nothing yet */
 };
 
 struct store_map {
@@ -72,6 +73,7 @@ struct store_table {
     uint32_t value;
     const char *policy;                 /* "any" or "no-indirect" */
     const char *misses;                 /* JSON: what statistics keeps of them; "{}": nothing yet */
+    const char *totals;                 /* read: as of a program */
 };
 
 struct store_native {
@@ -100,7 +102,7 @@ int store_remove_map(struct store *store, uint32_t number);     /* with what it 
 /* What a map of maps has for a key; inner 0: nothing. */
 int store_set_inner(struct store *store, uint32_t outer, const void *key, size_t key_size, uint32_t inner);
 int store_add_table(struct store *store, const struct store_table *table);
-/* Declared anew: its name and policy stay. */
+/* Declared anew: its name, its policy and what was counted stay. */
 int store_change_table(struct store *store, const struct store_table *table);
 int store_set_policy(struct store *store, const char *table, const char *policy);
 int store_set_value(struct store *store, const char *table, bool has_value, uint32_t value);
@@ -109,6 +111,8 @@ int store_add_link(struct store *store, const struct store_link *link);
 int store_replace_link(struct store *store, int64_t id, const char *program, const char *native);
 int store_set_counters(struct store *store, int64_t link, const char *counters);
 int store_set_misses(struct store *store, const char *table, const char *counters);
+int store_set_table_totals(struct store *store, const char *table, const char *totals);
+int store_set_program_totals(struct store *store, const char *program, const char *totals);
 int store_remove_link(struct store *store, int64_t id);
 
 /*

@@ -182,7 +182,7 @@ def a_database_of_version_1_is_brought_forward():
         equal({p["name"]: p["settings"] for p in daemon.list("programs")}, {"seven": {}, "set": {"base": "7"}})
         daemon.stop()
         with contextlib.closing(sqlite3.connect(path)) as new:
-            equal(new.execute("PRAGMA user_version").fetchone(), (4,))
+            equal(new.execute("PRAGMA user_version").fetchone(), (5,))
         daemon.start()
 
 
