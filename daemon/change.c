@@ -29,6 +29,7 @@ struct change {
     struct table **dirty;               /* tables whose code it changes, each once */
     struct entry_change **prepared;     /* per dirty table; from step 4 on what was replaced */
     size_t tables;
+    bool samples;                       /* all that it changes is a table's sampler */
 };
 
 void operations_free(struct operation *operation, size_t operations)
@@ -337,6 +338,8 @@ static void release_replaced(struct change *change)
     read_leaving(change);
     for (size_t i = 0; i < change->tables; i++)
         change->prepared[i] = entry_change_release(change->prepared[i]);
+    if (change->samples)
+        change->dirty[0]->samplers--;
     for (size_t i = 0; i < change->request.operations; i++)
         if (change->request.operation[i].kind->release)
             change->request.operation[i].kind->release(change->daemon, &change->request.operation[i]);
@@ -470,6 +473,8 @@ int change_sample(struct daemon *daemon, struct table *table, bool on)
         r = entry_prepare_sample(table->entry, on, LINKAGE_COUNTERS_STUB, &change->prepared[0]);
     if (r < 0)
         return r;
+    change->samples = true;
+    table->samplers++;
     carry_out(TAKE_POINTER(change));
     return 0;
 }

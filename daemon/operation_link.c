@@ -48,6 +48,17 @@ static int check_entry(const struct table *table, const struct link *wanted, str
     return 0;
 }
 
+/* How often keys came is said of entries: all links of one have the same. */
+static void join_entry(struct link *link)
+{
+    struct link *const *chain;
+    size_t links = table_chain(link->table, link, &chain);
+    const struct link *other = links > 1 ? chain[chain[0] == link] : link;
+
+    link->samples = other->samples;
+    link->weight = other->weight;
+}
+
 static int check_attach(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
 {
     struct table *table = registry_table(&daemon->registry, operation->table_name);
@@ -76,6 +87,7 @@ static int check_attach(struct daemon *daemon, struct operation *operation, stru
     }
     if (r < 0)
         return refuse_memory(refusal);
+    join_entry(link);
     operation->link_id = daemon->registry.next_link++;
     operation->link = link;
     operation->table = table;

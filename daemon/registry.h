@@ -104,6 +104,7 @@ struct table {
     struct entry *entry;
     struct link **link;                 /* in the order above */
     size_t links, links_capacity;
+    unsigned samplers;                  /* changes of its sampler that are not released yet */
     struct planned *planned;            /* planning.c: what is known of the plan; NULL: nothing */
     struct counter misses;              /* of keys without an entry; links that are attached are counted as these */
     struct totals totals;
@@ -129,7 +130,7 @@ struct link {
     struct program *program;            /* holds a reference; NULL: a native */
     struct native *native;              /* NULL: a program */
     int64_t native_code;                /* the stub that leads to it */
-    uint32_t samples;                   /* first link of an entry: how often its keys came in the last sample */
+    uint32_t samples;                   /* of the entry, so the same in a chain: how often its keys came in the last sample */
     uint32_t weight;                    /* and in that which its table's code was made for */
     struct counter counter;             /* of what it runs */
     struct program *credited;           /* whose totals get what is counted: the one that its code runs; NULL: a native */

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "pace.h"
 #include "registry.h"
+#include "sampling.h"
 #include "store.h"
 #include "util.h"
 
@@ -66,6 +67,8 @@ struct statistics {
     bool marked[CHUNKS];                        /* to be read by statistics_read_marked() */
     LIST_HEAD(, statistics_reading) readings;
     struct statistics_reading timed;            /* the timer's */
+    struct counted_lines *sampled;              /* whose sample rings are read next; NULL: nobody's, */
+    uint32_t sampled_line;                      /* from this one on */
     bool reading;                               /* it is in the middle of the places */
     struct totals_list changed;                 /* totals of programs and tables that are not stored as they are */
     struct counter_block block[CHUNK];          /* of one line, as it is read */
@@ -513,38 +516,50 @@ int counter_restore(struct statistics *statistics, const char *text, int64_t lin
 
 /* ---- samples ------------------------------------------------------------------------------------------- */
 
-/* The newest keys of a line's ring, those that were not there the last time. */
-static size_t line_samples(struct counted_lines *lines, uint32_t line, uint32_t *ret, size_t size)
+/* The keys of a line's ring that were not there the last time.  sample: NULL: they are nobody's. */
+static void line_samples(struct counted_lines *lines, uint32_t line, struct sample *sample)
 {
+    uint64_t position = lines->position[line];
     struct sample_ring ring;
-    uint64_t position = lines->position[line], fresh;
 
     /* Most have none: look at the position alone first. */
     if (lines_read_counters(lines->lines, line, 0, &ring.position, sizeof(ring.position)) < 0 ||
         ring.position == position || lines_read_counters(lines->lines, line, 0, &ring, sizeof(ring)) < 0)
-        return 0;
+        return;
     lines->position[line] = ring.position;
-    fresh = ring.position - position;
-    if (fresh > SAMPLE_KEYS)
-        fresh = SAMPLE_KEYS;
-    if (fresh > size)
-        fresh = size;
-    for (uint64_t i = 0; i < fresh; i++)
-        ret[i] = ring.key[(ring.position - 1 - i) % SAMPLE_KEYS];
-    return (size_t)fresh;
+    if (sample)
+        sample_add(sample, &ring, ring.position - position);
 }
 
-size_t statistics_samples(struct statistics *statistics, uint32_t *ret, size_t size)
+/* Of the line from `line` on that has any; returns the next one. */
+static uint32_t next_samples(struct counted_lines *lines, uint32_t line, struct sample *sample)
 {
-    struct counted_lines *lines;
-    size_t count = 0;
+    line = lines_next_counted(lines->lines, line, 0, sizeof(struct sample_ring));
+    if (line < lines_used(lines->lines))
+        line_samples(lines, line++, sample);
+    return line;
+}
 
-    LIST_FOREACH(lines, &statistics->lines, entry)
-        for (uint32_t line = lines_next_counted(lines->lines, 0, 0, sizeof(struct sample_ring));
-             line < lines_used(lines->lines);
-             line = lines_next_counted(lines->lines, line + 1, 0, sizeof(struct sample_ring)))
-            count += line_samples(lines, line, ret + count, size - count);
-    return count;
+void statistics_samples_begin(struct statistics *statistics)
+{
+    statistics->sampled = LIST_FIRST(&statistics->lines);
+    statistics->sampled_line = 0;
+}
+
+static void sample_next_lines(struct statistics *statistics)
+{
+    statistics->sampled = LIST_NEXT(statistics->sampled, entry);
+    statistics->sampled_line = 0;
+}
+
+bool statistics_samples_step(struct statistics *statistics, struct sample *sample)
+{
+    if (!statistics->sampled)
+        return false;
+    statistics->sampled_line = next_samples(statistics->sampled, statistics->sampled_line, sample);
+    if (statistics->sampled_line >= lines_used(statistics->sampled->lines))
+        sample_next_lines(statistics);
+    return statistics->sampled;
 }
 
 /* ---- workers ------------------------------------------------------------------------------------------- */
@@ -622,9 +637,8 @@ int counted_lines_new(struct statistics *statistics, const struct lines *lines, 
     counted->lines = lines;
     if (!fresh) {
         advance_all(counted, true);
-        for (uint32_t line = lines_next_counted(lines, 0, 0, sizeof(struct sample_ring)); line < lines_used(lines);
-             line = lines_next_counted(lines, line + 1, 0, sizeof(struct sample_ring)))
-            line_samples(counted, line, NULL, 0);
+        for (uint32_t line = 0; line < lines_used(lines);)
+            line = next_samples(counted, line, NULL);
         restore_lines(counted, text);
     }
     LIST_INSERT_HEAD(&statistics->lines, counted, entry);
@@ -638,6 +652,8 @@ struct counted_lines *counted_lines_free(struct counted_lines *lines)
 
     if (!lines)
         return NULL;
+    if (lines == lines->statistics->sampled)
+        sample_next_lines(lines->statistics);
     LIST_FOREACH(reading, &lines->statistics->readings, entry)
         if (reading->lines == lines)
             reading->lines = LIST_NEXT(lines, entry);

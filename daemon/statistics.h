@@ -108,10 +108,12 @@ int counter_restore(struct statistics *statistics, const char *text, int64_t lin
 /* ---- samples ---- */
 
 /*
- * Keys that threads have written to their sample rings since the last call, up to `size` of them; returns how many.
- * One table is sampled at a time, and nobody writes in between: planning.h.
+ * Add the keys that threads have written to their sample rings since they were read before, one thread's a step.  false:
+ * those of all were.  Begin when nobody writes any more: a step may be far from the last.  Workers may come and go.
  */
-size_t statistics_samples(struct statistics *statistics, uint32_t *ret, size_t size);
+struct sample;
+void statistics_samples_begin(struct statistics *statistics);
+bool statistics_samples_step(struct statistics *statistics, struct sample *sample);
 
 /* ---- workers ---- */
 

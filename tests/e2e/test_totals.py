@@ -6,7 +6,7 @@ import os
 import random
 import sqlite3
 
-from harness import Daemon, verdict, wait_until
+from harness import CONTEXT, Daemon, compile_program, verdict, wait_until
 from tap import case, equal, run
 
 
@@ -87,6 +87,22 @@ def links_that_come_and_go_in_a_chain():
         daemon.call("Detach", link=front, wait="quiescent")
         restarted(daemon, worker)
         equal(totals(daemon), wanted, "the link that is left was never counted")
+
+
+@case
+def an_entry_whose_counted_link_goes_keeps_what_it_ran():
+    with Daemon() as daemon:
+        worker = loaded(daemon)
+        daemon.call("SetStatistics", counting="off")
+        daemon.attach("on_test", 3, "p1", priority=10)
+        front = daemon.attach("on_test", 3, "p3", priority=0, proceed_on=[3])
+        daemon.call("SetStatistics", link=front, counting="runs")
+        call(worker, 3, 4)
+        equal(totals(daemon)["entries"], {"3": (4, {})})
+        daemon.call("Detach", link=front, wait="quiescent")
+        equal(totals(daemon)["entries"], {"3": (4, {})}, "the counted link went")
+        restarted(daemon, worker)
+        equal(totals(daemon)["entries"], {"3": (4, {})}, "after a restart")
 
 
 class Model:
@@ -191,6 +207,34 @@ def nothing_is_lost_or_counted_twice_under_load():
         said = totals(daemon)
         equal(said["programs"]["p1"][0] + said["programs"]["p2"][0], calls, "runs of both programs")
         equal(said["table"][0], said["entries"]["3"][0], "runs of the table and of its entry")
+
+
+@case
+def what_is_under_way_when_a_link_is_detached_is_counted():
+    slow = compile_program(CONTEXT + """
+        SEC("table/test") __u32 slow(struct test *t)
+        {
+            __u32 sum = 0;
+
+        #pragma clang loop unroll(disable)
+            for (__u32 i = 0; i < 60000; i++)
+                asm volatile("%0 += %1" : "+r"(sum) : "r"(i));
+            return sum ? 1 : 2;
+        }""", "slow")
+    with Daemon() as daemon:
+        worker = loaded(daemon)
+        daemon.load("slow", slow)
+        worker.do("allow 0 1")
+        worker.do("key 3")
+        worker.do("loop 2")
+        for _ in range(20):
+            link = daemon.attach("on_test", 3, "slow")
+            wait_until(lambda: daemon.call("GetStatistics", link=link)["links"][0]["counts"]["runs"] > 5, "it runs")
+            daemon.call("Detach", link=link, wait="quiescent")
+        calls = int(worker.do("stop").split()[1])
+        said = totals(daemon)
+        equal(said["programs"]["slow"][0] + said["table"][1], calls, "runs and misses")
+        equal(sum(said["table"]), calls, "those of the table")
 
 
 @case
