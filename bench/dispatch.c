@@ -182,9 +182,9 @@ static void print_json(void)
     puts("]");
 }
 
-static void print_table(void)
+static void print_table(unsigned rounds)
 {
-    printf("ns per call, median of %d rounds\n%5s  %-7s", ROUNDS, "n", "keys");
+    printf("ns per call, median of %u rounds\n%5s  %-7s", rounds, "n", "keys");
     for (enum call_form form = 0; form < FORMS; form++)
         printf("  %16s", call_form_name[form]);
     puts("  shape");
@@ -249,24 +249,25 @@ static void hooks_attach(void)
     session_set_call(STATIC_CALL_HOOK);
 }
 
-static void bench(bool json)
+static void bench(unsigned rounds, bool planned, bool json)
 {
     for (size_t site = 0; site < CALL_SITES; site++)
         fill_sequence(site);
-    plan();
+    if (planned)
+        plan();
     pin_thread();
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         measure_round(round);
         measure_shift(round);
     }
     for (size_t site = 0; site < CALL_SITES; site++)
         for (enum call_form form = 0; form < FORMS; form++)
-            result[site][form] = median(samples[site][form], ROUNDS);
+            result[site][form] = median(samples[site][form], rounds);
     if (json) {
         print_json();
         return;
     }
-    print_table();
+    print_table(rounds);
     for (size_t i = 0; i < ARRAY_LENGTH(goals); i++)
         print_goal(&goals[i]);
 }
@@ -275,7 +276,7 @@ int main(int argc, char **argv)
 {
     struct session_options options = { .planning_interval = PLANNING_INTERVAL };
     bool json = session_read_options(argc, argv,
-                                     "Usage: bench/dispatch --daemon PROGRAM [--directory DIR] [--json]\n"
+                                     "Usage: bench/dispatch --daemon PROGRAM [--directory DIR] [--quick] [--json]\n"
                                      "What a hook call costs, beside other ways to call one of n targets.",
                                      &options);
 
@@ -283,7 +284,7 @@ int main(int argc, char **argv)
     call_sites_prepare();
     hooks_attach();
     rcu_register_thread();
-    bench(json);
+    bench(options.quick ? 1 : ROUNDS, !options.quick, json);
     rcu_unregister_thread();
     return 0;
 }

@@ -20,6 +20,8 @@
 #define EDITS 200               /* one by one */
 #define BULK_ENTRIES 10000
 #define BULK_GOAL_MS 200
+#define ENTRIES_QUICK 100        /* the most, and how many edits, for --quick */
+#define EDITS_QUICK 3
 
 DD_TABLE(bench_edits, struct bench_context, TARGET_DEFAULT, DD_READ(value))
 
@@ -105,7 +107,7 @@ static void divide(struct cost *cost, double by)
     cost->daemon_ns /= by;
 }
 
-static struct row measure(const char *kind, size_t entries)
+static struct row measure(const char *kind, size_t entries, size_t edits)
 {
     struct row row = { .kind = kind, .entries = entries };
     struct cost started = begin();
@@ -113,11 +115,11 @@ static struct row measure(const char *kind, size_t entries)
     session_attach("bench_edits", keys, entries, links);
     end(started, &row.attach_bulk);
     session_settle();
-    for (size_t i = 0; i < EDITS; i++)
+    for (size_t i = 0; i < edits; i++)
         edit(edit_index(i, entries), &row);
-    divide(&row.attach, EDITS);
-    divide(&row.detach, EDITS);
-    divide(&row.replace, EDITS);
+    divide(&row.attach, (double)edits);
+    divide(&row.detach, (double)edits);
+    divide(&row.replace, (double)edits);
     started = begin();
     session_detach(links, entries);
     end(started, &row.detach_bulk);
@@ -161,7 +163,7 @@ static void print_goal(double ms)
            ms <= BULK_GOAL_MS ? "reached" : "missed");
 }
 
-static void bench(bool json)
+static void bench(bool quick, bool json)
 {
     static const struct {
         const char *name;
@@ -174,8 +176,8 @@ static void bench(bool json)
                "attach one, us", "detach one, us", "replace one, us");
     for (size_t kind = 0; kind < ARRAY_LENGTH(kinds); kind++) {
         kinds[kind].fill();
-        for (size_t entries = 10; entries <= ENTRIES_MAX; entries *= 10) {
-            struct row row = measure(kinds[kind].name, entries);
+        for (size_t entries = 10; entries <= (quick ? ENTRIES_QUICK : ENTRIES_MAX); entries *= 10) {
+            struct row row = measure(kinds[kind].name, entries, quick ? EDITS_QUICK : EDITS);
 
             print_row(&row, json);
             if (entries == BULK_ENTRIES && !json)
@@ -188,12 +190,12 @@ int main(int argc, char **argv)
 {
     struct session_options options = { 0 };
     bool json = session_read_options(argc, argv,
-                                     "Usage: bench/edits --daemon PROGRAM [--directory DIR] [--json]\n"
+                                     "Usage: bench/edits --daemon PROGRAM [--directory DIR] [--quick] [--json]\n"
                                      "What changing a table of 10 to 100,000 entries costs.",
                                      &options);
 
     session_open(&options);
     session_load(TARGETS);
-    bench(json);
+    bench(options.quick, json);
     return 0;
 }

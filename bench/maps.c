@@ -27,6 +27,7 @@
 #define KEYS 10000
 #define ROUNDS 11
 #define OPERATIONS 200000       /* of one process in one round, about */
+#define OPERATIONS_QUICK 1000
 #define WAYS_MAX 16
 #define HASH_GOAL 1.5           /* times rculfhash's */
 #define ARRAY_GOAL 1.0          /* ns more than a C array's */
@@ -35,6 +36,7 @@ static const unsigned processes[] = { 1, 2, 4, 8 };
 
 #define COUNTS ARRAY_LENGTH(processes)
 
+static unsigned operations_wanted = OPERATIONS;
 static double figures[WAYS_MAX][COUNTS][ROUNDS];
 static double refused[WAYS_MAX][COUNTS][ROUNDS];        /* share of operations, 0 to 1 */
 
@@ -74,7 +76,7 @@ __attribute__((noreturn))
 static void child(const struct bench_way *way, unsigned index)
 {
     struct bench_process process = { .index = index, .keys = keys[index], .count = key_count };
-    unsigned turns = OPERATIONS / key_count + 1;
+    unsigned turns = operations_wanted / key_count + 1;
     uint64_t ran;
 
     if (way->begin)
@@ -97,7 +99,7 @@ static void child(const struct bench_way *way, unsigned index)
 
 static double evaluate(const struct bench_way *way, unsigned count, double *ret_refused)
 {
-    double all = (double)(OPERATIONS / key_count + 1) * key_count * count, operations = all;
+    double all = (double)(operations_wanted / key_count + 1) * key_count * count, operations = all;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t begin = UINT64_MAX, end = 0, ran = 0;
 
@@ -243,6 +245,7 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         { "json", no_argument, NULL, 'j' },
         { "keys", required_argument, NULL, 'k' },
+        { "quick", no_argument, NULL, 'q' },
         { "rounds", required_argument, NULL, 'r' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -258,14 +261,19 @@ int main(int argc, char **argv)
         case 'k':
             key_count = read_number(optarg, 4, 1000000) / 4 * 4;        /* programs take four at a time */
             break;
+        case 'q':
+            rounds = 1;
+            operations_wanted = OPERATIONS_QUICK;
+            break;
         case 'r':
             rounds = read_number(optarg, 1, ROUNDS);
             break;
         case 'h':
-            puts("usage: maps [--keys N] [--rounds N] [--json]\n"
+            puts("usage: maps [--keys N] [--rounds N] [--quick] [--json]\n"
                  "Lookups and updates of maps, beside liburcu's hash table, a table behind a mutex, C arrays.\n\n"
                  "  --keys N     how many keys the tables have, of 8 bytes (default 10000)\n"
                  "  --rounds N   how often everything is measured (default and most: 11)\n"
+                 "  --quick      measure hardly anything, to see that it runs: the figures mean nothing\n"
                  "  --json       an array of {op, impl, procs, ns, refused}");
             return 0;
         default:

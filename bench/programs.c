@@ -7,7 +7,7 @@
  * A round measures every kernel once, natively and translated, in turns; the figure is the median of
  * the rounds.
  *
- *      programs [--cpu v1|v2|v3] [--json]      the kernels
+ *      programs [--cpu v1|v2|v3] [--quick] [--json]      the kernels
  *      programs --verifier [--json]            what verifying takes
  */
 #include <dlfcn.h>
@@ -144,9 +144,9 @@ static void prepare(const struct kernel_row *row, const char *processor, const s
     ret->calls = (unsigned)(CALLS_NS / ns) + 1;
 }
 
-static void measure_all(void)
+static void measure_all(unsigned rounds)
 {
-    for (unsigned round = 0; round < ROUNDS; round++)
+    for (unsigned round = 0; round < rounds; round++)
         for (size_t k = 0; k < KERNELS; k++) {
             struct measured *m = &kernels[k];
 
@@ -160,22 +160,22 @@ static void measure_all(void)
 
 /* ---- what comes out ------------------------------------------------------------------------------------ */
 
-static void print_json(void)
+static void print_json(unsigned rounds)
 {
     for (size_t k = 0; k < KERNELS; k++)
         printf("%s{\"kernel\":\"%s\",\"native_ns\":%.2f,\"jit_ns\":%.2f}", k ? ",\n " : "[", rows[k].name,
-               median(kernels[k].native_ns, ROUNDS), median(kernels[k].jit_ns, ROUNDS));
+               median(kernels[k].native_ns, rounds), median(kernels[k].jit_ns, rounds));
     puts("]");
 }
 
-static void print_table(const char *processor)
+static void print_table(const char *processor, unsigned rounds)
 {
     double logarithms = 0, mean;
 
-    printf("ns per call, median of %d rounds, objects for cpu %s\n", ROUNDS, processor);
+    printf("ns per call, median of %u rounds, objects for cpu %s\n", rounds, processor);
     printf("%-20s %10s %10s %8s\n", "kernel", "native", "jit", "ratio");
     for (size_t k = 0; k < KERNELS; k++) {
-        double native = median(kernels[k].native_ns, ROUNDS), jit = median(kernels[k].jit_ns, ROUNDS);
+        double native = median(kernels[k].native_ns, rounds), jit = median(kernels[k].jit_ns, rounds);
 
         printf("%-20s %10.1f %10.1f %8.2f\n", rows[k].name, native, jit, jit / native);
         logarithms += log(jit / native);
@@ -184,17 +184,17 @@ static void print_table(const char *processor)
     printf("geometric mean %.3f, goal %.2f: %s\n", mean, GOAL, mean <= GOAL ? "reached" : "missed");
 }
 
-static void bench_kernels(const char *processor, bool json)
+static void bench_kernels(const char *processor, unsigned rounds, bool json)
 {
     struct context *context = kernel_context();
 
     for (size_t k = 0; k < KERNELS; k++)
         prepare(&rows[k], processor, context, &kernels[k]);
-    measure_all();
+    measure_all(rounds);
     if (json)
-        print_json();
+        print_json(rounds);
     else
-        print_table(processor);
+        print_table(processor, rounds);
     for (size_t k = 0; k < KERNELS; k++)
         translated_clear(&kernels[k].translated);
     context_free(context);
@@ -217,11 +217,13 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         { "cpu", required_argument, NULL, 'c' },
         { "json", no_argument, NULL, 'j' },
+        { "quick", no_argument, NULL, 'q' },
         { "verifier", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
     const char *processor = "v3";
+    unsigned rounds = ROUNDS;
     bool json = false, verifier = false;
 
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
@@ -232,13 +234,17 @@ int main(int argc, char **argv)
         case 'j':
             json = true;
             break;
+        case 'q':
+            rounds = 1;
+            break;
         case 'v':
             verifier = true;
             break;
         case 'h':
-            puts("usage: programs [--verifier] [--cpu v1|v2|v3] [--json]\n"
+            puts("usage: programs [--verifier] [--cpu v1|v2|v3] [--quick] [--json]\n"
                  "  --verifier   what verifying and compiling take, instead of what the kernels take\n"
                  "  --cpu CPU    processor that the objects are made for (default v3)\n"
+                 "  --quick      measure once, to see that it runs: the figures mean little\n"
                  "  --json       an array of {kernel, native_ns, jit_ns}; with --verifier an object");
             return 0;
         default:
@@ -247,6 +253,6 @@ int main(int argc, char **argv)
     if (verifier)
         bench_verifier(processor, json);
     else
-        bench_kernels(processor, json);
+        bench_kernels(processor, rounds, json);
     return 0;
 }

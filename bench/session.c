@@ -148,6 +148,7 @@ bool session_read_options(int argc, char **argv, const char *usage, struct sessi
     static const struct option table[] = {
         { "daemon", required_argument, NULL, 'd' },
         { "directory", required_argument, NULL, 'r' },
+        { "quick", no_argument, NULL, 'q' },
         { "json", no_argument, NULL, 'j' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -163,6 +164,9 @@ bool session_read_options(int argc, char **argv, const char *usage, struct sessi
         case 'r':
             options->directory = optarg;
             break;
+        case 'q':
+            options->quick = true;
+            break;
         case 'j':
             json = true;
             break;
@@ -170,6 +174,7 @@ bool session_read_options(int argc, char **argv, const char *usage, struct sessi
             printf("%s\n\n"
                    "  --daemon PROGRAM   start this dispatchd\n"
                    "  --directory DIR    its files, the database among them, are below DIR (default /var/tmp)\n"
+                   "  --quick            measure hardly anything, to see that it runs: the figures mean nothing\n"
                    "  --json             the figures for programs\n", usage);
             exit(0);
         default:

@@ -19,10 +19,11 @@ struct session_options {
     const char *daemon;         /* program to start */
     const char *directory;      /* where its directory is made; NULL: /var/tmp */
     const char *planning_interval;      /* its option of this name; NULL: its default */
+    bool quick;                 /* measure as little as there can be: its figures mean nothing */
 };
 
 /*
- * Read --daemon, --directory, --json and --help.  usage: what --help prints before the options.  Returns whether JSON
+ * Read --daemon, --directory, --quick, --json and --help.  usage: what --help prints before the options.  Returns whether JSON
  * is wanted; wrong options, and --help, end the program.
  */
 bool session_read_options(int argc, char **argv, const char *usage, struct session_options *options);

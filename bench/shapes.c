@@ -284,9 +284,9 @@ static void print_json(void)
     puts("]");
 }
 
-static void print_table(void)
+static void print_table(unsigned rounds)
 {
-    printf("ns per call, median of %d rounds\n%5s  %-7s", ROUNDS, "n", "keys");
+    printf("ns per call, median of %u rounds\n%5s  %-7s", rounds, "n", "keys");
     for (unsigned plan = 0; plan <= PLANS; plan++)
         printf(" %7s", plan_name(plan));
     puts("  planner");
@@ -301,13 +301,13 @@ static void print_table(void)
 
 /* ---- main ---------------------------------------------------------------------------------------------- */
 
-static void bench(void)
+static void bench(unsigned rounds)
 {
     for (size_t size = 0; size < SIZES; size++)
         for (enum key_mix mix = 0; mix < MIX_SHIFT; mix++)
             keys_fill(mix, sizes[size], keys[size][mix]);
     pin_thread();
-    for (unsigned round = 0; round < ROUNDS; round++)
+    for (unsigned round = 0; round < rounds; round++)
         for (size_t size = 0; size < SIZES; size++)
             for (enum key_mix mix = 0; mix < MIX_SHIFT; mix++)
                 measure_plans(size, mix, round);
@@ -315,7 +315,7 @@ static void bench(void)
         for (enum key_mix mix = 0; mix < MIX_SHIFT; mix++) {
             ask_planner(size, mix);
             for (unsigned plan = 0; plan <= PLANS; plan++)
-                result[size][mix][plan] = median(samples[size][mix][plan], ROUNDS);
+                result[size][mix][plan] = median(samples[size][mix][plan], rounds);
         }
 }
 
@@ -323,9 +323,11 @@ int main(int argc, char **argv)
 {
     static const struct option table[] = {
         { "json", no_argument, NULL, 'j' },
+        { "quick", no_argument, NULL, 'q' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
+    unsigned rounds = ROUNDS;
     bool json = false;
     int letter;
 
@@ -334,19 +336,23 @@ int main(int argc, char **argv)
         case 'j':
             json = true;
             break;
+        case 'q':
+            rounds = 1;
+            break;
         case 'h':
-            puts("Usage: bench/shapes [--json]\n"
+            puts("Usage: bench/shapes [--quick] [--json]\n"
                  "What each shape of a table's code costs, and what the planner expects.\n\n"
+                 "  --quick  measure once, to see that it runs: the figures mean little\n"
                  "  --json   an array of {n, keys, ns: {plan}, chosen, expected: {shape}}, for bench/plot.py");
             return 0;
         default:
             return 1;
         }
     image_make();
-    bench();
+    bench(rounds);
     if (json)
         print_json();
     else
-        print_table();
+        print_table(rounds);
     return 0;
 }

@@ -197,14 +197,19 @@ static int prepare_table(struct change *change, size_t i, struct refusal *refusa
     return r < 0 ? refuse_image(change->daemon, r, entry_prepare_size(table->entry, &code.dispatcher), refusal) : 0;
 }
 
-/* All slots, before the database knows of any: a slot that is found wrong afterwards ends the daemon. */
+/*
+ * All slots, before the database knows of any: a slot that is found wrong afterwards ends the daemon.  Every change comes
+ * by here, also one that nobody asked for.
+ */
 static int check_slots(const struct change *change, struct refusal *refusal)
 {
     for (size_t i = 0; i < change->tables; i++) {
         int r = entry_change_check(change->prepared[i]);
 
-        if (r < 0)
+        if (r < 0) {
+            settle_overwritten(change->dirty[i]);
             return refuse(refusal, r, "ImageOverwritten", "s", "table", change->dirty[i]->name);
+        }
     }
     return 0;
 }
@@ -448,6 +453,21 @@ static int change_alone(struct daemon *daemon, struct table *table, struct chang
     return r;
 }
 
+/* What is prepared is carried out, or dropped: takes the change. */
+static int carry_out_alone(struct change *change)
+{
+    _cleanup_(refusal_done) struct refusal refusal = { 0 };
+    int r = check_slots(change, &refusal);
+
+    if (r < 0) {
+        change->prepared[0] = entry_change_abort(change->prepared[0]);
+        change_free(change);
+        return r;
+    }
+    carry_out(change);
+    return 0;
+}
+
 int change_rebuild(struct daemon *daemon, struct table *table)
 {
     _cleanup_(refusal_done) struct refusal refusal = { 0 };
@@ -457,10 +477,7 @@ int change_rebuild(struct daemon *daemon, struct table *table)
     r = change_alone(daemon, table, &change);
     if (r >= 0)
         r = prepare_table(change, 0, &refusal);
-    if (r < 0)
-        return r;
-    carry_out(TAKE_POINTER(change));
-    return 0;
+    return r < 0 ? r : carry_out_alone(TAKE_POINTER(change));
 }
 
 int change_sample(struct daemon *daemon, struct table *table, bool on)
@@ -474,9 +491,9 @@ int change_sample(struct daemon *daemon, struct table *table, bool on)
     if (r < 0)
         return r;
     change->samples = true;
-    table->samplers++;
-    carry_out(TAKE_POINTER(change));
-    return 0;
+    r = carry_out_alone(TAKE_POINTER(change));
+    table->samplers += r >= 0;
+    return r;
 }
 
 void changes_rebuild(struct daemon *daemon)

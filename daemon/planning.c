@@ -205,7 +205,7 @@ static void plan_table(struct planning *planning, struct table *table)
 static bool is_plannable(const struct table *table)
 {
     return table->kind == TABLE_KEYS && table->links > 1 && table->workers > 0 && !entry_unsettled(table->entry) &&
-        table->samplers < SAMPLERS_MAX;
+        !table->overwritten && table->samplers < SAMPLERS_MAX;
 }
 
 static struct table *pick(struct planning *planning)
@@ -246,9 +246,19 @@ static int take_out(struct planning *planning)
     return table && entry_sampled(table->entry) ? change_sample(planning->daemon, table, false) : 0;
 }
 
+/* Its keys would be taken for those of other tables, so there are no more windows. */
+static bool sampler_stays(const struct planning *planning)
+{
+    const struct table *table = registry_table(&planning->daemon->registry, planning->table);
+
+    return table && table->overwritten && entry_sampled(table->entry);
+}
+
 static void close_window(struct planning *planning)
 {
     if (take_out(planning) < 0) {
+        if (sampler_stays(planning))
+            return;
         sleep_ms(planning, SAMPLING_WINDOW_MAX);        /* there is no memory: try again */
         return;
     }
@@ -434,13 +444,15 @@ struct json_object *planning_view(const struct daemon *daemon, const struct tabl
                                 earlier = { .answer.reason = "the plan of an earlier sample" };
     const struct planned *planned = table->planned && table->planned->keys ? table->planned
                                   : table->sampled_links ? &earlier : &nothing;
+    const char *reason = table->overwritten ? "something else wrote into its code: it stays as it is until a restart"
+                                            : planned->answer.reason;
     bool no_indirect = table_no_indirect(&daemon->registry, table);
     struct json_object *view = json_object_new_object();
 
     view_add_string(view, "table", table->name);
     view_add_string(view, "shape", dispatcher_shape_name(table->plan.shape));
     view_add_string(view, "policy", no_indirect ? "no_indirect" : "any");
-    view_add_string(view, "reason", planned->answer.reason);
+    view_add_string(view, "reason", reason);
     json_object_object_add(view, "hot_keys", view_hot(&table->plan));
     view_add_int(view, "sampled", planned->keys);
     json_object_object_add(view, "misses", json_object_new_double(planned->answer.misses));

@@ -37,7 +37,7 @@ struct shared_map;              /* shared_map.h */
 
 #define NAME_LENGTH_MAX CONTEXT_NAME_MAX        /* bytes of the name of a program, table or context */
 #define TABLES_MAX 4096
-#define PROGRAMS_MAX 16384      /* these two: so that a listing fits one answer */
+#define PROGRAMS_MAX 16384
 #define LINKS_MAX 100000        /* of all tables, or of one */
 #define NATIVES_MAX 16384
 #define PROTOTYPE_LENGTH_MAX 255        /* bytes of the prototype of a static call */
@@ -109,6 +109,7 @@ struct table {
     struct counter misses;              /* of keys without an entry; links that are attached are counted as these */
     struct totals totals;
     bool dirty;                         /* in the change that runs now */
+    bool overwritten;                   /* a slot of its code is not as it was left: it is not changed any more */
     /* Settling (settle.c): */
     uint64_t changes;                   /* counts changes of the entry */
     uint64_t settled_changes;           /* what it was when the awaited grace period was asked for */

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "settle.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "grace_driver.h"
 #include "log.h"
 #include "refresh.h"
@@ -17,7 +14,6 @@
 static void step(struct grace_waiter *waiter)
 {
     struct table *table = CONTAINER_OF(waiter, struct table, settling);
-    int r;
 
     table->is_settling = false;
     if (table->removed) {
@@ -25,12 +21,8 @@ static void step(struct grace_waiter *waiter)
         return;
     }
     if (table->changes == table->settled_changes) {
-        r = entry_settle(table->entry);
-        if (r < 0) {
-            log_line(LOG_CRIT, "table \"%s\": its slot was overwritten (%s); restart builds the image anew",
-                     table->name, strerror(-r));
-            abort();
-        }
+        if (entry_settle(table->entry) < 0)
+            settle_overwritten(table);
     }
     refresh(table->daemon);
     settle(table->daemon, table);
@@ -38,13 +30,21 @@ static void step(struct grace_waiter *waiter)
 
 void settle(struct daemon *daemon, struct table *table)
 {
-    if (table->is_settling || !entry_unsettled(table->entry))
+    if (table->is_settling || table->overwritten || !entry_unsettled(table->entry))
         return;
     table->daemon = daemon;
     table->is_settling = true;
     table->settled_changes = table->changes;
     table->settling.over = step;
     grace_driver_wait(daemon->grace, &table->settling);
+}
+
+void settle_overwritten(struct table *table)
+{
+    if (!table->overwritten)
+        log_line(LOG_CRIT, "table \"%s\": its slot was overwritten; it is not changed any more until a restart, which builds"
+                 " the image anew", table->name);
+    table->overwritten = true;
 }
 
 void settle_remove(struct table *table)

@@ -71,6 +71,7 @@ struct json_object *view_table(const struct registry *registry, const struct tab
         view_add_string(view, "policy_of", policy_of);
     view_add_int(view, "image_bytes", entry_code_size(table->entry));
     view_add_bool(view, "settled", entry_state(table->entry) == ENTRY_SETTLED);
+    view_add_bool(view, "overwritten", table->overwritten);
     view_add_int(view, "workers", table->workers);
     return view;
 }
@@ -143,6 +144,7 @@ struct json_object *view_call(struct daemon *daemon, const struct table *call)
         workers_view(daemon->workers, 0, add_lacking, &lacking);
     json_object_object_add(view, "lacking", lacking.list);
     view_add_bool(view, "settled", entry_state(call->entry) == ENTRY_SETTLED);
+    view_add_bool(view, "overwritten", call->overwritten);
     return view;
 }
 

@@ -764,4 +764,70 @@ def a_slot_that_is_not_as_it_was_left():
         daemon.call("Detach", link=link)
 
 
+def overwrite_jump(daemon):
+    """Likewise, where the slot jumps: only what is behind the jump, which nobody executes."""
+    with open(f"/proc/{daemon.process.pid}/maps") as file:
+        [begin] = [int(line.split("-")[0], 16) for line in file if "dispatchd-text" in line]
+    with open(f"/proc/{daemon.process.pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin)
+        at = memory.read(1 << 20).index(bytes.fromhex("f30f1efa0f1f4000" "e9"))
+        memory.seek(begin + at + 13)
+        memory.write(bytes.fromhex("909090"))
+
+
+def overwritten(daemon):
+    return [table["overwritten"] for table in daemon.list("tables")]
+
+
+def left_alone(daemon, worker):
+    """It runs what it ran, all is said once, the daemon goes on; the next one makes it good."""
+    wait_until(lambda: overwritten(daemon) == [True], "it is seen")
+    equal(ran(worker), (1, "1"), "what runs")
+    assert "something else" in daemon.call("Explain", table="on_test")["reason"]
+    for _ in range(3):
+        refused(lambda: attach(daemon, 5, "p2"), "ImageOverwritten", table="on_test")
+    worker.do("register on_other")
+    wait_until(lambda: [t["settled"] for t in daemon.list("tables") if t["name"] == "on_other"] == [True], "declared")
+    daemon.call("Attach", table="on_other", key=3, program="p2")
+    equal(called(worker, table="on_other"), 2, "another table")
+    equal(daemon.log().count("slot was overwritten"), 1, "log lines")
+    daemon.restart()
+    moved(worker, 2)
+    attach(daemon, 5, "p2")
+    equal((overwritten(daemon), ran(worker)), ([False, False], (1, "1")), "after a restart")
+
+
+def try_to_overwrite(daemon):
+    """False: it is being sampled, so the slot jumps."""
+    with contextlib.suppress(ValueError):
+        overwrite_slot(daemon)
+        return True
+    return False
+
+
+@case
+def a_slot_that_the_planner_finds_overwritten():
+    with Daemon(arguments=["--planning-interval", "200"]) as daemon:
+        worker = daemon.worker()
+        load_programs(daemon)
+        for key in 3, 4:
+            attach(daemon, key, "p1")
+        wait_until(lambda: try_to_overwrite(daemon), "settled, and not sampled")
+        left_alone(daemon, worker)
+
+
+@case
+def a_slot_that_settling_finds_overwritten():
+    with Daemon(arguments=["--planning-interval", "0"]) as daemon:
+        worker, holding = daemon.worker(), daemon.worker()
+        load_programs(daemon)
+        wait_until(lambda: daemon.list("tables")[0]["settled"], "settled")
+        holding.do("hold")
+        attach(daemon, 3, "p1")
+        overwrite_jump(daemon)
+        equal((ran(worker), overwritten(daemon)), ((1, "1"), [False]), "nobody has looked")
+        holding.do("release")
+        left_alone(daemon, worker)
+
+
 run()
