@@ -64,8 +64,7 @@ void sample_add(struct sample *sample, const struct sample_ring *ring, uint64_t 
 {
     uint64_t calls = fresh < FRESH_MAX ? fresh : FRESH_MAX, most = calls < SAMPLE_KEYS ? calls : SAMPLE_KEYS, keys;
 
-    while (share(sample, calls) > most + 1 || share(sample, calls) > SAMPLE_KEYS ||
-           sample->keys + share(sample, calls) > SAMPLE_MAX)
+    while (share(sample, calls) > SAMPLE_KEYS || sample->keys + share(sample, calls) > SAMPLE_MAX)
         coarsen(sample);
     keys = share(sample, calls);
     sample->rest = (sample->rest + calls) % sample->every;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Totals of programs, entries and tables: what was counted stays theirs, whatever becomes of the links that counted it."""
+"""Totals of programs, entries and tables: what was counted stays theirs, whatever becomes of the links."""
 import contextlib
 import json
 import os
@@ -40,7 +40,7 @@ def loaded(daemon):
 def restarted(daemon, worker):
     daemon.stop()
     daemon.start()
-    wait_until(lambda: all(row["state"] == "current" for row in daemon.list("workers")) and daemon.list("workers"), "moved")
+    wait_until(lambda: {row["state"] for row in daemon.list("workers")} == {"current"}, "moved")
 
 
 @case
@@ -234,6 +234,7 @@ def what_is_under_way_when_a_link_is_detached_is_counted():
         calls = int(worker.do("stop").split()[1])
         said = totals(daemon)
         equal(said["programs"]["slow"][0] + said["table"][1], calls, "runs and misses")
+        equal(sum(said["programs"]["slow"][1].values()) + said["table"][1], calls, "verdicts and misses")
         equal(sum(said["table"]), calls, "those of the table")
 
 

@@ -202,7 +202,7 @@ MUTATIONS = [
      "tests/e2e/test_planning.py", "a table is planned once, whatever comes later"),
     ("daemon/planning.c", "        take_out(planning);\n    event_free", "        (void)0;\n    event_free",
      "tests/e2e/test_planning.py", "a daemon that stops leaves its sampler in"),
-    ("daemon/sampling.c", "    while (share(sample, calls) > most + 1 ||", "    while (0 ||", "tests/unit/test_sampling",
+    ("daemon/sampling.c", "    while (share(sample, calls) > SAMPLE_KEYS ||", "    while (0 ||", "tests/unit/test_sampling",
      "a thread has 1,024 keys, whatever it called"),
     ("daemon/sampling.c", "        if (i / BLOCK % 2 == phase)\n", "        if (i < sample->keys / 2)\n", "tests/unit/test_sampling",
      "of many threads the first have all the room"),
