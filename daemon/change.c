@@ -29,6 +29,7 @@ struct change {
     struct table **dirty;               /* tables whose code it changes, each once */
     struct entry_change **prepared;     /* per dirty table; from step 4 on what was replaced */
     size_t tables;
+    bool samples;                       /* all that it changes is a table's sampler */
 };
 
 void operations_free(struct operation *operation, size_t operations)
@@ -302,6 +303,18 @@ static void poke(struct change *change)
             change->request.operation[i].kind->show(change->daemon, &change->request.operation[i]);
 }
 
+/* From here on the code counts what links are now: what it counted before is read before they are taken for that. */
+static void move_totals(struct change *change)
+{
+    for (size_t i = 0; i < change->request.operations; i++)
+        if (change->request.operation[i].link)
+            totals_mark_moves(change->daemon->statistics, change->request.operation[i].link);
+    statistics_read_marked(change->daemon->statistics);
+    for (size_t i = 0; i < change->request.operations; i++)
+        if (change->request.operation[i].link)
+            totals_move(change->request.operation[i].link);
+}
+
 /* ---- steps 5 and 6: answer, release -------------------------------------------------------------------- */
 
 static void answer(struct change *change)
@@ -311,10 +324,27 @@ static void answer(struct change *change)
     change->request.done = NULL;
 }
 
+/* No thread counts any more on account of the links that went. */
+static void read_leaving(struct change *change)
+{
+    for (size_t i = 0; i < change->request.operations; i++) {
+        const struct operation *operation = &change->request.operation[i];
+        const struct link *link = operation->kind->leaving ? operation->kind->leaving(operation) : NULL;
+
+        if (link)
+            statistics_mark(change->daemon->statistics, &link->counter);
+    }
+    statistics_read_marked(change->daemon->statistics);
+    statistics_store_totals(change->daemon->statistics);
+}
+
 static void release_replaced(struct change *change)
 {
+    read_leaving(change);
     for (size_t i = 0; i < change->tables; i++)
         change->prepared[i] = entry_change_release(change->prepared[i]);
+    if (change->samples)
+        change->dirty[0]->samplers--;
     for (size_t i = 0; i < change->request.operations; i++)
         if (change->request.operation[i].kind->release)
             change->request.operation[i].kind->release(change->daemon, &change->request.operation[i]);
@@ -370,6 +400,7 @@ static void drop_input(struct change *change)
 static void carry_out(struct change *change)
 {
     poke(change);                                               /* 4 */
+    move_totals(change);
     LIST_INSERT_HEAD(&change->daemon->changes, change, entry);
     for (size_t i = 0; i < change->tables; i++)
         settle(change->daemon, change->dirty[i]);
@@ -476,7 +507,12 @@ int change_sample(struct daemon *daemon, struct table *table, bool on)
     r = change_alone(daemon, table, &change);
     if (r >= 0)
         r = entry_prepare_sample(table->entry, on, LINKAGE_COUNTERS_STUB, &change->prepared[0]);
-    return r < 0 ? r : carry_out_alone(TAKE_POINTER(change), &refusal);
+    if (r < 0)
+        return r;
+    change->samples = true;
+    r = carry_out_alone(TAKE_POINTER(change), &refusal);
+    table->samplers += r >= 0;
+    return r;
 }
 
 void changes_rebuild(struct daemon *daemon)

@@ -46,6 +46,8 @@ struct operation_kind {
     void (*undo)(struct daemon *daemon, struct operation *operation);
     /* Step 6: drop what the operation replaced.  May be NULL. */
     void (*release)(struct daemon *daemon, struct operation *operation);
+    /* The link that it takes away, whose counter is read a last time before step 6; NULL: none.  May be NULL. */
+    struct link *(*leaving)(const struct operation *operation);
     /* For the audit log: the object's name, into `text`. */
     void (*describe)(const struct operation *operation, char *text, size_t size);
 };
@@ -169,10 +171,12 @@ int change_sample(struct daemon *daemon, struct table *table, bool on);
 void changes_forget(struct daemon *daemon);
 
 /*
- * A link that is attached is counted as its table's others are, if there is a place:
- * it is not refused for want of one.
+ * A link that is attached is counted as its table's others are, if there is a place: it is not refused for want of one.
+ * Then, in the transaction: write what there is to keep of it; and of the entry that a link has left.
  */
 void operation_count_link(struct daemon *daemon, struct link *link);
+int operation_store_counters(struct daemon *daemon, const struct link *link);
+int operation_store_entry(struct daemon *daemon, const struct link *left);
 
 /* Free an array of operations that change_run has not taken.  NULL is fine. */
 void operations_free(struct operation *operation, size_t operations);

@@ -174,7 +174,7 @@ static int store_link_row(struct daemon *daemon, const struct operation *operati
     if (operation->replaced)
         return store_replace_link(daemon->store, link->id, row.program, row.native);
     r = store_add_link(daemon->store, &row);
-    return r < 0 || !link->counter.counted ? r : counter_store(daemon->store, &link->counter, link->id, NULL);
+    return r < 0 ? r : operation_store_counters(daemon, link);
 }
 
 static int store_set_call(struct daemon *daemon, const struct operation *operation)
@@ -191,6 +191,7 @@ static void undo_set_call(struct daemon *daemon, struct operation *operation)
     exchange_values(operation);
     if (operation->created) {
         registry_remove_link(&daemon->registry, operation->link);
+        totals_withdraw(operation->link);
         counter_release(daemon->statistics, &operation->link->counter);
         operation->link = link_free(operation->link);
     } else if (operation->replaced) {
@@ -214,6 +215,11 @@ static void release_set_call(struct daemon *daemon, struct operation *operation)
     }
 }
 
+static struct link *link_that_is_cleared(const struct operation *operation)
+{
+    return operation->created || operation->replaced ? NULL : operation->link;
+}
+
 static void describe_set_call(const struct operation *operation, char *text, size_t size)
 {
     const struct table *table = operation->table;
@@ -234,5 +240,6 @@ const struct operation_kind operation_set_call = {
     .store = store_set_call,
     .undo = undo_set_call,
     .release = release_set_call,
+    .leaving = link_that_is_cleared,
     .describe = describe_set_call,
 };

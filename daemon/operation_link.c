@@ -48,6 +48,17 @@ static int check_entry(const struct table *table, const struct link *wanted, str
     return 0;
 }
 
+/* How often keys came is said of entries: all links of one have the same. */
+static void join_entry(struct link *link)
+{
+    struct link *const *chain;
+    size_t links = table_chain(link->table, link, &chain);
+    const struct link *other = links > 1 ? chain[chain[0] == link] : link;
+
+    link->samples = other->samples;
+    link->weight = other->weight;
+}
+
 static int check_attach(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
 {
     struct table *table = registry_table(&daemon->registry, operation->table_name);
@@ -76,6 +87,7 @@ static int check_attach(struct daemon *daemon, struct operation *operation, stru
     }
     if (r < 0)
         return refuse_memory(refusal);
+    join_entry(link);
     operation->link_id = daemon->registry.next_link++;
     operation->link = link;
     operation->table = table;
@@ -98,13 +110,14 @@ static int store_attach(struct daemon *daemon, const struct operation *operation
     r = target_store(daemon, link);
     if (r >= 0)
         r = store_add_link(daemon->store, &row);
-    return r < 0 || !link->counter.counted ? r : counter_store(daemon->store, &link->counter, link->id, NULL);
+    return r < 0 ? r : operation_store_counters(daemon, link);
 }
 
 /* The id stays used up: that of a link which never was is nobody's. */
 static void undo_attach(struct daemon *daemon, struct operation *operation)
 {
     registry_remove_link(&daemon->registry, operation->link);
+    totals_withdraw(operation->link);
     counter_release(daemon->statistics, &operation->link->counter);
     operation->link = link_free(operation->link);
 }
@@ -142,7 +155,9 @@ static int check_detach(struct daemon *daemon, struct operation *operation, stru
 
 static int store_detach(struct daemon *daemon, const struct operation *operation)
 {
-    return store_remove_link(daemon->store, operation->link_id);
+    int r = operation_store_entry(daemon, operation->link);
+
+    return r < 0 ? r : store_remove_link(daemon->store, operation->link_id);
 }
 
 static void undo_detach(struct daemon *daemon, struct operation *operation)
@@ -157,6 +172,11 @@ static void release_detach(struct daemon *daemon, struct operation *operation)
     operation->link = link_free(operation->link);
 }
 
+static struct link *link_of_detach(const struct operation *operation)
+{
+    return operation->link;
+}
+
 static void describe_detach(const struct operation *operation, char *text, size_t size)
 {
     snprintf(text, size, "link %" PRId64, operation->link_id);
@@ -168,6 +188,7 @@ const struct operation_kind operation_detach = {
     .store = store_detach,
     .undo = undo_detach,
     .release = release_detach,
+    .leaving = link_of_detach,
     .describe = describe_detach,
 };
 

@@ -176,8 +176,22 @@ void operation_count_link(struct daemon *daemon, struct link *link)
 {
     unsigned counted = link->table->misses.inherited;
 
+    totals_join(link);
     if (counted && counter_place(daemon->statistics, &link->counter, link->id, link->table->name) >= 0)
         link->counter.counted = counted;
+}
+
+int operation_store_counters(struct daemon *daemon, const struct link *link)
+{
+    return link->counter.counted || link->entry ? counter_store(daemon->store, &link->counter, link->id, NULL) : 0;
+}
+
+/* Links that were never counted have not stored it yet. */
+int operation_store_entry(struct daemon *daemon, const struct link *left)
+{
+    struct link *const *chain;
+
+    return left->entry && table_chain(left->table, left, &chain) > 0 ? operation_store_counters(daemon, chain[0]) : 0;
 }
 
 const struct operation_kind operation_statistics = {

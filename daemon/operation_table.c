@@ -69,19 +69,32 @@ static int check_unused(const struct operation *operation, const struct table *t
     return refuse_mismatch(operation, reason, refusal);
 }
 
-/* Until something is set for it, a static call leads to each worker's own default. */
-static int start_call(struct daemon *daemon, struct table *call)
+/* Until something is set for it, a static call leads to each worker's own default; a table may count its misses. */
+static int start(struct daemon *daemon, struct table *table)
 {
     _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
-    int r;
+    int r = 0;
 
-    r = target_stub(daemon, call, NULL, &call->default_code);
+    if (table->kind == TABLE_KEYS && !table->misses.counted)
+        return 0;
+    if (table->kind == TABLE_CALL)
+        r = target_stub(daemon, table, NULL, &table->default_code);
     if (r >= 0)
-        r = table_dispatcher(&daemon->registry, call, &code);
-    return r < 0 ? r : entry_start(call->entry, &code.dispatcher);
+        r = table_dispatcher(&daemon->registry, table, &code);
+    return r < 0 ? r : entry_start(table->entry, &code.dispatcher);
 }
 
-static int add_table(struct daemon *daemon, struct operation *operation, struct refusal *refusal)
+/* What was set for a table, and what was counted, stays when it is declared anew. */
+static void hand_over(struct daemon *daemon, struct table *from, struct table *to)
+{
+    to->no_indirect = from->no_indirect;
+    counter_hand_over(daemon->statistics, &from->misses, &to->misses, to->name);
+    totals_hand_over(&from->totals, &to->totals, statistics_changed_totals(daemon->statistics));
+}
+
+/* previous: the table that it takes the place of, or NULL. */
+static int add_table(struct daemon *daemon, struct operation *operation, struct table *previous,
+                     struct refusal *refusal)
 {
     struct image_usage usage;
     struct table *table = NULL;
@@ -91,12 +104,16 @@ static int add_table(struct daemon *daemon, struct operation *operation, struct 
                   operation->default_verdict, &table);
     if (r >= 0)
         r = entry_new(daemon->image, operation->default_verdict, &table->entry);
-    if (r >= 0 && table->kind == TABLE_CALL) {
+    if (r >= 0) {
         strcpy(table->prototype, operation->prototype);
-        r = start_call(daemon, table);
+        if (previous)
+            hand_over(daemon, previous, table);
+        r = start(daemon, table);
+        if (r >= 0)
+            r = registry_add_table(&daemon->registry, table);
+        if (r < 0 && previous)
+            hand_over(daemon, table, previous);
     }
-    if (r >= 0)
-        r = registry_add_table(&daemon->registry, table);
     if (r < 0)
         table_free(table);
     if (r == -ENOSPC) {
@@ -142,7 +159,7 @@ static int check_declare(struct daemon *daemon, struct operation *operation, str
             return r;
         registry_remove_table(&daemon->registry, table);
     }
-    r = add_table(daemon, operation, refusal);
+    r = add_table(daemon, operation, table, refusal);
     if (r < 0) {
         if (table)
             registry_add_table(&daemon->registry, table);      /* its place is still there */
@@ -151,8 +168,6 @@ static int check_declare(struct daemon *daemon, struct operation *operation, str
     operation->created = true;
     operation->replaced_table = table;
     operation->declared_table->uid = table ? table->uid : operation->uid;
-    if (table)
-        operation->declared_table->no_indirect = table->no_indirect;
     return 0;
 }
 
@@ -179,6 +194,8 @@ static void undo_declare(struct daemon *daemon, struct operation *operation)
     if (!operation->created)
         return;
     registry_remove_table(&daemon->registry, operation->declared_table);
+    if (operation->replaced_table)
+        hand_over(daemon, operation->declared_table, operation->replaced_table);
     table_free(operation->declared_table);
     if (operation->replaced_table)
         registry_add_table(&daemon->registry, operation->replaced_table);
@@ -187,10 +204,8 @@ static void undo_declare(struct daemon *daemon, struct operation *operation)
 static void release_replaced(struct daemon *daemon, struct operation *operation)
 {
     (void)daemon;
-    if (operation->replaced_table) {
-        counter_release(daemon->statistics, &operation->replaced_table->misses);
+    if (operation->replaced_table)
         settle_remove(operation->replaced_table);
-    }
 }
 
 static void describe_name(const struct operation *operation, char *text, size_t size)

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "change.h"
-#include "grace_driver.h"
 #include "log.h"
 #include "pace.h"
 #include "planner.h"
@@ -19,7 +18,9 @@
 #include "util.h"
 #include "view.h"
 
-#define SAMPLE_MAX 16384                /* keys of one window that are looked at */
+#define SAMPLERS_MAX 16                 /* of one table, that a stopped thread keeps from being released */
+#define RETURN_MS 1                     /* behind the window: calls that were in the sampler have written their keys */
+#define SLICE_US 3000                   /* of reading keys, before others have their turn */
 #define FREQUENCIES_MAX 64              /* hottest entries that are stored and shown */
 
 struct planned {
@@ -31,15 +32,16 @@ struct planned {
     size_t kept;                        /* of them */
 };
 
+enum phase { WAITING, OPEN, RETURNING, READING };
+
 struct planning {
     struct daemon *daemon;
     struct event *timer;
     unsigned interval_ms;
     size_t next;                        /* index of the table to look at */
-    bool is_open;                       /* the window of `table` */
+    enum phase phase;                   /* of the window of `table` */
     char table[NAME_LENGTH_MAX + 1];    /* by name: it may be gone when the window closes */
-    struct grace_waiter closing;
-    uint32_t key[SAMPLE_MAX];
+    struct sample sample;
 };
 
 static void sleep_ms(struct planning *planning, unsigned ms)
@@ -87,7 +89,7 @@ static size_t hottest(const struct table *table, struct link ***ret)
     if (!link)
         return 0;
     for (size_t i = 0; i < table->links; i++)
-        if (table->link[i]->samples > 0)
+        if (table->link[i]->samples > 0 && (i == 0 || !link_same_entry(table->link[i - 1], table->link[i])))
             link[links++] = table->link[i];
     qsort(link, links, sizeof(struct link *), compare_samples);
     return links < FREQUENCIES_MAX ? links : FREQUENCIES_MAX;
@@ -127,15 +129,14 @@ static void store_plan(struct daemon *daemon, const struct table *table)
     json_object_put(json);
 }
 
-/* How often each entry came, to its first link; the links are in the order of the cases. */
+/* How often each entry came, to all its links; these are in the order of the cases. */
 static void set_samples(struct table *table, const struct table_dispatcher *code, const uint32_t *samples)
 {
     size_t link = 0;
 
-    for (size_t i = 0; i < code->dispatcher.count; i++) {
-        table->link[link]->samples = samples[i];
-        link += code->cases[i].targets;
-    }
+    for (size_t i = 0; i < code->dispatcher.count; i++)
+        for (size_t j = 0; j < code->cases[i].targets; j++)
+            table->link[link++]->samples = samples[i];
 }
 
 static void use_samples(struct table *table)
@@ -144,33 +145,41 @@ static void use_samples(struct table *table)
         table->link[i]->weight = table->link[i]->samples;
 }
 
-/* False where the new code finds no room: the old one stays, and the weights count in the next that does. */
+/* False where the new code finds no room, or memory: the old one stays, with all that it was made for. */
 static bool apply(struct daemon *daemon, struct table *table, const struct dispatcher_plan *plan)
 {
+    _cleanup_free_ uint32_t *weight = calloc(table->links + 1, sizeof(*weight));
     const struct dispatcher_plan before = table->plan;
     const size_t sampled_links = table->sampled_links;
 
+    if (!weight)
+        return false;
+    for (size_t i = 0; i < table->links; i++)
+        weight[i] = table->link[i]->weight;
     use_samples(table);
     table->plan = *plan;
     table->sampled_links = table->links;
-    if (change_rebuild(daemon, table) < 0) {
-        table->plan = before;
-        table->sampled_links = sampled_links;
-        return false;
+    if (change_rebuild(daemon, table) >= 0) {
+        store_plan(daemon, table);
+        return true;
     }
-    store_plan(daemon, table);
-    return true;
+    table->plan = before;
+    table->sampled_links = sampled_links;
+    for (size_t i = 0; i < table->links; i++)
+        table->link[i]->weight = weight[i];
+    return false;
 }
 
-/* Plan by these keys, unless they are too few to say anything. */
-static void plan_table(struct planning *planning, struct table *table, size_t keys)
+/* Plan by the sample, unless it is too small to say anything. */
+static void plan_table(struct planning *planning, struct table *table)
 {
+    const size_t keys = planning->sample.keys;
     const struct registry *registry = &planning->daemon->registry;
     _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
     _cleanup_free_ uint32_t *samples = calloc(table->links + 1, sizeof(*samples));
     const struct planner_answer *answer;
     struct planner_question question = {
-        .key = planning->key, .keys = keys, .no_indirect = table_no_indirect(registry, table),
+        .key = planning->sample.key, .keys = keys, .no_indirect = table_no_indirect(registry, table),
         .current = &table->plan,
     };
 
@@ -183,7 +192,7 @@ static void plan_table(struct planning *planning, struct table *table, size_t ke
     answer = &table->planned->answer;
     table->planned->keys = keys;
     table->planned->kept = keys < PLANNING_KEYS ? keys : PLANNING_KEYS;
-    memcpy(table->planned->key, planning->key, table->planned->kept * sizeof(uint32_t));
+    memcpy(table->planned->key, planning->sample.key, table->planned->kept * sizeof(uint32_t));
     set_samples(table, &code, samples);
     table->planned->expected_ns = answer->current_cost;
     if (answer->change && apply(planning->daemon, table, &answer->plan))
@@ -192,11 +201,11 @@ static void plan_table(struct planning *planning, struct table *table, size_t ke
 
 /* ---- windows ------------------------------------------------------------------------------------------- */
 
-/* More keys than one, somebody who may call, and code that is not on its way elsewhere. */
+/* More keys than one, somebody who may call, and neither code that is on its way elsewhere nor many samplers that wait. */
 static bool is_plannable(const struct table *table)
 {
     return table->kind == TABLE_KEYS && table->links > 1 && table->workers > 0 && !entry_unsettled(table->entry) &&
-        !table->overwritten;
+        !table->overwritten && table->samplers < SAMPLERS_MAX;
 }
 
 static struct table *pick(struct planning *planning)
@@ -225,25 +234,8 @@ static void open_window(struct planning *planning)
         return;
     }
     strcpy(planning->table, table->name);
-    planning->is_open = true;
+    planning->phase = OPEN;
     sleep_ms(planning, table->planned->sampling.window_ms);
-}
-
-/* Nobody writes keys any more. */
-static void closed(struct grace_waiter *waiter)
-{
-    struct planning *planning = CONTAINER_OF(waiter, struct planning, closing);
-    struct table *table = registry_table(&planning->daemon->registry, planning->table);
-    int64_t begin_us = pace_now_us();
-    size_t keys = statistics_samples(planning->daemon->statistics, planning->key, SAMPLE_MAX);
-    struct timeval delay;
-
-    if (table && table->planned) {
-        sampling_adapt(&table->planned->sampling, keys);
-        plan_table(planning, table, keys);
-    }
-    delay = pace_delay(begin_us, planning->interval_ms * INT64_C(1000));
-    event_add(planning->timer, &delay);
 }
 
 /* The table may be gone, or new code may have taken the sampler's place. */
@@ -267,12 +259,44 @@ static void close_window(struct planning *planning)
     if (take_out(planning) < 0) {
         if (sampler_stays(planning))
             return;
-        sleep_ms(planning, SAMPLING_WINDOW_MAX);        /* it is settling, or there is no memory: try again */
+        sleep_ms(planning, SAMPLING_WINDOW_MAX);        /* there is no memory: try again */
         return;
     }
-    planning->is_open = false;
-    planning->closing.over = closed;
-    grace_driver_wait(planning->daemon->grace, &planning->closing);
+    planning->phase = RETURNING;
+    sleep_ms(planning, RETURN_MS);
+}
+
+/* All keys are there. */
+static void end_window(struct planning *planning)
+{
+    struct table *table = registry_table(&planning->daemon->registry, planning->table);
+
+    planning->phase = WAITING;
+    if (!table || !table->planned)
+        return;
+    sampling_adapt(&table->planned->sampling, planning->sample.keys);
+    plan_table(planning, table);
+}
+
+/* A slice. */
+static void read_keys(struct planning *planning)
+{
+    int64_t begin_us = pace_now_us();
+    struct timeval delay;
+    bool more;
+
+    if (planning->phase == RETURNING) {
+        sample_begin(&planning->sample);
+        statistics_samples_begin(planning->daemon->statistics);
+        planning->phase = READING;
+    }
+    do
+        more = statistics_samples_step(planning->daemon->statistics, &planning->sample);
+    while (more && pace_now_us() - begin_us < SLICE_US);
+    if (!more)
+        end_window(planning);
+    delay = pace_delay(begin_us, more ? 0 : planning->interval_ms * INT64_C(1000));
+    event_add(planning->timer, &delay);
 }
 
 static void on_timer(evutil_socket_t descriptor, short events, void *userdata)
@@ -280,10 +304,18 @@ static void on_timer(evutil_socket_t descriptor, short events, void *userdata)
     struct planning *planning = userdata;
 
     (void)descriptor, (void)events;
-    if (planning->is_open)
-        close_window(planning);
-    else
+    switch (planning->phase) {
+    case WAITING:
         open_window(planning);
+        break;
+    case OPEN:
+        close_window(planning);
+        break;
+    case RETURNING:
+    case READING:
+        read_keys(planning);
+        break;
+    }
 }
 
 int planning_new(struct daemon *daemon, unsigned interval_ms, struct planning **ret)
@@ -307,7 +339,7 @@ struct planning *planning_free(struct planning *planning)
 {
     if (!planning)
         return NULL;
-    if (planning->is_open)
+    if (planning->phase == OPEN)
         take_out(planning);
     event_free(planning->timer);
     free(planning);
@@ -324,6 +356,17 @@ static void restore_hot(struct dispatcher_plan *plan, struct json_object *hot)
         plan->hot_key[plan->hot++] = (uint32_t)json_object_get_int64(json_object_array_get_idx(hot, i));
 }
 
+/* Of the entry whose first link is this one. */
+static void set_entry_samples(struct table *table, int64_t id, uint32_t samples)
+{
+    struct link *const *chain;
+
+    for (size_t i = 0; i < table->links; i++)
+        if (table->link[i]->id == id)
+            for (size_t links = table_chain(table, table->link[i], &chain); links > 0; links--)
+                chain[links - 1]->samples = samples;
+}
+
 static void restore_weights(struct table *table, struct json_object *weights)
 {
     if (!json_object_is_type(weights, json_type_array))
@@ -332,9 +375,7 @@ static void restore_weights(struct table *table, struct json_object *weights)
         struct json_object *weight = json_object_array_get_idx(weights, i);
         int64_t id = json_object_get_int64(json_object_array_get_idx(weight, 0));
 
-        for (size_t link = 0; link < table->links; link++)
-            if (table->link[link]->id == id)
-                table->link[link]->samples = (uint32_t)json_object_get_int64(json_object_array_get_idx(weight, 1));
+        set_entry_samples(table, id, (uint32_t)json_object_get_int64(json_object_array_get_idx(weight, 1)));
     }
 }
 

@@ -3,11 +3,13 @@
  * Planning: gives tables the shapes that fit the keys which come (planner.h decides).
  *
  * One table after another is sampled for a short window: a poke puts code in front of its own that writes each key
- * into the thread's sample ring, another takes it out again.  After a grace period nobody writes any more; the keys
- * are read, and if the planner finds a plan that is worth the change, the table gets new code through the ordinary
- * path.
+ * into the thread's sample ring, another takes it out again.  A millisecond later the keys are read, and if the planner
+ * finds a plan that is worth the change, the table gets new code through the ordinary path.
  *
- *      pick a table -- sampler in -- window -- sampler out -- grace period -- keys -- plan -- perhaps new code
+ *      pick a table -- sampler in -- window -- sampler out -- 1 ms -- keys -- plan -- perhaps new code
+ *
+ * Keys are hints: a thread that was stopped inside the sampler for longer writes one that the next table's sample has.  The
+ * sampler itself waits for its grace period as all code does; only its own table's windows wait for that, once it has several.
  *
  * Outside its window a table pays nothing.  A window is a millisecond, and up to 64 for tables that are called seldom;
  * those that are not called in these pass up to 15 turns (sampling.h).

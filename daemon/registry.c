@@ -258,11 +258,6 @@ size_t registry_links_after(const struct registry *registry, int64_t id)
     return array_after((void **)registry->link, registry->links, &id, compare_link_id);
 }
 
-size_t program_links_after(const struct program *program, int64_t id)
-{
-    return array_after((void **)program->link, program->links, &id, compare_link_id);
-}
-
 size_t table_links_after(const struct table *table, const struct link *place)
 {
     return array_after((void **)table->link, table->links, place, compare_link_place);
@@ -362,6 +357,7 @@ int program_new(const struct registry *registry, const char *name, struct shared
     program->context = shared_context_get(context);
     program->code = IMAGE_NONE;
     program->data = ARENA_NONE;
+    program->totals.program = program->name;
     *ret = program;
     return 0;
 }
@@ -388,6 +384,7 @@ struct program *program_put(struct program *program)
     json_object_put(program->settings);
     shared_context_put(program->context);
     free(program->link);
+    totals_done(&program->totals);
     free(program);
     return NULL;
 }
@@ -404,6 +401,7 @@ int table_new(const char *name, enum table_kind kind, struct shared_context *con
     table->kind = kind;
     table->context = shared_context_get(context);
     table->default_verdict = default_verdict;
+    table->totals.table = table->name;
     *ret = table;
     return 0;
 }
@@ -417,6 +415,7 @@ struct table *table_free(struct table *table)
     shared_context_put(table->context);
     free(table->planned);
     free(table->misses.totals);
+    totals_done(&table->totals);
     free(table->link);
     free(table);
     return NULL;
@@ -441,6 +440,7 @@ struct link *link_free(struct link *link)
         return NULL;
     program_put(link->program);
     free(link->counter.totals);
+    entry_totals_put(link->entry);
     free(link);
     return NULL;
 }

@@ -27,6 +27,7 @@
 #include "grace.h"
 #include "image.h"
 #include "statistics.h"
+#include "totals.h"
 
 struct daemon;
 struct json_object;
@@ -69,6 +70,7 @@ struct program {
     size_t stubs;
     struct link **link;                 /* by id */
     size_t links, links_capacity;
+    struct totals totals;
 };
 
 /* A function that workers offer to hooks with its prototype.  While links lead to it, it stays when they are gone. */
@@ -103,8 +105,10 @@ struct table {
     struct entry *entry;
     struct link **link;                 /* in the order above */
     size_t links, links_capacity;
+    unsigned samplers;                  /* changes of its sampler that are not released yet */
     struct planned *planned;            /* planning.c: what is known of the plan; NULL: nothing */
     struct counter misses;              /* of keys without an entry; links that are attached are counted as these */
+    struct totals totals;
     bool dirty;                         /* in the change that runs now */
     bool overwritten;                   /* a slot of its code is not as it was left: it is not changed any more */
     /* Settling (settle.c): */
@@ -128,9 +132,11 @@ struct link {
     struct program *program;            /* holds a reference; NULL: a native */
     struct native *native;              /* NULL: a program */
     int64_t native_code;                /* the stub that leads to it */
-    uint32_t samples;                   /* first link of an entry: how often its keys came in the last sample */
+    uint32_t samples;                   /* of the entry, so the same in a chain: how often its keys came in the last sample */
     uint32_t weight;                    /* and in that which its table's code was made for */
     struct counter counter;             /* of what it runs */
+    struct program *credited;           /* whose totals get what is counted: the one that its code runs; NULL: a native */
+    struct entry_totals *entry;         /* a reference, shared by the chain; NULL: nothing of it was counted yet */
 };
 
 struct registry {
@@ -177,7 +183,6 @@ size_t registry_programs_after(const struct registry *registry, const char *name
 size_t registry_tables_after(const struct registry *registry, const char *name);
 size_t registry_maps_after(const struct registry *registry, const char *name);
 size_t registry_links_after(const struct registry *registry, int64_t id);
-size_t program_links_after(const struct program *program, int64_t id);
 size_t table_links_after(const struct table *table, const struct link *place);
 
 /* Are they links of one chain? */

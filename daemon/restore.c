@@ -181,6 +181,7 @@ static int restore_table(void *userdata, const struct store_table *row)
         snprintf(restore->text, restore->size, "table \"%s\", its counted misses: %s", row->name, strerror(-r));
         return r;
     }
+    totals_restore(row->totals, &table->totals);
     table->no_indirect = !strcmp(row->policy, "no-indirect");
     return 0;
 }
@@ -193,12 +194,15 @@ struct restored {
     struct json_object *settings;
     uid_t uid;
     char name[NAME_LENGTH_MAX + 1];
+    char *totals;
 };
 
 static struct restored *restored_free(struct restored *restored)
 {
     if (restored)
         json_object_put(restored->settings);
+    if (restored)
+        free(restored->totals);
     free(restored);
     return NULL;
 }
@@ -239,6 +243,8 @@ static int enter_program(struct restored *restored, struct translation *translat
         r = registry_add_program(&daemon->registry, program);
     if (r < 0)
         program_put(program);
+    else
+        totals_restore(restored->totals, &program->totals);
     return r;
 }
 
@@ -279,8 +285,9 @@ static int new_restored(struct restore *restore, const struct store_program *row
     restored->restore = restore;
     restored->uid = row->uid;
     restored->settings = json_tokener_parse(row->settings);
+    restored->totals = strdup(row->totals);
     strcpy(restored->name, row->name);
-    if (!json_object_is_type(restored->settings, json_type_object)) {
+    if (!restored->totals || !json_object_is_type(restored->settings, json_type_object)) {
         restored_free(restored);
         return -EBADMSG;
     }
@@ -398,6 +405,8 @@ static int restore_link(void *userdata, const struct store_link *row)
             link_free(link);
     }
     if (r >= 0)
+        totals_join(link);
+    if (r >= 0)
         r = counter_restore(restore->daemon->statistics, row->counters, row->id, link->table->name, &link->counter);
     if (r < 0)
         snprintf(restore->text, restore->size, "link %" PRId64 ": %s", row->id, strerror(-r));
@@ -428,7 +437,7 @@ static int build_table(struct restore *restore, struct table *table)
     _cleanup_(table_dispatcher_done) struct table_dispatcher code = { 0 };
     int r;
 
-    if (!table->links && table->kind == TABLE_KEYS)
+    if (!table->links && !table->misses.counted && table->kind == TABLE_KEYS)
         return 0;
     r = table_dispatcher(&restore->daemon->registry, table, &code);
     if (r >= 0)
@@ -461,6 +470,8 @@ int restore(struct daemon *daemon, char *text, size_t size)
         r = translated;
     for (size_t i = 0; r >= 0 && i < daemon->registry.tables; i++)
         r = build_table(&state, daemon->registry.table[i]);
+    if (r >= 0)
+        statistics_restored(daemon->statistics);
     if (r >= 0)
         r = store_moved(&state);
     while ((moved = LIST_FIRST(&state.moved))) {

@@ -43,7 +43,7 @@ static bool fill_programs(struct listing *listing)
 static void add_table(struct listing *listing, const struct table *table, enum table_kind kind)
 {
     if (table->kind == kind && kind == TABLE_KEYS)
-        listing_add(listing, "tables", view_table(table));
+        listing_add(listing, "tables", view_table(&listing->daemon->registry, table));
     else if (table->kind == kind)
         listing_add(listing, "calls", view_call(listing->daemon, table));
 }

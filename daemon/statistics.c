@@ -16,6 +16,7 @@
 #include "log.h"
 #include "pace.h"
 #include "registry.h"
+#include "sampling.h"
 #include "store.h"
 #include "util.h"
 
@@ -66,7 +67,10 @@ struct statistics {
     bool marked[CHUNKS];                        /* to be read by statistics_read_marked() */
     LIST_HEAD(, statistics_reading) readings;
     struct statistics_reading timed;            /* the timer's */
+    struct counted_lines *sampled;              /* whose sample rings are read next; NULL: nobody's, */
+    uint32_t sampled_line;                      /* from this one on */
     bool reading;                               /* it is in the middle of the places */
+    struct totals_list changed;                 /* totals of programs and tables that are not stored as they are */
     struct counter_block block[CHUNK];          /* of one line, as it is read */
     struct counts now[CHUNK];                   /* sums over the lines of one worker */
 };
@@ -135,16 +139,21 @@ static void sum_lines(struct counted_lines *lines, size_t chunk)
  * The blocks do not say how many runs were timed: all, while timing is on, but of a native that may block.  They are
  * read whenever that changes.
  */
-static void advance_counter(struct counter *counter, const struct counts *now, struct counts *seen)
+static void advance_counter(struct statistics *statistics, const struct place *place, const struct counts *now,
+                            struct counts *seen)
 {
-    uint64_t before = counter->totals->runs;
+    struct counter *counter = place->counter;
     bool timed = (counter->counted & (COUNT_TIME | COUNT_HISTOGRAM)) && now->cycles > seen->cycles;
+    struct counts news = { 0 };
 
-    if (!counts_advance(counter->totals, now, seen))
+    if (!counts_advance(&news, now, seen))
         return;
-    counter->changed = true;
     if (timed)
-        counter->totals->timed += counter->totals->runs - before;
+        news.timed = news.runs;
+    counts_add(counter->totals, &news);
+    counter->changed = true;
+    if (place->link)
+        totals_add(CONTAINER_OF(counter, struct link, counter), &news, &statistics->changed);
 }
 
 /*
@@ -169,7 +178,7 @@ static void advance(struct counted_lines *lines, size_t chunk, bool old)
         if (old || place->fresh)
             *seen = *now;
         else
-            advance_counter(place->counter, now, seen);
+            advance_counter(statistics, place, now, seen);
     }
 }
 
@@ -250,7 +259,8 @@ bool statistics_reading_step(struct statistics_reading *reading, const struct co
 
 /* ---- the database -------------------------------------------------------------------------------------- */
 
-static char *counter_text(const struct counter *counter)
+/* entry: NULL: none. */
+static char *counter_text(const struct counter *counter, const struct entry_totals *entry)
 {
     struct json_object *view = counter->totals ? counts_view(counter->totals) : json_object_new_object();
     char *text;
@@ -258,6 +268,8 @@ static char *counter_text(const struct counter *counter)
     json_object_object_add(view, "place", json_object_new_int64(counter->counted ? counter->place : 0));
     json_object_object_add(view, "counted", json_object_new_int64(counter->counted));
     json_object_object_add(view, "inherited", json_object_new_int64(counter->inherited));
+    if (entry)
+        json_object_object_add(view, "entry", counts_view(&entry->counts));
     text = strdup(json_object_to_json_string_ext(view, JSON_C_TO_STRING_PLAIN));
     json_object_put(view);
     return text;
@@ -265,7 +277,8 @@ static char *counter_text(const struct counter *counter)
 
 int counter_store(struct store *store, const struct counter *counter, int64_t link, const char *table)
 {
-    _cleanup_free_ char *text = counter_text(counter);
+    const struct entry_totals *entry = link ? CONTAINER_OF(counter, const struct link, counter)->entry : NULL;
+    _cleanup_free_ char *text = counter_text(counter, entry);
 
     if (!text)
         return -ENOMEM;
@@ -280,29 +293,99 @@ static bool has_changed(const struct statistics *statistics, size_t first, size_
     return false;
 }
 
-/* The totals of these places.  What cannot be written stays changed. */
+static int store_counters(struct statistics *statistics, size_t first, size_t end)
+{
+    int r = 0;
+
+    for (size_t i = first; r >= 0 && i < end; i++) {
+        const struct place *place = &statistics->place[i];
+
+        if (place->counter && place->counter->changed)
+            r = counter_store(statistics->daemon->store, place->counter, place->link, place->table);
+    }
+    return r;
+}
+
+static int store_totals(struct statistics *statistics)
+{
+    const struct totals *totals;
+    int r = 0;
+
+    LIST_FOREACH(totals, &statistics->changed, entry)
+        if (r >= 0)
+            r = totals_store(statistics->daemon->store, totals);
+    return r;
+}
+
+static void set_stored(struct statistics *statistics, size_t first, size_t end)
+{
+    struct totals *totals;
+
+    for (size_t i = first; i < end; i++)
+        if (statistics->place[i].counter)
+            statistics->place[i].counter->changed = false;
+    while ((totals = LIST_FIRST(&statistics->changed))) {
+        totals_done(totals);
+        totals->changed = false;
+    }
+}
+
+/* The totals of these places, and of what has links.  What cannot be written stays changed. */
 static void store_places(struct statistics *statistics, size_t first, size_t end)
 {
     struct store *store = statistics->daemon->store;
     int r;
 
-    if (!has_changed(statistics, first, end))
+    if (LIST_EMPTY(&statistics->changed) && !has_changed(statistics, first, end))
         return;
     r = store_begin_unsynchronised(store);
-    for (size_t i = first; r >= 0 && i < end; i++) {
-        const struct place *place = &statistics->place[i];
-
-        if (place->counter && place->counter->changed)
-            r = counter_store(store, place->counter, place->link, place->table);
-    }
+    if (r >= 0)
+        r = store_counters(statistics, first, end);
+    if (r >= 0)
+        r = store_totals(statistics);
     r = store_end_unsynchronised(store, r);
-    if (r < 0) {
+    if (r < 0)
         log_line(LOG_WARNING, "totals of statistics were not stored: %s", store_error(store));
+    else
+        set_stored(statistics, first, end);
+}
+
+void statistics_store_totals(struct statistics *statistics)
+{
+    store_places(statistics, 0, 0);
+}
+
+static int store_all(struct statistics *statistics)
+{
+    const struct registry *registry = &statistics->daemon->registry;
+    int r = store_totals(statistics);
+
+    for (size_t i = 0; r >= 0 && i < registry->links; i++)
+        if (registry->link[i]->counter.totals)
+            r = counter_store(statistics->daemon->store, &registry->link[i]->counter, registry->link[i]->id, NULL);
+    return r;
+}
+
+void statistics_restored(struct statistics *statistics)
+{
+    struct store *store = statistics->daemon->store;
+    int r;
+
+    totals_restored(&statistics->daemon->registry, &statistics->changed);
+    if (LIST_EMPTY(&statistics->changed))
         return;
-    }
-    for (size_t i = first; i < end; i++)
-        if (statistics->place[i].counter)
-            statistics->place[i].counter->changed = false;
+    r = store_begin_unsynchronised(store);
+    if (r >= 0)
+        r = store_all(statistics);
+    if (store_end_unsynchronised(store, r) < 0)
+        log_line(LOG_WARNING, "totals of statistics were not stored: %s", store_error(store));
+    else
+        set_stored(statistics, 0, 0);
+}
+
+struct totals_list *statistics_changed_totals(struct statistics *statistics)
+{
+    return &statistics->changed;
 }
 
 void statistics_store_changed(struct statistics *statistics)
@@ -341,7 +424,7 @@ static int take_place(struct statistics *statistics, size_t index, const struct 
 
     if (!counter->totals)
         counter->totals = calloc(1, sizeof(*counter->totals));
-    if (!counter->totals)
+    if (!counter->totals || (place->link && totals_begin(CONTAINER_OF(counter, struct link, counter)) < 0))
         return -ENOMEM;
     counter->place = index_place(index);
     statistics->place[index] = *place;
@@ -362,6 +445,16 @@ int counter_place(struct statistics *statistics, struct counter *counter, int64_
         return 0;
     r = find_free(statistics, &index);
     return r < 0 ? r : take_place(statistics, index, &place);
+}
+
+void counter_hand_over(struct statistics *statistics, struct counter *from, struct counter *to, const char *table)
+{
+    *to = *from;
+    *from = (struct counter){ 0 };
+    if (!to->place)
+        return;
+    statistics->place[place_index(to->place)].counter = to;
+    statistics->place[place_index(to->place)].table = table;
 }
 
 void counter_release(struct statistics *statistics, struct counter *counter)
@@ -395,7 +488,7 @@ static bool place_is_free(const struct statistics *statistics, int64_t place)
 int counter_restore(struct statistics *statistics, const char *text, int64_t link, const char *table,
                     struct counter *counter)
 {
-    struct json_object *view = json_tokener_parse(text);
+    struct json_object *view = json_tokener_parse(text), *entry = json_object_object_get(view, "entry");
     int64_t place = json_object_get_int64(json_object_object_get(view, "place"));
     const struct place wanted = { counter, link, table, .fresh = false };
     int r = 0;
@@ -413,6 +506,8 @@ int counter_restore(struct statistics *statistics, const char *text, int64_t lin
         else
             r = -ENOMEM;
     }
+    if (r >= 0 && link && (entry || counter->totals))
+        r = entry_totals_restore(entry, CONTAINER_OF(counter, struct link, counter));
     if (r >= 0 && counter->counted)
         r = take_place(statistics, place_index((uint32_t)place), &wanted);
     json_object_put(view);
@@ -421,38 +516,50 @@ int counter_restore(struct statistics *statistics, const char *text, int64_t lin
 
 /* ---- samples ------------------------------------------------------------------------------------------- */
 
-/* The newest keys of a line's ring, those that were not there the last time. */
-static size_t line_samples(struct counted_lines *lines, uint32_t line, uint32_t *ret, size_t size)
+/* The keys of a line's ring that were not there the last time.  sample: NULL: they are nobody's. */
+static void line_samples(struct counted_lines *lines, uint32_t line, struct sample *sample)
 {
+    uint64_t position = lines->position[line];
     struct sample_ring ring;
-    uint64_t position = lines->position[line], fresh;
 
     /* Most have none: look at the position alone first. */
     if (lines_read_counters(lines->lines, line, 0, &ring.position, sizeof(ring.position)) < 0 ||
         ring.position == position || lines_read_counters(lines->lines, line, 0, &ring, sizeof(ring)) < 0)
-        return 0;
+        return;
     lines->position[line] = ring.position;
-    fresh = ring.position - position;
-    if (fresh > SAMPLE_KEYS)
-        fresh = SAMPLE_KEYS;
-    if (fresh > size)
-        fresh = size;
-    for (uint64_t i = 0; i < fresh; i++)
-        ret[i] = ring.key[(ring.position - 1 - i) % SAMPLE_KEYS];
-    return (size_t)fresh;
+    if (sample)
+        sample_add(sample, &ring, ring.position - position);
 }
 
-size_t statistics_samples(struct statistics *statistics, uint32_t *ret, size_t size)
+/* Of the line from `line` on that has any; returns the next one. */
+static uint32_t next_samples(struct counted_lines *lines, uint32_t line, struct sample *sample)
 {
-    struct counted_lines *lines;
-    size_t count = 0;
+    line = lines_next_counted(lines->lines, line, 0, sizeof(struct sample_ring));
+    if (line < lines_used(lines->lines))
+        line_samples(lines, line++, sample);
+    return line;
+}
 
-    LIST_FOREACH(lines, &statistics->lines, entry)
-        for (uint32_t line = lines_next_counted(lines->lines, 0, 0, sizeof(struct sample_ring));
-             line < lines_used(lines->lines);
-             line = lines_next_counted(lines->lines, line + 1, 0, sizeof(struct sample_ring)))
-            count += line_samples(lines, line, ret + count, size - count);
-    return count;
+void statistics_samples_begin(struct statistics *statistics)
+{
+    statistics->sampled = LIST_FIRST(&statistics->lines);
+    statistics->sampled_line = 0;
+}
+
+static void sample_next_lines(struct statistics *statistics)
+{
+    statistics->sampled = LIST_NEXT(statistics->sampled, entry);
+    statistics->sampled_line = 0;
+}
+
+bool statistics_samples_step(struct statistics *statistics, struct sample *sample)
+{
+    if (!statistics->sampled)
+        return false;
+    statistics->sampled_line = next_samples(statistics->sampled, statistics->sampled_line, sample);
+    if (statistics->sampled_line >= lines_used(statistics->sampled->lines))
+        sample_next_lines(statistics);
+    return statistics->sampled;
 }
 
 /* ---- workers ------------------------------------------------------------------------------------------- */
@@ -530,9 +637,8 @@ int counted_lines_new(struct statistics *statistics, const struct lines *lines, 
     counted->lines = lines;
     if (!fresh) {
         advance_all(counted, true);
-        for (uint32_t line = lines_next_counted(lines, 0, 0, sizeof(struct sample_ring)); line < lines_used(lines);
-             line = lines_next_counted(lines, line + 1, 0, sizeof(struct sample_ring)))
-            line_samples(counted, line, NULL, 0);
+        for (uint32_t line = 0; line < lines_used(lines);)
+            line = next_samples(counted, line, NULL);
         restore_lines(counted, text);
     }
     LIST_INSERT_HEAD(&statistics->lines, counted, entry);
@@ -546,6 +652,8 @@ struct counted_lines *counted_lines_free(struct counted_lines *lines)
 
     if (!lines)
         return NULL;
+    if (lines == lines->statistics->sampled)
+        sample_next_lines(lines->statistics);
     LIST_FOREACH(reading, &lines->statistics->readings, entry)
         if (reading->lines == lines)
             reading->lines = LIST_NEXT(lines, entry);
@@ -620,6 +728,7 @@ int statistics_new(struct daemon *daemon, struct statistics **ret)
     statistics->start_us = pace_now_us();
     statistics->start_cycles = architecture_native()->read_cycles();
     LIST_INIT(&statistics->lines);
+    LIST_INIT(&statistics->changed);
     LIST_INIT(&statistics->readings);
     LIST_INSERT_HEAD(&statistics->readings, &statistics->timed, entry);
     statistics->timer = event_new(daemon->base, -1, 0, on_timer, statistics);

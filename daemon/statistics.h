@@ -37,6 +37,7 @@ struct daemon;
 struct lines;
 struct statistics;
 struct store;
+struct totals_list;
 
 #define COUNTERS_MAX ((DD_LINE_COUNTERS_SIZE - COUNTERS_BLOCKS) / sizeof(struct counter_block))
 
@@ -73,8 +74,12 @@ bool statistics_reading_step(struct statistics_reading *reading, const struct co
 
 /* Read all counters, now. */
 void statistics_read(struct statistics *statistics);
-/* Write what has changed to the database.  What cannot be written is logged, and tried again the next time. */
+/* Write what has changed to the database: all; of programs and tables.  What cannot be written is logged, and tried again. */
 void statistics_store_changed(struct statistics *statistics);
+void statistics_store_totals(struct statistics *statistics);
+/* All is restored.  What a database of version 4 did not say is made of what it did say, and stored. */
+void statistics_restored(struct statistics *statistics);
+struct totals_list *statistics_changed_totals(struct statistics *statistics);
 
 /* Of the counter that times are counted in. */
 uint64_t statistics_cycles_per_second(const struct statistics *statistics);
@@ -88,6 +93,9 @@ uint64_t statistics_cycles_per_second(const struct statistics *statistics);
  */
 int counter_place(struct statistics *statistics, struct counter *counter, int64_t link, const char *table);
 
+/* What a table's misses have is another's, of this name, from now on: `to` is all zero, and `from` will be. */
+void counter_hand_over(struct statistics *statistics, struct counter *from, struct counter *to, const char *table);
+
 /* No thread counts there any more: others may have its place.  What was not read is lost.  Fine if it has none. */
 void counter_release(struct statistics *statistics, struct counter *counter);
 
@@ -100,10 +108,12 @@ int counter_restore(struct statistics *statistics, const char *text, int64_t lin
 /* ---- samples ---- */
 
 /*
- * Keys that threads have written to their sample rings since the last call, up to `size` of them; returns how many.
- * One table is sampled at a time, and nobody writes in between: planning.h.
+ * Add the keys that threads have written to their sample rings since they were read before, one thread's a step.  false:
+ * those of all were.  Begin when nobody writes any more: a step may be far from the last.  Workers may come and go.
  */
-size_t statistics_samples(struct statistics *statistics, uint32_t *ret, size_t size);
+struct sample;
+void statistics_samples_begin(struct statistics *statistics);
+bool statistics_samples_step(struct statistics *statistics, struct sample *sample);
 
 /* ---- workers ---- */
 

@@ -71,13 +71,14 @@ static const char schema[] =
     "CREATE TABLE programs ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
     "  digest BLOB NOT NULL, object BLOB NOT NULL,"
-    "  function TEXT NOT NULL, settings TEXT NOT NULL, uid INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "  function TEXT NOT NULL, settings TEXT NOT NULL, uid INTEGER NOT NULL DEFAULT 0,"
+    "  totals TEXT NOT NULL DEFAULT '{}') STRICT;"
     "CREATE TABLE tables ("
     "  name TEXT PRIMARY KEY, context TEXT NOT NULL REFERENCES contexts (name),"
     "  default_verdict INTEGER NOT NULL,"
     "  kind TEXT NOT NULL, prototype TEXT NOT NULL, policy TEXT NOT NULL DEFAULT 'any',"
     "  plan TEXT NOT NULL DEFAULT '{}', value INTEGER,"
-    "  misses TEXT NOT NULL DEFAULT '{}') STRICT, WITHOUT ROWID;"
+    "  misses TEXT NOT NULL DEFAULT '{}', totals TEXT NOT NULL DEFAULT '{}') STRICT, WITHOUT ROWID;"
     OWNERS_SCHEMA
     NATIVES_SCHEMA
     LINKS_SCHEMA
@@ -113,7 +114,11 @@ static const char *const migration[STORE_VERSION] = {
           "DROP TABLE links_of_version_2;",
     [3] = "ALTER TABLE programs ADD COLUMN uid INTEGER NOT NULL DEFAULT 0;"
           MAPS_SCHEMA,
-    [4] = OWNERS_SCHEMA,
+    [4] = "ALTER TABLE programs ADD COLUMN totals TEXT NOT NULL DEFAULT '{}';"
+          "ALTER TABLE tables ADD COLUMN totals TEXT NOT NULL DEFAULT '{}';"
+          "UPDATE programs SET totals = '{\"of_links\":true}';"
+          "UPDATE tables SET totals = '{\"of_links\":true}';"
+          OWNERS_SCHEMA,
 };
 
 static const char *const statement_text[STATEMENTS] = {
@@ -127,7 +132,7 @@ static const char *const statement_text[STATEMENTS] = {
     [ADD_TABLE] = "INSERT INTO tables (name, context, default_verdict, kind, prototype, uid)"
         " VALUES (?, ?, ?, ?, ?, ?)",
     [CHANGE_TABLE] = "UPDATE tables SET context = ?2, default_verdict = ?3, kind = ?4, prototype = ?5,"
-        " value = NULL, plan = '{}', misses = '{}' WHERE name = ?1",
+        " value = NULL, plan = '{}' WHERE name = ?1",
     [REMOVE_TABLE] = "DELETE FROM tables WHERE name = ?",
     [PRUNE_CONTEXT] = "DELETE FROM contexts WHERE name = ?1"
         " AND NOT EXISTS (SELECT 1 FROM tables WHERE context = ?1)"
@@ -140,6 +145,8 @@ static const char *const statement_text[STATEMENTS] = {
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     [REPLACE_LINK] = "UPDATE links SET program = ?2, native = ?3 WHERE id = ?1",
     [SET_MISSES] = "UPDATE tables SET misses = ?2 WHERE name = ?1",
+    [SET_TABLE_TOTALS] = "UPDATE tables SET totals = ?2 WHERE name = ?1",
+    [SET_PROGRAM_TOTALS] = "UPDATE programs SET totals = ?2 WHERE name = ?1",
     [SET_COUNTERS] = "UPDATE links SET counters = ?2 WHERE id = ?1",
     [REMOVE_LINK] = "DELETE FROM links WHERE id = ?",
     [REMOVE_LINKS_OF] = "DELETE FROM links WHERE program = ?",
@@ -161,9 +168,9 @@ static const char *const statement_text[STATEMENTS] = {
     [READ_INNERS] = "SELECT outer_map, key, inner_map FROM inner_maps",
     [READ_NATIVES] = "SELECT name, prototype, may_block FROM natives"
         " WHERE name IN (SELECT native FROM links)",
-    [READ_TABLES] = "SELECT name, context, default_verdict, kind, prototype, policy, value, misses, uid"
+    [READ_TABLES] = "SELECT name, context, default_verdict, kind, prototype, policy, value, misses, uid, totals"
         " FROM tables ORDER BY name",
-    [READ_PROGRAMS] = "SELECT name, context, object, function, settings, uid FROM programs ORDER BY name",
+    [READ_PROGRAMS] = "SELECT name, context, object, function, settings, uid, totals FROM programs ORDER BY name",
     [READ_LINKS] = "SELECT id, table_name, first_key, last_key, priority, proceed_on, program, native, counters"
         " FROM links ORDER BY id",
     [READ_PLANS] = "SELECT name, plan FROM tables",

@@ -49,6 +49,7 @@ struct store_program {
     uid_t uid;                          /* who loaded it */
     const void *object;
     size_t size;                        /* bytes */
+    const char *totals;                 /* read: JSON: what totals.h keeps of it; "{}": nothing yet */
 };
 
 struct store_map {
@@ -73,6 +74,7 @@ struct store_table {
     const char *policy;                 /* "any" or "no-indirect" */
     const char *misses;                 /* JSON: what statistics keeps of them; "{}": nothing yet */
     uid_t uid;                          /* whose worker declared it first */
+    const char *totals;                 /* read: as of a program */
 };
 
 struct store_native {
@@ -102,8 +104,8 @@ int store_remove_map(struct store *store, uint32_t number);     /* with what it 
 int store_set_inner(struct store *store, uint32_t outer, const void *key, size_t key_size, uint32_t inner);
 int store_add_table(struct store *store, const struct store_table *table);
 /*
- * Declared anew: its name, policy and uid stay.  Here and below `context` is the name of the one that it had: it goes
- * too when nothing else has it.
+ * Declared anew: its name, policy, uid and what was counted stay.  Here and below `context` is the name of the one that
+ * it had: it goes too when nothing else has it.
  */
 int store_change_table(struct store *store, const struct store_table *table, const char *context);
 int store_remove_table(struct store *store, const char *name, const char *context);
@@ -114,6 +116,8 @@ int store_add_link(struct store *store, const struct store_link *link);
 int store_replace_link(struct store *store, int64_t id, const char *program, const char *native);
 int store_set_counters(struct store *store, int64_t link, const char *counters);
 int store_set_misses(struct store *store, const char *table, const char *counters);
+int store_set_table_totals(struct store *store, const char *table, const char *totals);
+int store_set_program_totals(struct store *store, const char *program, const char *totals);
 int store_remove_link(struct store *store, int64_t id);
 
 /*

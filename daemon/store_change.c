@@ -200,6 +200,16 @@ int store_set_misses(struct store *store, const char *table, const char *counter
     return store_run(store, SET_MISSES, "ss", table, counters);
 }
 
+int store_set_table_totals(struct store *store, const char *table, const char *totals)
+{
+    return store_run(store, SET_TABLE_TOTALS, "ss", table, totals);
+}
+
+int store_set_program_totals(struct store *store, const char *program, const char *totals)
+{
+    return store_run(store, SET_PROGRAM_TOTALS, "ss", program, totals);
+}
+
 int store_remove_link(struct store *store, int64_t id)
 {
     return store_run(store, REMOVE_LINK, "i", id);

@@ -129,7 +129,7 @@ static int read_table(struct store *store, sqlite3_stmt *statement, const struct
         .prototype = text_of(statement, 4), .policy = text_of(statement, 5),
         .has_value = sqlite3_column_type(statement, 6) != SQLITE_NULL,
         .value = (uint64_t)sqlite3_column_int64(statement, 6), .misses = text_of(statement, 7),
-        .uid = (uid_t)sqlite3_column_int64(statement, 8),
+        .uid = (uid_t)sqlite3_column_int64(statement, 8), .totals = text_of(statement, 9),
     };
 
     return reader->table(reader->userdata, &table);
@@ -141,6 +141,7 @@ static int read_program(struct store *store, sqlite3_stmt *statement, const stru
         .name = text_of(statement, 0), .context = text_of(statement, 1), .object = sqlite3_column_blob(statement, 2),
         .size = (size_t)sqlite3_column_bytes(statement, 2), .function = text_of(statement, 3),
         .settings = text_of(statement, 4), .uid = (uid_t)sqlite3_column_int64(statement, 5),
+        .totals = text_of(statement, 6),
     };
 
     return reader->program(reader->userdata, &program);

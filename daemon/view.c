@@ -56,8 +56,10 @@ struct json_object *view_program(const struct program *program)
     return view;
 }
 
-struct json_object *view_table(const struct table *table)
+struct json_object *view_table(const struct registry *registry, const struct table *table)
 {
+    const char *policy_of = registry->no_indirect ? "host" : table->no_indirect ? "table"
+                          : table->workers_no_indirect > 0 ? "workers" : NULL;
     struct json_object *view = json_object_new_object();
 
     view_add_string(view, "name", table->name);
@@ -65,7 +67,9 @@ struct json_object *view_table(const struct table *table)
     view_add_int(view, "default_verdict", table->default_verdict);
     json_object_object_add(view, "links", link_ids(table->link, table->links));
     view_add_string(view, "shape", dispatcher_shape_name(entry_shape(table->entry)));
-    view_add_string(view, "policy", table->no_indirect ? "no_indirect" : "any");
+    view_add_string(view, "policy", policy_of ? "no_indirect" : "any");
+    if (policy_of)
+        view_add_string(view, "policy_of", policy_of);
     view_add_int(view, "image_bytes", entry_code_size(table->entry));
     view_add_bool(view, "settled", entry_state(table->entry) == ENTRY_SETTLED);
     view_add_bool(view, "overwritten", table->overwritten);

@@ -16,7 +16,7 @@ void view_add_int(struct json_object *object, const char *name, uint64_t value);
 void view_add_bool(struct json_object *object, const char *name, bool value);
 
 struct json_object *view_program(const struct program *program);
-struct json_object *view_table(const struct table *table);
+struct json_object *view_table(const struct registry *registry, const struct table *table);
 struct json_object *view_call(struct daemon *daemon, const struct table *call);
 struct json_object *view_link(const struct link *link);
 

@@ -16,31 +16,25 @@
 /* An entry whose links are being gone through. */
 struct entry_sum {
     struct json_object *links;          /* ids; NULL: of none */
-    struct counts verdicts;
-    bool counted;                       /* its first link is */
-    uint64_t runs;
+    bool counted;
+    struct counts counts;
 };
 
 /*
- * Where it is: in tables by name, in each of them in links by place; then in programs by name, in each of them in links by
- * id.  Sums are made on the way.
+ * Where it is: in tables by name, in each of them in links by place, whose counters are read on the way; then in programs by
+ * name.
  */
 struct statistics_listing {
     struct listing listing;
     struct statistics_reading *reading;
     int64_t only_link;                  /* 0: not one link alone */
     bool one_table;                     /* `table` alone */
-    bool inside;                        /* the table, or program, of this name; else behind it */
+    bool inside;                        /* the table of this name; else behind it */
     bool tables_done;
     char table[NAME_LENGTH_MAX + 1];
     struct link place;                  /* keys, priority and id of the link that it is behind */
-    bool table_counted;
-    uint64_t table_runs;
     struct entry_sum entry;
     char program[NAME_LENGTH_MAX + 1];
-    int64_t program_link;
-    bool program_counted;
-    struct counts program_sum;
 };
 
 static struct statistics_listing *statistics_of(struct listing *listing)
@@ -78,30 +72,6 @@ static void add_link(struct listing *listing, const struct link *link)
     listing_add(listing, "links", view);
 }
 
-static bool proceeds_on(const struct link *link, uint32_t verdict)
-{
-    for (unsigned i = 0; i < link->proceeds; i++)
-        if (link->proceed[i] == verdict)
-            return true;
-    return false;
-}
-
-/* The verdicts that a link gave for the hook: those that the next one does not run after. */
-static void add_verdicts(struct counts *sum, const struct link *link, bool last)
-{
-    struct counts final = { 0 };
-
-    for (unsigned i = 0; i < link->counter.totals->verdicts; i++) {
-        uint32_t verdict = link->counter.totals->verdict[i].verdict;
-
-        if (!last && proceeds_on(link, verdict))
-            continue;
-        final.verdict[final.verdicts].verdict = verdict;
-        final.verdict[final.verdicts++].count = link->counter.totals->verdict[i].count;
-    }
-    counts_add(sum, &final);
-}
-
 /* False: there is no time to read it any more. */
 static bool read_counter(struct statistics_listing *at, const struct counter *counter)
 {
@@ -109,13 +79,6 @@ static bool read_counter(struct statistics_listing *at, const struct counter *co
         if (!listing_goes_on(&at->listing))
             return false;
     return true;
-}
-
-static void begin_entry(struct entry_sum *entry, const struct link *first)
-{
-    *entry = (struct entry_sum){ .links = json_object_new_array(), .counted = first->counter.totals != NULL };
-    if (entry->counted)
-        entry->runs = first->counter.totals->runs;
 }
 
 /* All its links were gone through. */
@@ -127,33 +90,32 @@ static void end_entry(struct statistics_listing *at)
 
     if (entry->links && entry->counted) {
         view = json_object_new_object();
-        counts = counts_view(&entry->verdicts);
+        counts = counts_view(&entry->counts);
         link_keys_text(&at->place, keys);
         view_add_string(view, "table", at->table);
         view_add_string(view, "keys", keys);
         json_object_object_add(view, "links", json_object_get(entry->links));
-        view_add_int(view, "runs", entry->runs);
+        view_add_int(view, "runs", entry->counts.runs);
         json_object_object_add(view, "verdicts", json_object_get(json_object_object_get(counts, "verdicts")));
         json_object_put(counts);
         listing_add(&at->listing, "entries", view);
-        at->table_runs += entry->runs;
     }
     json_object_put(entry->links);
     *entry = (struct entry_sum){ 0 };
 }
 
-/* last: of its chain. */
-static void pass_link(struct statistics_listing *at, const struct link *link, bool last)
+/* Its counter was read: once this is so of the chain's last link, the entry's totals are as new as they are to be. */
+static void pass_link(struct statistics_listing *at, const struct link *link)
 {
     if (at->entry.links && !link_same_entry(link, &at->place))
         end_entry(at);
     if (!at->entry.links)
-        begin_entry(&at->entry, link);
+        at->entry.links = json_object_new_array();
     json_object_array_add(at->entry.links, json_object_new_int64(link->id));
-    if (link->counter.totals)
-        add_verdicts(&at->entry.verdicts, link, last);
+    at->entry.counted = link->entry;
+    if (link->entry)
+        at->entry.counts = link->entry->counts;
     add_link(&at->listing, link);
-    at->table_counted |= link->counter.totals != NULL;
     at->place = *link;
 }
 
@@ -166,8 +128,6 @@ static void enter_table(struct statistics_listing *at, const struct table *table
     strcpy(at->table, table->name);
     at->inside = true;
     at->place = (struct link){ .priority = INT32_MIN };
-    at->table_counted = table->misses.totals != NULL;
-    at->table_runs = 0;
 }
 
 static void end_table(struct statistics_listing *at, const struct table *table)
@@ -176,12 +136,12 @@ static void end_table(struct statistics_listing *at, const struct table *table)
 
     end_entry(at);
     at->inside = false;
-    if (!at->table_counted)
+    if (!table->totals.counted && !table->misses.totals)
         return;
     view = json_object_new_object();
     view_add_string(view, "table", table->name);
     view_add_string(view, "counting", counting_name(&table->misses));
-    view_add_int(view, "runs", at->table_runs);
+    view_add_int(view, "runs", table->totals.counts.runs);
     view_add_int(view, "misses", table->misses.totals ? table->misses.totals->runs : 0);
     listing_add(&at->listing, "tables", view);
 }
@@ -193,7 +153,7 @@ static bool fill_table(struct statistics_listing *at, const struct table *table)
 
         if (!listing_goes_on(&at->listing) || !read_counter(at, &link->counter))
             return false;
-        pass_link(at, link, i + 1 == table->links || !link_same_entry(table->link[i + 1], link));
+        pass_link(at, link);
     }
     if (!read_counter(at, &table->misses))
         return false;
@@ -229,59 +189,29 @@ static bool fill_tables(struct statistics_listing *at)
 
 /* ---- programs -------------------------------------------------------------------------------------------- */
 
-static void end_program(struct statistics_listing *at)
+static void add_program(struct listing *listing, const struct program *program)
 {
     struct json_object *view;
 
-    at->inside = false;
-    if (!at->program_counted)
+    if (!program->totals.counted)
         return;
     view = json_object_new_object();
-    view_add_string(view, "program", at->program);
-    json_object_object_add(view, "counts", counts_view(&at->program_sum));
-    listing_add(&at->listing, "programs", view);
-}
-
-static bool fill_program(struct statistics_listing *at, const struct program *program)
-{
-    for (size_t i = program_links_after(program, at->program_link); i < program->links; i++) {
-        const struct counts *totals = program->link[i]->counter.totals;
-
-        if (!listing_goes_on(&at->listing))
-            return false;
-        if (totals)
-            counts_add(&at->program_sum, totals);
-        at->program_counted |= totals != NULL;
-        at->program_link = program->link[i]->id;
-    }
-    end_program(at);
-    return true;
-}
-
-static const struct program *next_program(struct statistics_listing *at)
-{
-    const struct registry *registry = &at->listing.daemon->registry;
-    const struct program *program = at->inside ? registry_program(registry, at->program) : NULL;
-    size_t i = registry_programs_after(registry, at->program);
-
-    if (program || i == registry->programs)
-        return program;
-    program = registry->program[i];
-    strcpy(at->program, program->name);
-    at->inside = true;
-    at->program_link = 0;
-    at->program_counted = false;
-    at->program_sum = (struct counts){ 0 };
-    return program;
+    view_add_string(view, "program", program->name);
+    json_object_object_add(view, "counts", counts_view(&program->totals.counts));
+    listing_add(listing, "programs", view);
 }
 
 static bool fill_programs(struct statistics_listing *at)
 {
-    const struct program *program;
+    const struct registry *registry = &at->listing.daemon->registry;
+    size_t i;
 
-    while ((program = next_program(at)))
-        if (!listing_goes_on(&at->listing) || !fill_program(at, program))
+    while ((i = registry_programs_after(registry, at->program)) < registry->programs) {
+        if (!listing_goes_on(&at->listing))
             return false;
+        add_program(&at->listing, registry->program[i]);
+        strcpy(at->program, registry->program[i]->name);
+    }
     return true;
 }
 

@@ -244,6 +244,13 @@ def slow_paths_have_none_either():
         assert indirect(path), "those of rare paths would be seen"
 
 
+def policy(daemon, table):
+    """The one in force, and whose it is."""
+    row = next(row for row in daemon.list("tables") if row["name"] == table)
+    equal(daemon.call("Explain", table=table)["policy"], row["policy"], "as Explain says it")
+    return row["policy"], row.get("policy_of")
+
+
 @case
 def tables_are_trees_while_such_a_worker_is_there():
     with Daemon() as daemon:
@@ -258,11 +265,16 @@ def tables_are_trees_while_such_a_worker_is_there():
         shape = lambda: daemon.list("tables")[0]["shape"]
         assert shape() != "tree", shape()
         worker = daemon.worker(executable=DIRECT)
-        equal((shape(), daemon.list("tables")[0]["policy"]), ("tree", "any"))
+        equal(policy(daemon, "on_event"), ("no_indirect", "workers"))
+        equal(shape(), "tree")
+        daemon.call("SetPolicy", table="on_event", policy="no_indirect")
+        equal(policy(daemon, "on_event"), ("no_indirect", "table"))
+        daemon.call("SetPolicy", table="on_event", policy="any")
         equal((worker.do("verdict 2000"), other.do("verdict 2000")), ("2010", "2010"))
         equal(indirect(slot_paths(worker, "on_event")), [])
         worker.kill()
         wait_until(lambda: len(daemon.list("workers")) == 1, "it is gone")
+        equal(policy(daemon, "on_event"), ("any", None))
         attach(77)
         assert shape() != "tree", shape()
 
@@ -351,6 +363,7 @@ def the_host_may_forbid_them():
     """Then workers that are built with indirect calls reach programs and natives without any behind the call."""
     with Daemon(arguments=["--policy", "no-indirect"]) as daemon:
         worker = daemon.worker(executable=CALLER)
+        equal(policy(daemon, "on_event"), ("no_indirect", "host"))
         daemon.call("SetCall", call="sum", native="sum_times")
         equal(sums(worker), 100 * SUM)
         code = Code(worker.pid)

@@ -114,6 +114,64 @@ def right_while_it_is_sampled_and_changed():
 
 
 @case
+def a_thread_that_is_stopped_in_a_guard_does_not_stop_planning():
+    keys = random.Random(3).sample(range(1 << 31), 64)
+    with Daemon(arguments=["--planning-interval", "500"]) as daemon:        # so that the windows come while it is stopped
+        held, worker = daemon.worker(), daemon.worker()
+        fill(daemon, keys)
+        wait_until(lambda: daemon.list("tables")[0]["settled"], "settled")
+        worker.do("allow 0 1 2 3")
+        worker.do(f"key {keys[40]}")
+        worker.do("loop 1")
+        held.do("hold")
+        wait_until(lambda: explain(daemon)["sampled"], "sampled")
+        held.do("release")
+        worker.do("stop")
+
+
+@case
+def samplers_do_not_pile_up_while_a_thread_is_stopped():
+    keys = random.Random(3).sample(range(1 << 31), 64)
+    with Daemon(arguments=["--planning-interval", "1"]) as daemon:
+        held, worker = daemon.worker(), daemon.worker()
+        fill(daemon, keys)
+        worker.do("allow 0 1 2 3")
+        worker.do(f"key {keys[40]}")
+        worker.do("loop 1")
+        wait_until(lambda: explain(daemon)["hot_keys"] == [keys[40]] and daemon.list("tables")[0]["settled"], "planned")
+        held.do("hold")
+        before = daemon.call("Info")["text_bytes_used"]
+        time.sleep(1)
+        more = daemon.call("Info")["text_bytes_used"] - before
+        assert more <= 2048, f"{more} bytes"
+        held.do("release")
+        worker.do("stop")
+
+
+@case
+def a_link_that_comes_in_front_has_its_entry_s_frequency():
+    keys = random.Random(3).sample(range(1 << 31), 64)
+    with Daemon(arguments=["--planning-interval", "50"]) as daemon:
+        worker = daemon.worker()
+        fill(daemon, keys)
+        worker.do("allow 1 2 3")
+        worker.do(f"key {keys[40]}")
+        worker.do("loop 1")
+        wait_until(lambda: explain(daemon)["hot_keys"] == [keys[40]], "planned")
+        worker.do("stop")
+        before = explain(daemon)["frequencies"]
+        equal([row["keys"] for row in before], [str(keys[40])])
+        daemon.attach("on_test", keys[40], "p1", priority=-1, proceed_on=[1])
+        equal(explain(daemon)["frequencies"], before, "a link came")
+        old = [row["id"] for row in daemon.list("links") if row["first"] == keys[40]][-1]
+        daemon.call("Detach", link=old, wait="quiescent")
+        equal(explain(daemon)["frequencies"], before, "and the other went")
+        daemon.stop()
+        daemon.start()
+        equal(explain(daemon)["frequencies"][0]["keys"], str(keys[40]), "after a restart")
+
+
+@case
 def a_plan_survives_a_restart():
     keys = list(range(1000, 1200))
     with Daemon(arguments=FAST) as daemon:
