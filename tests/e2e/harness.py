@@ -33,6 +33,17 @@ struct test { const void *data, *data_end; __u32 method; __u32 status; };
 """
 
 
+# Makes of a database what version 4 of it was.
+TO_VERSION_4 = """
+    DROP INDEX tables_context;
+    DROP INDEX programs_context;
+    ALTER TABLE tables DROP COLUMN uid;
+    ALTER TABLE tables DROP COLUMN totals;
+    ALTER TABLE programs DROP COLUMN totals;
+    PRAGMA user_version = 4;
+"""
+
+
 def compile_program(text, name="program"):
     """Compile C to a BPF object; the same text is compiled once.  Returns the object's path."""
     directory = os.path.join(BUILD_DIR, "tests/e2e/objects")

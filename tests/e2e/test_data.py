@@ -4,7 +4,7 @@ import contextlib
 import os
 import sqlite3
 
-from harness import CONTEXT, Daemon, Refused, compile_program, verdict, wait_until
+from harness import CONTEXT, TO_VERSION_4, Daemon, Refused, compile_program, verdict, wait_until
 from tap import case, equal, run
 
 COUNTER = CONTEXT + """
@@ -196,8 +196,7 @@ def a_database_of_version_4_is_brought_forward():
         daemon.stop()
         path = f"{daemon.directory}/state/dispatchd.db"
         with contextlib.closing(sqlite3.connect(path)) as old:
-            old.executescript("DROP INDEX tables_context; DROP INDEX programs_context;"
-                              "ALTER TABLE tables DROP COLUMN uid; PRAGMA user_version = 4;")
+            old.executescript(TO_VERSION_4)
         daemon.start()
         wait_until(lambda: worker.do("status").startswith("joined generation 2"), "moved")
         equal(called(worker), 7)

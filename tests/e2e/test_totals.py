@@ -6,7 +6,7 @@ import os
 import random
 import sqlite3
 
-from harness import CONTEXT, Daemon, compile_program, verdict, wait_until
+from harness import CONTEXT, TO_VERSION_4, Daemon, compile_program, verdict, wait_until
 from tap import case, equal, run
 
 
@@ -280,8 +280,7 @@ def a_database_of_version_4_says_what_links_have():
                 counters = json.loads(text)
                 del counters["entry"]
                 database.execute("UPDATE links SET counters = ? WHERE id = ?", (json.dumps(counters), row))
-            database.executescript("ALTER TABLE programs DROP COLUMN totals; ALTER TABLE tables DROP COLUMN totals;"
-                                   "PRAGMA user_version = 4")
+            database.executescript(TO_VERSION_4)
         daemon.start()
         equal(totals(daemon), wanted, "brought forward")
         daemon.restart()
