@@ -469,8 +469,7 @@ static int clear_popped(struct daemon *daemon, const struct shared_map *map, str
     return r < 0 ? r : 1;
 }
 
-/* The next record is reserved and not submitted, by a thread that is outside of all guards: nobody will submit it. */
-static bool discard_abandoned(struct daemon *daemon, const struct shared_map *map)
+bool map_access_discard_abandoned(struct daemon *daemon, const struct shared_map *map)
 {
     uint64_t position;
     uint32_t seat;
@@ -489,7 +488,7 @@ static int clear_record(struct daemon *daemon, const struct shared_map *map)
     int r = ring_drop(map->view);
 
     if (r == -EBUSY)
-        return discard_abandoned(daemon, map);
+        return map_access_discard_abandoned(daemon, map);
     return r == 0 || r == -EINTR || r == -EBADMSG;
 }
 

@@ -57,6 +57,12 @@ bool map_access_skip(const struct shared_map *map, struct map_cursor *cursor);
 int map_access_clear_next(struct daemon *daemon, const struct shared_map *map, struct map_cursor *cursor,
                           struct refusal *refusal);
 
+/*
+ * The next record of a ring is reserved and not submitted: where its thread is outside of all guards (longjmp, a kill)
+ * nobody will submit it, and it is discarded.  Returns whether it is out of the way.
+ */
+bool map_access_discard_abandoned(struct daemon *daemon, const struct shared_map *map);
+
 /* How many elements there are, with those that come or go now; of a ring: bytes that nobody has taken out. */
 uint64_t map_access_count(const struct shared_map *map);
 

@@ -11,9 +11,9 @@
 
 #include "call.h"
 #include "element.h"
+#include "map_access.h"
 #include "runtime/ring.h"
 #include "runtime/trace.h"
-#include "seats.h"
 #include "shared_map.h"
 #include "util.h"
 #include "view.h"
@@ -38,11 +38,6 @@ struct ring_stream {
     struct shared_map *map;             /* a reference */
     struct event *look;                 /* a timer */
     LIST_HEAD(, ring_reader) readers;
-    bool is_stuck;                      /* when it was last looked at, `stuck` kept it from going on, */
-    struct {
-        uint64_t position;
-        uint32_t seat;
-    } stuck;                            /* and its thread was outside of all guards */
     uint8_t record[RING_RECORD_MAX];
 };
 
@@ -156,30 +151,6 @@ static struct json_object *show_line(const uint8_t *record, uint32_t length)
     return object;
 }
 
-/*
- * The next record is reserved and not submitted.  Where its thread has left the image meanwhile (longjmp, a kill),
- * and the record is still busy when looked at again after that, nobody will submit it.  Returns whether it is out of
- * the way.
- */
-static bool discard_stuck(struct ring_stream *stream)
-{
-    bool was_stuck = stream->is_stuck;
-    uint64_t position;
-    uint32_t seat;
-
-    stream->is_stuck = false;
-    if (ring_holder(stream->map->view, &position, &seat) < 0)
-        return true;
-    if (was_stuck && position == stream->stuck.position && seat == stream->stuck.seat) {
-        ring_discard_next(stream->map->view, position, seat);
-        return true;
-    }
-    stream->is_stuck = seats_outside(stream->daemon->seats, seat);
-    stream->stuck.position = position;
-    stream->stuck.seat = seat;
-    return false;
-}
-
 static struct batch batch_new(const struct ring_stream *stream)
 {
     struct batch batch = { .shown = json_object_new_array() };
@@ -222,7 +193,7 @@ static bool take_record(struct ring_stream *stream, struct batch *batch)
     if (r == -EMSGSIZE)
         return ring_drop(view) == 0;
     if (r == -EBUSY)
-        return discard_stuck(stream);
+        return map_access_discard_abandoned(stream->daemon, stream->map);
     if (r < 0)
         return r == -EINTR || r == -EBADMSG;
     add_record(stream, batch, length);
