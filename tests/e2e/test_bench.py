@@ -52,7 +52,7 @@ def edits():
     rows = [json.loads(line) for line in with_daemon("edits").splitlines()]
     columns = "attach_all_ms detach_all_ms attach_us detach_us replace_us".split()
     members(rows, " ".join(["keys", "entries", *columns, *("daemon_" + column for column in columns)]), "edits")
-    equal(cases(rows, "keys", "entries"), set(itertools.product(("dense", "sparse"), (10, 100))))
+    equal(cases(rows, "keys", "entries"), set(itertools.product(("dense", "sparse", "counted", "chain"), (10, 100))))
 
 
 @case

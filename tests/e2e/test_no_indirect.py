@@ -372,6 +372,7 @@ def the_host_may_forbid_them():
         daemon.load("pass", compile_program(TABLE.format("key + 0x1234567"), "pass"))
         for key in range(40):
             daemon.call("Attach", table="on_event", key=1000 * key, program="pass")
+        wait_until(lambda: all(row["settled"] for row in daemon.list("tables")), "the table settles")
         with open(f"/proc/{worker.pid}/mem", "rb") as memory:
             memory.seek(symbol(worker.pid, CALLER, "on_event_table") + FIRST_ENTRY)
             entry = int.from_bytes(memory.read(8), "little")
