@@ -155,7 +155,8 @@ def damaged_row_is_named_and_kept():
         daemon.stop()
         database = sqlite3.connect(path)
         database.execute("INSERT INTO contexts VALUES ('c', 8)")
-        database.execute("INSERT INTO programs VALUES ('broken', 'c', x'00', x'7f454c46', '', '{}', 0)")
+        database.execute("INSERT INTO programs (name, context, digest, object, function, settings)"
+                         " VALUES ('broken', 'c', x'00', x'7f454c46', '', '{}')")
         database.commit()
         database.close()
         expect(start("--state-dir", f"{daemon.directory}/state"), 9, "program \"broken\"")
