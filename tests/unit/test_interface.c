@@ -144,14 +144,17 @@ static void test_parser_names_line_and_reason(void **state)
     }
 }
 
-/* However the file is cut or damaged: a clean error or a clean interface. */
+/*
+ * However the file is cut or damaged: a clean error or a clean interface.  At each fifth place, as each costs a parse of
+ * the whole; 5 has no divisor in common with 6.
+ */
 static void test_parser_survives_damage(void **state)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(embedded); i++) {
         const size_t length = strlen(embedded[i].text);
-        unsigned refused = 0;
+        unsigned refused = 0, tried = 0;
 
-        for (size_t at = 0; at < length; at++) {
+        for (size_t at = 0; at < length; at += 5, tried++) {
             struct interface *interface = NULL;
             char *text = strdup(embedded[i].text);
 
@@ -160,7 +163,7 @@ static void test_parser_survives_damage(void **state)
             interface_free(interface);
             free(text);
         }
-        assert_true(refused > length / 4);
+        assert_true(refused > tried / 4);
     }
 }
 
