@@ -153,6 +153,17 @@ static int drive_child(void)
     return dd_process() == 0 && call_hook() == 40 ? 0 : 3;
 }
 
+/* The library joins, and has no thread of its own. */
+static void join_without_thread(struct peer *peer, const struct image *image)
+{
+    open_at(peer, DD_NO_THREAD);
+    peer_accept(peer);
+    expect(peer, INTERFACE "Join");
+    reply_join(peer, image, ON_TEST_AT_64);
+    while (status().state != DD_JOINED)
+        dd_process();
+}
+
 static void test_fork_without_thread(void **state)
 {
     struct peer peer = peer_listen("socket"), of_child = { .listener = -EBADF };
@@ -160,12 +171,7 @@ static void test_fork_without_thread(void **state)
     int status_of_child;
     pid_t child;
 
-    open_at(&peer, DD_NO_THREAD);
-    peer_accept(&peer);
-    expect(&peer, INTERFACE "Join");
-    reply_join(&peer, &image, ON_TEST_AT_64);
-    while (status().state != DD_JOINED)
-        dd_process();
+    join_without_thread(&peer, &image);
     child = fork();
     if (child == 0)
         _exit(drive_child());
@@ -238,12 +244,7 @@ static void test_fork_from_the_deaf(void **state)
 
     waits = mmap(NULL, sizeof *waits, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(waits, MAP_FAILED);
-    open_at(&peer, DD_NO_THREAD);
-    peer_accept(&peer);
-    expect(&peer, INTERFACE "Join");
-    reply_join(&peer, &image, ON_TEST_AT_64);
-    while (status().state != DD_JOINED)
-        dd_process();
+    join_without_thread(&peer, &image);
     expect(&peer, INTERFACE "Moved");
     descriptors = count_descriptors();
     *waits = 0;
