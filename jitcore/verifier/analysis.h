@@ -6,6 +6,7 @@
  *      control.c       what needs no states: calls, where paths meet, which registers are live
  *      exploration.c   one path after the other; states that are kept, and pruning by them
  *      kept.c          the table of explored states
+ *      pool.c          memory for states
  *      generalisation.c  fewer states where many paths meet
  *      demand.c        what the proof of a path rests on
  *      inclusion.c     does one state include another

@@ -51,11 +51,14 @@ struct step {
     uint8_t slots;              /* 1 or 2, downwards: the next one is slot - 1 */
     bool whole;                 /* the store wrote all of them */
     uint8_t transfer;           /* enum step_transfer */
-    bool linked_elsewhere;      /* a jump: besides its operands it narrowed, by their id, values of other frames, */
-    uint16_t linked;            /* these registers, */
-    uint64_t linked_slots;      /* and these slots */
-    uint16_t measured;          /* a jump: of what these registers, */
-    uint64_t measured_slots;    /* and these slots point to, it says how much is there, and more than was known */
+    /*
+     * A jump.  Linked: besides its operands it narrowed, by their id, these registers, these slots, and values of other
+     * frames.  Measured: of what these registers and slots point to, it says how much is there, and more than was
+     * known.  (In this order a step has 32 bytes, 40 else.)
+     */
+    bool linked_elsewhere;
+    uint16_t linked, measured;
+    uint64_t linked_slots, measured_slots;
 };
 
 /* The path from the program's start. */

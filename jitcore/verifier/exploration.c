@@ -16,7 +16,7 @@
 #define KEEP_JUMPS 1
 #define KEEP_INSTRUCTIONS_MAX 256       /* and even where no paths meet, after so many: a demand is carried back to
                                            the last kept state that knows of it, and straight code may be long */
-#define STATE_BYTES_MAX ((size_t)384 << 20)     /* of kept and pending states together */
+#define STATE_BYTES_MAX ((size_t)384 << 20)     /* of the pool of kept and pending states */
 #define ENDLESS_TRIALS 4        /* the last states of the path that are tried for an endless loop */
 #define GENERALISE_MISSES 2     /* explored states that do not include this one before it is generalised */
 #define GENERALISE_TRIALS 8     /* explored states that are tried for it */
@@ -24,9 +24,7 @@
 
 static int check_memory(struct analysis *analysis)
 {
-    const struct exploration *exploration = &analysis->exploration;
-
-    if (exploration->kept.bytes + exploration->pending_bytes <= STATE_BYTES_MAX)
+    if (analysis->exploration.kept.pool.bytes <= STATE_BYTES_MAX)
         return 0;
     return message_limit(analysis, "make loops shorter, or use the helper bpf_loop",
                          "more than %zu MiB of states to look at or to compare with", STATE_BYTES_MAX >> 20);
@@ -49,11 +47,12 @@ int exploration_fork(struct analysis *analysis, uint32_t at, struct pending **re
         exploration->pendings_room = room;
     }
     pending = &exploration->pending[exploration->pendings];
-    *pending = (struct pending){ state_save(&analysis->state), at, analysis->history.steps, *analysis_step(analysis) };
+    *pending = (struct pending){
+        state_save(&exploration->kept.pool, &analysis->state), at, analysis->history.steps, *analysis_step(analysis),
+    };
     if (!pending->state)
         return -ENOMEM;
     exploration->pendings++;
-    exploration->pending_bytes += pending->state->bytes;
     *ret = pending;
     return check_memory(analysis);
 }
@@ -79,9 +78,8 @@ static int resume(struct analysis *analysis)
             return r;
     }
     exploration->pendings--;
-    exploration->pending_bytes -= pending->state->bytes;
     state_load(&analysis->state, pending->state);
-    free(pending->state);
+    state_give_back(&exploration->kept.pool, pending->state);
     analysis->at = pending->at;
     analysis->history.steps = pending->steps;
     *analysis_step(analysis) = pending->step;
@@ -144,10 +142,6 @@ void exploration_clear(struct analysis *analysis)
 {
     struct exploration *exploration = &analysis->exploration;
 
-    for (uint32_t i = 0; i < analysis->milestones.count; i++)
-        kept_free(&exploration->kept, exploration->on_path[i]);
-    for (uint32_t i = 0; i < exploration->pendings; i++)
-        free(exploration->pending[i].state);
     free(exploration->pending);
     free(exploration->on_path);
     kept_table_clear(&exploration->kept);

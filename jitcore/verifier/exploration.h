@@ -32,7 +32,6 @@ struct pending {
 struct exploration {
     struct pending *pending;
     uint32_t pendings, pendings_room;
-    size_t pending_bytes;
     struct kept_table kept;     /* explored states */
     struct kept **on_path;      /* the others, by position; one for each of analysis->milestones */
     uint32_t instructions_max;  /* to be processed */

@@ -24,13 +24,7 @@ int kept_table_init(struct kept_table *table, const struct control *control, uin
 
 void kept_table_clear(struct kept_table *table)
 {
-    for (uint32_t i = 0; i < table->buckets; i++)
-        while (table->bucket[i]) {
-            struct kept *kept = table->bucket[i];
-
-            table->bucket[i] = kept->next;
-            kept_free(table, kept);
-        }
+    pool_clear(&table->pool);
     free(table->bucket);
     free(table->place);
     *table = (struct kept_table){ 0 };
@@ -38,27 +32,19 @@ void kept_table_clear(struct kept_table *table)
 
 struct kept *kept_new(struct kept_table *table, uint32_t at, const struct verifier_state *state)
 {
-    struct kept *kept = calloc(1, sizeof(*kept));
+    struct kept *kept = pool_take(&table->pool, sizeof(*kept) + state_bytes(state));
 
     if (!kept)
         return NULL;
-    kept->at = at;
-    kept->state = state_save(state);
-    if (!kept->state) {
-        free(kept);
-        return NULL;
-    }
-    table->bytes += kept->state->bytes + sizeof(*kept);
+    *kept = (struct kept){ .at = at, .state = state_save_at(kept + 1, state) };
     table->count++;
     return kept;
 }
 
 void kept_free(struct kept_table *table, struct kept *kept)
 {
-    table->bytes -= kept->state->bytes + sizeof(*kept);
     table->count--;
-    free(kept->state);
-    free(kept);
+    pool_give_back(&table->pool, kept, sizeof(*kept) + kept->state->bytes);
 }
 
 /* ---- places ---- */

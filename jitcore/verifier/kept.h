@@ -44,8 +44,8 @@ struct kept_table {
     struct kept_place *place;                   /* per instruction */
     struct kept **bucket;
     uint32_t buckets;           /* a power of two */
-    size_t bytes;               /* of all states kept, here or not */
-    uint64_t count;             /* of them */
+    uint64_t count;             /* of all states kept, here or not */
+    struct pool pool;           /* where they are, and other states */
 };
 
 /* -ENOMEM.  Undo with kept_table_clear(). */

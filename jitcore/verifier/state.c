@@ -63,7 +63,7 @@ static size_t frame_size(const struct frame *frame)
     return offsetof(struct frame, slot) + frame->slots * sizeof(frame->slot[0]);
 }
 
-static size_t saved_size(const struct verifier_state *state)
+size_t state_bytes(const struct verifier_state *state)
 {
     size_t size = sizeof(*state);
 
@@ -72,22 +72,32 @@ static size_t saved_size(const struct verifier_state *state)
     return size;
 }
 
-struct verifier_state *state_save(const struct verifier_state *state)
+struct verifier_state *state_save_at(void *memory, const struct verifier_state *state)
 {
-    size_t size = saved_size(state);
-    struct verifier_state *saved = malloc(size);
-    char *at = (char *)saved + sizeof(*saved);
+    struct verifier_state *saved = memory;
+    char *at = (char *)memory + sizeof(*saved);
 
-    if (!saved)
-        return NULL;
     *saved = *state;
-    saved->bytes = size;
+    saved->bytes = state_bytes(state);
     for (uint32_t i = 0; i < state->depth; i++) {
         saved->frame[i] = (struct frame *)(void *)at;
         memcpy(saved->frame[i], state->frame[i], frame_size(state->frame[i]));
         at += frame_size(state->frame[i]);
     }
     return saved;
+}
+
+struct verifier_state *state_save(struct pool *pool, const struct verifier_state *state)
+{
+    void *memory = pool_take(pool, state_bytes(state));
+
+    return memory ? state_save_at(memory, state) : NULL;
+}
+
+void state_give_back(struct pool *pool, struct verifier_state *saved)
+{
+    if (saved)
+        pool_give_back(pool, saved, saved->bytes);
 }
 
 void state_load(struct verifier_state *state, const struct verifier_state *saved)

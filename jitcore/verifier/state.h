@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "../instruction.h"
+#include "pool.h"
 #include "value.h"
 #include "verifier.h"
 
@@ -36,11 +37,11 @@ struct frame {
     uint32_t slots;             /* beyond these nothing is written */
     struct loop loop;
     struct value reg[INSTRUCTION_REGISTERS];
-    struct slot slot[STATE_SLOTS];      /* of a state that state_save() made: only `slots` */
+    struct slot slot[STATE_SLOTS];      /* of a state that was saved: only `slots` */
 };
 
 struct verifier_state {
-    size_t bytes;               /* of one that state_save() made: its size */
+    size_t bytes;               /* of one that was saved: its size */
     uint32_t depth;             /* functions active; the last one is running */
     uint32_t references;        /* memory to be given back: ids */
     uint32_t reference[STATE_REFERENCES_MAX];
@@ -67,8 +68,13 @@ void state_push(struct verifier_state *state, uint32_t function, uint32_t call, 
 /* Slots up to this one exist from now on. */
 void state_extend(struct frame *frame, uint32_t slot);
 
-/* A copy in one piece, no bigger than needed: to be freed with free().  NULL: no memory. */
-struct verifier_state *state_save(const struct verifier_state *state);
+/* A copy in one piece, no bigger than needed.  NULL: no memory. */
+struct verifier_state *state_save(struct pool *pool, const struct verifier_state *state);
+void state_give_back(struct pool *pool, struct verifier_state *saved);
+
+/* The same in memory that is there: state_bytes(), aligned as the state is. */
+size_t state_bytes(const struct verifier_state *state);
+struct verifier_state *state_save_at(void *memory, const struct verifier_state *state);
 
 /* Back to what was saved.  `state` is one of state_init(). */
 void state_load(struct verifier_state *state, const struct verifier_state *saved);

@@ -61,6 +61,13 @@ MUTATIONS = [
      "copies of values that were used before a snapshot are taken for zeros"),
     ("jitcore/map.c", "(key = trie_next_reached(old", "(key = trie_next(old",
      "tests/unit/test_map_trie", "a trie out of a torn snapshot loses what counts as free"),
+    # The verifier's memory.
+    ("jitcore/verifier/pool.c", "        pool->free[class] = *(void **)(void *)piece;\n", "", "tests/unit/test_pool",
+     "a piece that was given back is taken twice"),
+    ("jitcore/verifier/pool.c", "    size_t class = rounded(size) / POOL_GRAIN;", "    size_t class = size / POOL_GRAIN;",
+     "tests/unit/test_pool", "a piece of a smaller size is taken"),
+    ("jitcore/verifier/pool.c", "    pool->bytes += rounded(size);\n", "", "tests/unit/test_pool",
+     "pieces do not count"),
     # Calls.
     ("proto/call.c", "    if (call->answered && call->envelope.oneway)\n        return;\n", "", "tests/unit/test_server",
      "a oneway call whose work ends later ends the daemon"),

@@ -56,12 +56,15 @@ void recording_observe(void *userdata, uint32_t instruction, const struct verifi
 {
     struct recording *recording = userdata;
     struct recorded *recorded = malloc(sizeof(*recorded));
+    void *memory = malloc(state_bytes(state));
 
-    if (!recorded || !(recorded->state = state_save(state))) {
+    if (!recorded || !memory) {
         free(recorded);
+        free(memory);
         recording->complete = false;
         return;
     }
+    recorded->state = state_save_at(memory, state);
     recorded->next = recording->at[instruction];
     recording->at[instruction] = recorded;
     recording->states++;
