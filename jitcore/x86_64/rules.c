@@ -393,7 +393,7 @@ static void sweep(struct plan *plan)
 
 /*
  * Beside each what it is worth: by how many percent the kernels of bench/programs are slower without it (geometric mean
- * of 26, objects for v3; and for v1, where that is more).
+ * of 26, objects for v3; and for v1, where that is more).  bench/rules.py measures that.
  */
 static const struct rule {
     const char *name;
