@@ -61,6 +61,9 @@ MUTATIONS = [
      "copies of values that were used before a snapshot are taken for zeros"),
     ("jitcore/map.c", "(key = trie_next_reached(old", "(key = trie_next(old",
      "tests/unit/test_map_trie", "a trie out of a torn snapshot loses what counts as free"),
+    # Edits in place.
+    ("jitcore/entry_change.c", "    return poke_check_slots(change->image, change->poke, change->pokes);", "    return 0;",
+     "tests/unit/test_entry_edit", "a foreign quadword is not seen before the database is written"),
     # The verifier's memory.
     ("jitcore/verifier/pool.c", "        pool->free[class] = *(void **)(void *)piece;\n", "", "tests/unit/test_pool",
      "a piece that was given back is taken twice"),
