@@ -28,6 +28,7 @@
 #define VERSIONS 6000
 #define KEYS 48                 /* 0 to KEYS - 1 are called; even ones are close together, odd ones far apart */
 #define TARGETS 32
+#define NATIVES 4               /* of them, the last ones: private code of each mapping */
 #define READERS 2
 
 static struct text text;
@@ -92,11 +93,15 @@ static void wait_for_readers(void)
 
 /* ---- versions ---- */
 
-/* Which target each key has, 0: none; a key may have a chain of two, whose first one proceeds. */
+/*
+ * Which target each key has, 0: none; a key may have a chain of two, whose first one proceeds.  Neighbours of one target
+ * may be one range.
+ */
 struct version {
     uint8_t target[KEYS];
     bool chained[KEYS];
     enum dispatcher_shape shape;
+    bool ranges;
 };
 
 static int compare_cases(const void *a, const void *b)
@@ -104,6 +109,23 @@ static int compare_cases(const void *a, const void *b)
     uint32_t first = ((const struct dispatcher_case *)a)->first, second = ((const struct dispatcher_case *)b)->first;
 
     return (first > second) - (first < second);
+}
+
+/* The last one of the even keys from i on that have the same target, all without chains; or i itself. */
+static uint32_t last_of_range(const struct version *version, uint32_t i)
+{
+    uint32_t last = i;
+
+    while (version->ranges && i % 2 == 0 && last + 2 < KEYS && version->target[last + 2] == version->target[i] &&
+           !version->chained[i] && !version->chained[last + 2])
+        last += 2;
+    return last;
+}
+
+/* Is it in the range of the one before it? */
+static bool is_in_range(const struct version *version, uint32_t i)
+{
+    return i >= 2 && last_of_range(version, i - 2) > i - 2;
 }
 
 static struct dispatcher make_dispatcher(const struct version *version, struct dispatcher_case *cases,
@@ -114,13 +136,13 @@ static struct dispatcher make_dispatcher(const struct version *version, struct d
     for (uint32_t i = 0; i < KEYS; i++) {
         const struct dispatcher_target *last = &target[version->target[i] ? version->target[i] - 1 : 0];
 
-        if (!version->target[i])
+        if (!version->target[i] || is_in_range(version, i))
             continue;
         chain[i][0] = target[0];
         chain[i][0].proceed[chain[i][0].proceeds++] = 1;
         chain[i][1] = *last;
         cases[dispatcher.count++] = (struct dispatcher_case){
-            key_of(i), key_of(i), &chain[i][!version->chained[i]], 1 + version->chained[i], 0
+            key_of(i), key_of(last_of_range(version, i)), &chain[i][!version->chained[i]], 1 + version->chained[i], 0
         };
     }
     qsort(cases, dispatcher.count, sizeof(*cases), compare_cases);
@@ -141,6 +163,13 @@ static void commit(const struct version *version, struct entry_change *change)
     entry_change_release(change);
 }
 
+/* Up to eight even keys get one target. */
+static void fill_even(uint8_t *targets, uint8_t first, uint8_t value)
+{
+    for (uint32_t i = first & ~1u; i < KEYS && i < first + 16u; i += 2)
+        targets[i] = value;
+}
+
 static void replace(struct version *version)
 {
     struct dispatcher_case cases[KEYS];
@@ -149,17 +178,20 @@ static void replace(struct version *version)
     struct entry_change *change;
 
     version->shape = (enum dispatcher_shape)(rand() % 3);
+    version->ranges = rand() % 2 == 0;
     for (int i = 0; i < KEYS; i++) {
         if (rand() % 8 == 0)
             version->target[i] = rand() % 4 == 0 ? 0 : (uint8_t)(1 + rand() % TARGETS);
         version->chained[i] = rand() % 8 == 0;
     }
+    if (version->ranges)
+        fill_even(version->target, (uint8_t)(rand() % KEYS), (uint8_t)(rand() % (TARGETS + 1)));
     dispatcher = make_dispatcher(version, cases, chain);
     assert_int_equal(entry_prepare(world.entry, &dispatcher, &change), 0);
     commit(version, change);
 }
 
-/* False: not in place, and nothing changed. */
+/* False: not in place, and nothing changed.  Nobody removes a part of a range. */
 static bool edit(struct version *version)
 {
     struct version changed = *version;
@@ -170,6 +202,8 @@ static bool edit(struct version *version)
     for (size_t i = 0; i < count; i++) {
         uint32_t key = (uint32_t)(first + i);
 
+        if (is_in_range(version, key) || last_of_range(version, key) > key)
+            return false;
         changed.target[key] = rand() % 3 == 0 ? 0 : (uint8_t)(1 + rand() % TARGETS);
         changed.chained[key] = false;
         cases[i] = (struct dispatcher_case){ key_of(key), key_of(key), NULL, changed.target[key] > 0, 0 };
@@ -297,9 +331,29 @@ static void test_a_slot_changes_hands(void **state)
     entry_free(world.entry);
 }
 
+/* mov eax, i + 1; ret: for each mapping by itself. */
+static int make_natives(void)
+{
+    for (int mapping = 0; mapping < 2; mapping++) {
+        char *private = text.execute[mapping] - TEXT_PRIVATE;
+        struct emitter emitter;
+
+        emitter_init(&emitter, private, TEXT_PRIVATE, 0);
+        for (uint32_t i = TARGETS - NATIVES; i < TARGETS; i++) {
+            target[i].code = (int64_t)emitter_position(&emitter) - TEXT_PRIVATE;
+            emit_8(&emitter, 0xb8);
+            emit_32(&emitter, i + 1);
+            emit_8(&emitter, 0xc3);
+        }
+        if (mprotect(private, TEXT_PRIVATE, PROT_READ | PROT_EXEC) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int setup(void **state)
 {
-    return text_new(TEXT_SIZE, &text) < 0 || text_make_targets(&text, target, TARGETS) < 0 ? -1 : 0;
+    return text_new(TEXT_SIZE, &text) < 0 || text_make_targets(&text, target, TARGETS) < 0 || make_natives() < 0 ? -1 : 0;
 }
 
 static int teardown(void **state)
