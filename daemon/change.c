@@ -14,6 +14,7 @@
 #include "memory.h"
 #include "refresh.h"
 #include "settle.h"
+#include "statistics.h"
 #include "store.h"
 #include "table_code.h"
 #include "translation.h"

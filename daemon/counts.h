@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <dispatchd/layout.h>
+
 #include "counters.h"
 
 struct json_object;
@@ -42,6 +44,18 @@ struct counts counts_after(const struct counts *earlier);
  * nothing new.  Returns whether there was anything.
  */
 bool counts_advance(struct counts *total, const struct counts *now, struct counts *seen);
+
+#define COUNTERS_MAX ((DD_LINE_COUNTERS_SIZE - COUNTERS_BLOCKS) / sizeof(struct counter_block))
+
+/* Something that is counted (statistics.h): a link, or a table's misses.  All zero at first; totals are the owner's to free. */
+struct counter {
+    uint32_t place;             /* of its counter_block in each thread's counters, bytes; 0: none */
+    unsigned counted;           /* enum counted of dispatcher.h; 0: counting is off */
+    unsigned inherited;         /* of a table's misses: what links get that are attached from now on */
+    unsigned releases;          /* changes that switched it and are not released yet: it keeps its place */
+    bool changed;               /* since the totals were stored */
+    struct counts *totals;      /* NULL: it was never counted */
+};
 
 /* As the API shows them (type Counts of io.dispatchd.Control), and as they are stored.  The object is the caller's. */
 struct json_object *counts_view(const struct counts *counts);

@@ -12,6 +12,7 @@
 
 #include "table_prototype.h"
 #include "change.h"
+#include "statistics.h"
 #include "store.h"
 #include "target.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "change.h"
+#include "statistics.h"
 #include "store.h"
 #include "target.h"
 

@@ -7,6 +7,7 @@
 
 #include "change.h"
 #include "settle.h"
+#include "statistics.h"
 #include "store.h"
 #include "table_code.h"
 #include "target.h"

@@ -13,6 +13,7 @@
 #include "pace.h"
 #include "planner.h"
 #include "sampling.h"
+#include "statistics.h"
 #include "store.h"
 #include "table_code.h"
 #include "util.h"

@@ -22,11 +22,11 @@
 #include "architecture.h"
 #include "arena.h"
 #include "context.h"
+#include "counts.h"
 #include "dispatcher.h"
 #include "entry.h"
 #include "grace.h"
 #include "image.h"
-#include "statistics.h"
 #include "totals.h"
 
 struct daemon;

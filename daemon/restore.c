@@ -15,6 +15,7 @@
 #include "map_row.h"
 #include "placement.h"
 #include "planning.h"
+#include "statistics.h"
 #include "store.h"
 #include "supervisor.h"
 #include "table_code.h"

@@ -10,13 +10,11 @@
 #include <sys/queue.h>
 
 #include "architecture.h"
+#include "counted_lines.h"
 #include "daemon.h"
-#include "dispatcher.h"
-#include "lines.h"
 #include "log.h"
 #include "pace.h"
 #include "registry.h"
-#include "sampling.h"
 #include "store.h"
 #include "util.h"
 
@@ -24,27 +22,7 @@
 #define SLICE_US 3000           /* of reading, before others have their turn */
 #define CALIBRATION_US 2000
 
-/* Places are read a chunk at a time: a whole table's would be 40 MB of each thread. */
-#define CHUNK 64
-#define CHUNKS ((COUNTERS_MAX + CHUNK - 1) / CHUNK)
-
 _Static_assert(COUNTERS_MAX >= LINKS_MAX + TABLES_MAX, "all there are can be counted");
-
-struct counted_lines {
-    LIST_ENTRY(counted_lines) entry;
-    struct statistics *statistics;
-    const struct lines *lines;
-    struct counts *seen[CHUNKS];        /* by place: the sum over all lines when it was last read; NULL: all 0 */
-    uint64_t position[DD_LINES_MAX];    /* of each line's sample ring */
-};
-
-/* Who has a place. */
-struct place {
-    struct counter *counter;    /* NULL: nobody */
-    int64_t link;               /* 0: the misses of `table` */
-    const char *table;
-    bool fresh;                 /* what is counted there was not looked at yet, and is not this counter's */
-};
 
 /* A reading in parts. */
 struct statistics_reading {
@@ -52,7 +30,7 @@ struct statistics_reading {
     struct statistics *statistics;
     size_t chunk;                               /* what it reads next, */
     struct counted_lines *lines;                /* and of whom; NULL: of all */
-    bool done[CHUNKS];
+    bool done[PLACES_CHUNKS];
 };
 
 struct statistics {
@@ -61,160 +39,45 @@ struct statistics {
     int64_t start_us;                           /* at the same time: */
     uint64_t start_cycles;
     LIST_HEAD(, counted_lines) lines;
-    struct place place[COUNTERS_MAX];
-    size_t used;                                /* no place from this one on is anybody's */
+    struct places places;
     size_t free_from;                           /* none before this one is nobody's */
-    bool marked[CHUNKS];                        /* to be read by statistics_read_marked() */
+    bool marked[PLACES_CHUNKS];                 /* to be read by statistics_read_marked() */
     LIST_HEAD(, statistics_reading) readings;
     struct statistics_reading timed;            /* the timer's */
     struct counted_lines *sampled;              /* whose sample rings are read next; NULL: nobody's, */
     uint32_t sampled_line;                      /* from this one on */
     bool reading;                               /* it is in the middle of the places */
-    struct totals_list changed;                 /* totals of programs and tables that are not stored as they are */
-    struct counter_block block[CHUNK];          /* of one line, as it is read */
-    struct counts now[CHUNK];                   /* sums over the lines of one worker */
 };
 
-static size_t place_index(uint32_t place)
-{
-    return (place - COUNTERS_BLOCKS) / sizeof(struct counter_block);
-}
-
-static uint32_t index_place(size_t index)
-{
-    return (uint32_t)(COUNTERS_BLOCKS + index * sizeof(struct counter_block));
-}
-
 /* ---- reading ------------------------------------------------------------------------------------------- */
-
-static size_t chunk_end(const struct statistics *statistics, size_t chunk)
-{
-    size_t end = (chunk + 1) * CHUNK;
-
-    return end < statistics->used ? end : statistics->used;
-}
-
-/* What a place was read to; NULL: to 0. */
-static struct counts *seen_of(const struct counted_lines *lines, size_t index)
-{
-    struct counts *chunk = lines->seen[index / CHUNK];
-
-    return chunk ? &chunk[index % CHUNK] : NULL;
-}
-
-/* The same, to be changed.  NULL: no memory. */
-static struct counts *want_seen(struct counted_lines *lines, size_t index)
-{
-    struct counts **chunk = &lines->seen[index / CHUNK];
-
-    if (!*chunk)
-        *chunk = calloc(CHUNK, sizeof(**chunk));
-    return seen_of(lines, index);
-}
-
-/* Sum up a chunk of places over all lines.  A line that cannot be read counts nothing. */
-static void sum_lines(struct counted_lines *lines, size_t chunk)
-{
-    struct statistics *statistics = lines->statistics;
-    size_t first = chunk * CHUNK, places = chunk_end(statistics, chunk) - first;
-    size_t offset = index_place(first), size = places * sizeof(struct counter_block);
-    uint32_t used = lines_used(lines->lines);
-
-    for (size_t i = 0; i < places; i++) {
-        const struct counts *seen = seen_of(lines, first + i);
-
-        statistics->now[i] = seen ? counts_after(seen) : (struct counts){ 0 };
-    }
-    for (uint32_t line = lines_next_counted(lines->lines, 0, offset, size); line < used;
-         line = lines_next_counted(lines->lines, line + 1, offset, size)) {
-        if (lines_read_counters(lines->lines, line, offset, statistics->block, size) < 0)
-            continue;
-        for (size_t i = 0; i < places; i++)
-            if (statistics->place[first + i].counter && statistics->block[i].runs)
-                counts_add_block(&statistics->now[i], &statistics->block[i]);
-    }
-}
-
-/*
- * The blocks do not say how many runs were timed: all, while timing is on, but of a native that may block.  They are
- * read whenever that changes.
- */
-static void advance_counter(struct statistics *statistics, const struct place *place, const struct counts *now,
-                            struct counts *seen)
-{
-    struct counter *counter = place->counter;
-    bool timed = (counter->counted & (COUNT_TIME | COUNT_HISTOGRAM)) && now->cycles > seen->cycles;
-    struct counts news = { 0 };
-
-    if (!counts_advance(&news, now, seen))
-        return;
-    if (timed)
-        news.timed = news.runs;
-    counts_add(counter->totals, &news);
-    counter->changed = true;
-    if (place->link)
-        totals_add(CONTAINER_OF(counter, struct link, counter), &news, &statistics->changed);
-}
-
-/*
- * What has come since the last time.  old: whatever is there is not to be counted.  Without memory it comes the next
- * time.
- */
-static void advance(struct counted_lines *lines, size_t chunk, bool old)
-{
-    struct statistics *statistics = lines->statistics;
-
-    sum_lines(lines, chunk);
-    for (size_t i = chunk * CHUNK; i < chunk_end(statistics, chunk); i++) {
-        const struct place *place = &statistics->place[i];
-        const struct counts *now = &statistics->now[i % CHUNK];
-        struct counts *seen = seen_of(lines, i);
-
-        if (!place->counter || (!seen && now->runs == 0))
-            continue;
-        seen = want_seen(lines, i);
-        if (!seen)
-            continue;
-        if (old || place->fresh)
-            *seen = *now;
-        else
-            advance_counter(statistics, place, now, seen);
-    }
-}
-
-static void advance_all(struct counted_lines *lines, bool old)
-{
-    for (size_t chunk = 0; chunk * CHUNK < lines->statistics->used; chunk++)
-        advance(lines, chunk, old);
-}
 
 static void read_chunk(struct statistics *statistics, size_t chunk)
 {
     struct counted_lines *lines;
 
     LIST_FOREACH(lines, &statistics->lines, entry)
-        advance(lines, chunk, false);
-    for (size_t i = chunk * CHUNK; i < chunk_end(statistics, chunk); i++)
-        statistics->place[i].fresh = false;
+        counted_lines_advance(lines, chunk);
+    for (size_t i = chunk * PLACES_CHUNK; i < places_chunk_end(&statistics->places, chunk); i++)
+        statistics->places.place[i].fresh = false;
     statistics->marked[chunk] = false;
 }
 
 void statistics_mark(struct statistics *statistics, const struct counter *counter)
 {
     if (counter->place)
-        statistics->marked[place_index(counter->place) / CHUNK] = true;
+        statistics->marked[place_index(counter->place) / PLACES_CHUNK] = true;
 }
 
 void statistics_read_marked(struct statistics *statistics)
 {
-    for (size_t chunk = 0; chunk * CHUNK < statistics->used; chunk++)
+    for (size_t chunk = 0; chunk * PLACES_CHUNK < statistics->places.used; chunk++)
         if (statistics->marked[chunk])
             read_chunk(statistics, chunk);
 }
 
 void statistics_read(struct statistics *statistics)
 {
-    for (size_t chunk = 0; chunk * CHUNK < statistics->used; chunk++)
+    for (size_t chunk = 0; chunk * PLACES_CHUNK < statistics->places.used; chunk++)
         read_chunk(statistics, chunk);
 }
 
@@ -225,7 +88,7 @@ int statistics_reading_new(struct statistics *statistics, struct statistics_read
     if (!reading)
         return -ENOMEM;
     reading->statistics = statistics;
-    reading->chunk = CHUNKS;
+    reading->chunk = PLACES_CHUNKS;
     LIST_INSERT_HEAD(&statistics->readings, reading, entry);
     *ret = reading;
     return 0;
@@ -241,7 +104,7 @@ struct statistics_reading *statistics_reading_free(struct statistics_reading *re
 
 bool statistics_reading_step(struct statistics_reading *reading, const struct counter *counter)
 {
-    size_t chunk = counter->place ? place_index(counter->place) / CHUNK : 0;
+    size_t chunk = counter->place ? place_index(counter->place) / PLACES_CHUNK : 0;
 
     if (!counter->place || reading->done[chunk])
         return true;
@@ -250,7 +113,7 @@ bool statistics_reading_step(struct statistics_reading *reading, const struct co
         reading->lines = LIST_FIRST(&reading->statistics->lines);
     }
     if (reading->lines) {
-        advance(reading->lines, chunk, false);
+        counted_lines_advance(reading->lines, chunk);
         reading->lines = LIST_NEXT(reading->lines, entry);
     }
     reading->done[chunk] = !reading->lines;
@@ -288,7 +151,7 @@ int counter_store(struct store *store, const struct counter *counter, int64_t li
 static bool has_changed(const struct statistics *statistics, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++)
-        if (statistics->place[i].counter && statistics->place[i].counter->changed)
+        if (statistics->places.place[i].counter && statistics->places.place[i].counter->changed)
             return true;
     return false;
 }
@@ -298,7 +161,7 @@ static int store_counters(struct statistics *statistics, size_t first, size_t en
     int r = 0;
 
     for (size_t i = first; r >= 0 && i < end; i++) {
-        const struct place *place = &statistics->place[i];
+        const struct place *place = &statistics->places.place[i];
 
         if (place->counter && place->counter->changed)
             r = counter_store(statistics->daemon->store, place->counter, place->link, place->table);
@@ -311,7 +174,7 @@ static int store_totals(struct statistics *statistics)
     const struct totals *totals;
     int r = 0;
 
-    LIST_FOREACH(totals, &statistics->changed, entry)
+    LIST_FOREACH(totals, &statistics->places.changed, entry)
         if (r >= 0)
             r = totals_store(statistics->daemon->store, totals);
     return r;
@@ -322,9 +185,9 @@ static void set_stored(struct statistics *statistics, size_t first, size_t end)
     struct totals *totals;
 
     for (size_t i = first; i < end; i++)
-        if (statistics->place[i].counter)
-            statistics->place[i].counter->changed = false;
-    while ((totals = LIST_FIRST(&statistics->changed))) {
+        if (statistics->places.place[i].counter)
+            statistics->places.place[i].counter->changed = false;
+    while ((totals = LIST_FIRST(&statistics->places.changed))) {
         totals_done(totals);
         totals->changed = false;
     }
@@ -336,7 +199,7 @@ static void store_places(struct statistics *statistics, size_t first, size_t end
     struct store *store = statistics->daemon->store;
     int r;
 
-    if (LIST_EMPTY(&statistics->changed) && !has_changed(statistics, first, end))
+    if (LIST_EMPTY(&statistics->places.changed) && !has_changed(statistics, first, end))
         return;
     r = store_begin_unsynchronised(store);
     if (r >= 0)
@@ -371,8 +234,8 @@ void statistics_restored(struct statistics *statistics)
     struct store *store = statistics->daemon->store;
     int r;
 
-    totals_restored(&statistics->daemon->registry, &statistics->changed);
-    if (LIST_EMPTY(&statistics->changed))
+    totals_restored(&statistics->daemon->registry, &statistics->places.changed);
+    if (LIST_EMPTY(&statistics->places.changed))
         return;
     r = store_begin_unsynchronised(store);
     if (r >= 0)
@@ -385,12 +248,12 @@ void statistics_restored(struct statistics *statistics)
 
 struct totals_list *statistics_changed_totals(struct statistics *statistics)
 {
-    return &statistics->changed;
+    return &statistics->places.changed;
 }
 
 void statistics_store_changed(struct statistics *statistics)
 {
-    store_places(statistics, 0, statistics->used);
+    store_places(statistics, 0, statistics->places.used);
 }
 
 /* ---- counters ------------------------------------------------------------------------------------------ */
@@ -398,7 +261,7 @@ void statistics_store_changed(struct statistics *statistics)
 static int find_free(struct statistics *statistics, size_t *ret)
 {
     for (size_t i = statistics->free_from; i < COUNTERS_MAX; i++)
-        if (!statistics->place[i].counter) {
+        if (!statistics->places.place[i].counter) {
             *ret = statistics->free_from = i;
             return 0;
         }
@@ -427,10 +290,10 @@ static int take_place(struct statistics *statistics, size_t index, const struct 
     if (!counter->totals || (place->link && totals_begin(CONTAINER_OF(counter, struct link, counter)) < 0))
         return -ENOMEM;
     counter->place = index_place(index);
-    statistics->place[index] = *place;
-    if (statistics->used <= index)
-        statistics->used = index + 1;
-    statistics->marked[index / CHUNK] |= place->fresh;
+    statistics->places.place[index] = *place;
+    if (statistics->places.used <= index)
+        statistics->places.used = index + 1;
+    statistics->marked[index / PLACES_CHUNK] |= place->fresh;
     start_reading(statistics);
     return 0;
 }
@@ -453,8 +316,8 @@ void counter_hand_over(struct statistics *statistics, struct counter *from, stru
     *from = (struct counter){ 0 };
     if (!to->place)
         return;
-    statistics->place[place_index(to->place)].counter = to;
-    statistics->place[place_index(to->place)].table = table;
+    statistics->places.place[place_index(to->place)].counter = to;
+    statistics->places.place[place_index(to->place)].table = table;
 }
 
 void counter_release(struct statistics *statistics, struct counter *counter)
@@ -464,13 +327,13 @@ void counter_release(struct statistics *statistics, struct counter *counter)
     if (!counter->place)
         return;
     index = place_index(counter->place);
-    statistics->place[index] = (struct place){ 0 };
+    statistics->places.place[index] = (struct place){ 0 };
     if (index < statistics->free_from)
         statistics->free_from = index;
     counter->place = 0;
-    while (statistics->used > 0 && !statistics->place[statistics->used - 1].counter)
-        statistics->used--;
-    if (statistics->used == 0)
+    while (statistics->places.used > 0 && !statistics->places.place[statistics->places.used - 1].counter)
+        statistics->places.used--;
+    if (statistics->places.used == 0)
         event_del(statistics->timer);
 }
 
@@ -482,7 +345,7 @@ static bool place_is_free(const struct statistics *statistics, int64_t place)
     if (place < COUNTERS_BLOCKS || place >= DD_LINE_COUNTERS_SIZE)
         return false;
     index = place_index((uint32_t)place);
-    return index < COUNTERS_MAX && index_place(index) == place && !statistics->place[index].counter;
+    return index < COUNTERS_MAX && index_place(index) == place && !statistics->places.place[index].counter;
 }
 
 int counter_restore(struct statistics *statistics, const char *text, int64_t link, const char *table,
@@ -516,30 +379,6 @@ int counter_restore(struct statistics *statistics, const char *text, int64_t lin
 
 /* ---- samples ------------------------------------------------------------------------------------------- */
 
-/* The keys of a line's ring that were not there the last time.  sample: NULL: they are nobody's. */
-static void line_samples(struct counted_lines *lines, uint32_t line, struct sample *sample)
-{
-    uint64_t position = lines->position[line];
-    struct sample_ring ring;
-
-    /* Most have none: look at the position alone first. */
-    if (lines_read_counters(lines->lines, line, 0, &ring.position, sizeof(ring.position)) < 0 ||
-        ring.position == position || lines_read_counters(lines->lines, line, 0, &ring, sizeof(ring)) < 0)
-        return;
-    lines->position[line] = ring.position;
-    if (sample)
-        sample_add(sample, &ring, ring.position - position);
-}
-
-/* Of the line from `line` on that has any; returns the next one. */
-static uint32_t next_samples(struct counted_lines *lines, uint32_t line, struct sample *sample)
-{
-    line = lines_next_counted(lines->lines, line, 0, sizeof(struct sample_ring));
-    if (line < lines_used(lines->lines))
-        line_samples(lines, line++, sample);
-    return line;
-}
-
 void statistics_samples_begin(struct statistics *statistics)
 {
     statistics->sampled = LIST_FIRST(&statistics->lines);
@@ -556,113 +395,37 @@ bool statistics_samples_step(struct statistics *statistics, struct sample *sampl
 {
     if (!statistics->sampled)
         return false;
-    statistics->sampled_line = next_samples(statistics->sampled, statistics->sampled_line, sample);
-    if (statistics->sampled_line >= lines_used(statistics->sampled->lines))
+    if (!counted_lines_sample(statistics->sampled, &statistics->sampled_line, sample))
         sample_next_lines(statistics);
     return statistics->sampled;
 }
 
 /* ---- workers ------------------------------------------------------------------------------------------- */
 
-/* What one place had been read to: [place, link, table, counts]. */
-static void restore_seen(struct counted_lines *lines, struct json_object *row)
+int statistics_add_lines(struct statistics *statistics, const struct lines *lines, bool fresh, const char *text,
+                         struct counted_lines **ret)
 {
-    struct json_object *counts = json_object_array_get_idx(row, 3);
-    const char *table = json_object_get_string(json_object_array_get_idx(row, 2));
-    int64_t index = json_object_get_int64(json_object_array_get_idx(row, 0));
-    const struct place *place;
+    int r = counted_lines_new(&statistics->places, lines, fresh, text, ret);
 
-    if (index < 0 || (size_t)index >= lines->statistics->used)
-        return;
-    if (!table || !json_object_is_type(counts, json_type_object))
-        return;
-    place = &lines->statistics->place[index];
-    if (place->counter && place->link == json_object_get_int64(json_object_array_get_idx(row, 1)) &&
-        !strcmp(place->table, table) && want_seen(lines, (size_t)index))
-        counts_read(counts, seen_of(lines, (size_t)index));
-}
-
-/* Only if they are the same lines, and the place is still that of the same counter. */
-static void restore_lines(struct counted_lines *lines, const char *text)
-{
-    struct json_object *json = json_tokener_parse(text), *rows = json_object_object_get(json, "places");
-    uint64_t inode = (uint64_t)json_object_get_int64(json_object_object_get(json, "inode"));
-
-    if (inode == lines_inode(lines->lines) && json_object_is_type(rows, json_type_array))
-        for (size_t i = 0; i < json_object_array_length(rows); i++)
-            if (json_object_is_type(json_object_array_get_idx(rows, i), json_type_array))
-                restore_seen(lines, json_object_array_get_idx(rows, i));
-    json_object_put(json);
-}
-
-static struct json_object *seen_row(size_t index, const struct place *place, const struct counts *seen)
-{
-    struct json_object *row = json_object_new_array();
-
-    json_object_array_add(row, json_object_new_int64((int64_t)index));
-    json_object_array_add(row, json_object_new_int64(place->link));
-    json_object_array_add(row, json_object_new_string(place->table));
-    json_object_array_add(row, seen && seen->runs ? counts_view(seen) : json_object_new_object());
-    return row;
-}
-
-char *counted_lines_text(const struct counted_lines *lines)
-{
-    const struct statistics *statistics = lines->statistics;
-    struct json_object *json, *rows;
-    char *text;
-
-    if (statistics->used == 0)
-        return NULL;
-    json = json_object_new_object();
-    rows = json_object_new_array();
-    for (size_t i = 0; i < statistics->used; i++)
-        if (statistics->place[i].counter)
-            json_object_array_add(rows, seen_row(i, &statistics->place[i], seen_of(lines, i)));
-    json_object_object_add(json, "inode", json_object_new_int64((int64_t)lines_inode(lines->lines)));
-    json_object_object_add(json, "places", rows);
-    text = strdup(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
-    json_object_put(json);
-    return text;
-}
-
-int counted_lines_new(struct statistics *statistics, const struct lines *lines, bool fresh, const char *text,
-                      struct counted_lines **ret)
-{
-    struct counted_lines *counted = calloc(1, sizeof(*counted));
-
-    if (!counted)
-        return -ENOMEM;
-    counted->statistics = statistics;
-    counted->lines = lines;
-    if (!fresh) {
-        advance_all(counted, true);
-        for (uint32_t line = 0; line < lines_used(lines);)
-            line = next_samples(counted, line, NULL);
-        restore_lines(counted, text);
-    }
-    LIST_INSERT_HEAD(&statistics->lines, counted, entry);
-    *ret = counted;
+    if (r < 0)
+        return r;
+    LIST_INSERT_HEAD(&statistics->lines, *ret, entry);
     return 0;
 }
 
-struct counted_lines *counted_lines_free(struct counted_lines *lines)
+struct counted_lines *statistics_remove_lines(struct statistics *statistics, struct counted_lines *lines)
 {
     struct statistics_reading *reading;
 
     if (!lines)
         return NULL;
-    if (lines == lines->statistics->sampled)
-        sample_next_lines(lines->statistics);
-    LIST_FOREACH(reading, &lines->statistics->readings, entry)
+    if (lines == statistics->sampled)
+        sample_next_lines(statistics);
+    LIST_FOREACH(reading, &statistics->readings, entry)
         if (reading->lines == lines)
             reading->lines = LIST_NEXT(lines, entry);
-    advance_all(lines, false);
     LIST_REMOVE(lines, entry);
-    for (size_t chunk = 0; chunk < CHUNKS; chunk++)
-        free(lines->seen[chunk]);
-    free(lines);
-    return NULL;
+    return counted_lines_free(lines);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
@@ -685,14 +448,14 @@ static bool read_next(struct statistics *statistics)
 {
     struct statistics_reading *timed = &statistics->timed;
 
-    if (timed->chunk * CHUNK >= statistics->used)
+    if (timed->chunk * PLACES_CHUNK >= statistics->places.used)
         return false;
     if (timed->lines) {
-        advance(timed->lines, timed->chunk, false);
+        counted_lines_advance(timed->lines, timed->chunk);
         timed->lines = LIST_NEXT(timed->lines, entry);
     }
     if (!timed->lines) {
-        store_places(statistics, timed->chunk * CHUNK, chunk_end(statistics, timed->chunk));
+        store_places(statistics, timed->chunk * PLACES_CHUNK, places_chunk_end(&statistics->places, timed->chunk));
         timed->chunk++;
         timed->lines = LIST_FIRST(&statistics->lines);
     }
@@ -728,7 +491,7 @@ int statistics_new(struct daemon *daemon, struct statistics **ret)
     statistics->start_us = pace_now_us();
     statistics->start_cycles = architecture_native()->read_cycles();
     LIST_INIT(&statistics->lines);
-    LIST_INIT(&statistics->changed);
+    LIST_INIT(&statistics->places.changed);
     LIST_INIT(&statistics->readings);
     LIST_INSERT_HEAD(&statistics->readings, &statistics->timed, entry);
     statistics->timer = event_new(daemon->base, -1, 0, on_timer, statistics);

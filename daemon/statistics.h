@@ -4,7 +4,7 @@
  *
  *      counter         something that is counted: a link, or a table's misses.  It has a place, the same in the
  *                      counters of every thread of every worker, and totals
- *      counted_lines   a worker's lines, as their counters are read
+ *      counted_lines   a worker's lines, as their counters are read (counted_lines.h)
  *
  * Generated code counts for its own thread, in counters behind the thread's line (layout.h, counters.h): no cache line
  * is shared, and where nothing is counted there is no code that could.  Who switches counting changes the tables' code
@@ -26,30 +26,16 @@
 #define DAEMON_STATISTICS_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include <dispatchd/layout.h>
-
-#include "counts.h"
-
+struct counted_lines;
+struct counter;
 struct daemon;
 struct lines;
+struct sample;
 struct statistics;
 struct store;
 struct totals_list;
-
-#define COUNTERS_MAX ((DD_LINE_COUNTERS_SIZE - COUNTERS_BLOCKS) / sizeof(struct counter_block))
-
-/* All zero at first; totals are the owner's to free. */
-struct counter {
-    uint32_t place;             /* of its counter_block in each thread's counters, bytes; 0: none */
-    unsigned counted;           /* enum counted of dispatcher.h; 0: counting is off */
-    unsigned inherited;         /* of a table's misses: what links get that are attached from now on */
-    unsigned releases;          /* changes that switched it and are not released yet: it keeps its place */
-    bool changed;               /* since the totals were stored */
-    struct counts *totals;      /* NULL: it was never counted */
-};
 
 /* -ENOMEM.  Reading begins with the first counter that has a place. */
 int statistics_new(struct daemon *daemon, struct statistics **ret);
@@ -111,24 +97,18 @@ int counter_restore(struct statistics *statistics, const char *text, int64_t lin
  * Add the keys that threads have written to their sample rings since they were read before, one thread's a step.  false:
  * those of all were.  Begin when nobody writes any more: a step may be far from the last.  Workers may come and go.
  */
-struct sample;
 void statistics_samples_begin(struct statistics *statistics);
 bool statistics_samples_step(struct statistics *statistics, struct sample *sample);
 
 /* ---- workers ---- */
 
-struct counted_lines;
-
 /*
- * Read these lines too (borrowed).  fresh: all that is in their counters is new; otherwise all that is there already
- * was counted by the daemon before, but for what it says in `text`: it had read only so far.  -ENOMEM.
+ * Read these lines too (borrowed); fresh, text: as for counted_lines_new().  The result is the caller's to give back.
+ * -ENOMEM.
  */
-int counted_lines_new(struct statistics *statistics, const struct lines *lines, bool fresh, const char *text,
-                      struct counted_lines **ret);
-
-/* How far these lines are read, for the next daemon: JSON, the caller's.  NULL: nothing to say, or no memory. */
-char *counted_lines_text(const struct counted_lines *lines);
-/* Read them a last time.  NULL is fine; returns NULL. */
-struct counted_lines *counted_lines_free(struct counted_lines *lines);
+int statistics_add_lines(struct statistics *statistics, const struct lines *lines, bool fresh, const char *text,
+                         struct counted_lines **ret);
+/* Read them a last time, and free them.  NULL is fine; returns NULL. */
+struct counted_lines *statistics_remove_lines(struct statistics *statistics, struct counted_lines *lines);
 
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "counted_lines.h"
 #include "grace_driver.h"
 #include "log.h"
 #include "memory.h"
@@ -89,7 +90,7 @@ static struct worker *worker_free(struct worker *worker)
     }
     for (size_t i = 0; i < worker->natives; i++)
         worker->native[i]->workers--;
-    counted_lines_free(worker->counted);
+    statistics_remove_lines(worker->workers->daemon->statistics, worker->counted);
     free(worker->counted_text);
     if (worker->lines) {
         grace_remove(grace_of(worker->workers), worker->lines);
@@ -419,8 +420,8 @@ int worker_accept(struct worker *worker)
 
     if (worker->counted)
         return 0;                       /* it joins again */
-    r = counted_lines_new(workers->daemon->statistics, worker->lines, false, counted_before(workers, worker->pid),
-                          &worker->counted);
+    r = statistics_add_lines(workers->daemon->statistics, worker->lines, false, counted_before(workers, worker->pid),
+                             &worker->counted);
     if (r < 0)
         return r;
     forget_obsolete(workers, worker->pid);
@@ -455,7 +456,7 @@ int workers_fork(struct workers *workers, struct worker *parent, struct lines *l
     for (size_t i = 0; r >= 0 && i < parent->natives; i++)
         r = worker_add_native(worker, parent->native[i]);
     if (r >= 0)
-        r = counted_lines_new(workers->daemon->statistics, lines, true, "", &worker->counted);
+        r = statistics_add_lines(workers->daemon->statistics, lines, true, "", &worker->counted);
     if (r >= 0)
         r = grace_add(grace_of(workers), lines);
     if (r < 0) {
