@@ -156,6 +156,21 @@ def a_place_that_was_used_counts_from_nothing():
 
 
 @case
+def a_place_that_was_used_before_a_restart_counts_from_nothing():
+    with Daemon() as daemon:
+        worker = daemon.worker()
+        daemon.load("one", verdict(1))
+        daemon.call("SetStatistics", table="on_test", counting="runs")
+        link = daemon.attach("on_test", 3, "one")
+        call(worker, 3, 5)
+        daemon.call("Detach", link=link, wait="quiescent")
+        daemon.stop()
+        daemon.start()
+        wait_until(lambda: worker.do("status").startswith("joined generation 2"), "moved")
+        equal(counts(daemon, daemon.attach("on_test", 4, "one"))["runs"], 0, "runs of a link that was never called")
+
+
+@case
 def time_and_histogram():
     with Daemon() as daemon:
         worker = daemon.worker()

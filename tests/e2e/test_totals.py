@@ -105,6 +105,18 @@ def an_entry_whose_counted_link_goes_keeps_what_it_ran():
         equal(totals(daemon)["entries"], {"3": (4, {})}, "after a restart")
 
 
+@case
+def what_a_link_among_many_ran_is_read_when_it_goes():
+    """Nobody has asked for it, and counters are read in pieces."""
+    with Daemon() as daemon:
+        worker = loaded(daemon)
+        outcomes = daemon.call("Apply", operations=[
+            {"operation": "attach", "table": "on_test", "key": key, "program": "p1"} for key in range(200)])["outcomes"]
+        call(worker, 199, 5)
+        daemon.call("Detach", link=outcomes[199]["link"], wait="quiescent")
+        equal(totals(daemon)["programs"]["p1"], (5, {1: 5}))
+
+
 class Model:
     """What is to be counted: links of some keys, in order."""
     KEYS = (3, 4, 5)
