@@ -156,30 +156,15 @@ void facts_note_map(struct analysis *analysis, uint32_t region)
     note_same(&analysis->facts.map_kind[analysis->at], analysis->bytecode->region[region].map_type, 0);
 }
 
-static bool number_differs(const struct value *outer, const struct value *inner, bool demanded)
-{
-    return !demanded && value_is_number(outer) && value_is_number(inner) &&
-           !scalar_includes(&outer->number, &inner->number);
-}
-
 void facts_note_cover(struct analysis *analysis, const struct verifier_state *outer, const struct demand *demand)
 {
-    const struct verifier_state *inner = &analysis->state;
+    struct facts *facts = &analysis->facts;
+    struct inclusion_gap gap;
 
-    for (uint32_t f = 0; f < outer->depth; f++) {
-        uint32_t at = f + 1 == outer->depth ? analysis->at : outer->frame[f + 1]->call;
-        uint16_t live = inclusion_live(&analysis->control, analysis->at, outer, f);
-
-        for (unsigned reg = 0; reg < INSTRUCTION_REGISTERS - 1; reg++)
-            if (live >> reg & 1 && number_differs(&outer->frame[f]->reg[reg], &inner->frame[f]->reg[reg],
-                                                  demand_of_registers(demand, f) >> reg & 1))
-                analysis->facts.loose[at] |= BIT(reg);
-        for (uint32_t slot = 0; slot < outer->frame[f]->slots && slot < inner->frame[f]->slots; slot++)
-            if (demand->reads[f] >> slot & 1 &&
-                number_differs(&outer->frame[f]->slot[slot].value, &inner->frame[f]->slot[slot].value,
-                               demand_of_slots(demand, f) >> slot & 1))
-                analysis->facts.loose_slots = true;
-    }
+    inclusion_find_gap(&analysis->control, analysis->at, outer, &analysis->state, demand, &gap);
+    for (uint32_t f = 0; f < outer->depth; f++)
+        facts->loose[f + 1 == outer->depth ? analysis->at : outer->frame[f + 1]->call] |= gap.registers[f];
+    facts->loose_slots |= gap.slots;
 }
 
 /* ---- in the end ---- */

@@ -86,7 +86,10 @@ static bool value_includes(struct comparison *c, const struct value *outer, cons
         return false;
     if (value_is_pointer(outer))
         return pointer_includes(c, outer, inner, range);
-    /* A link was used only if the ranges of both its ends were: demand goes back over a jump to its operands, too. */
+    /*
+     * The proof used a link only if it used the ranges of both its ends: demand goes back over a jump to its operands,
+     * too.  Facts may rest on others: inclusion_find_gap().
+     */
     return !range || (scalar_includes(&outer->number, &inner->number) && links_match(c, outer, inner));
 }
 
@@ -153,19 +156,26 @@ static bool calls_equal(const struct verifier_state *a, const struct verifier_st
     return true;
 }
 
+/* The arrays of ids stay as they are: this is called often. */
+static void comparison_init(struct comparison *c, const struct control *control, uint32_t at,
+                            const struct verifier_state *outer, const struct verifier_state *inner,
+                            const struct demand *demand)
+{
+    c->control = control;
+    c->outer = outer;
+    c->inner = inner;
+    c->demand = demand;
+    c->at = at;
+    c->ids = 0;
+}
+
 bool inclusion_holds(const struct control *control, uint32_t at, const struct verifier_state *outer,
                      const struct verifier_state *inner, const struct demand *demand, uint8_t *differs)
 {
     uint8_t ignored;
     struct comparison c;
 
-    c.control = control;
-    c.outer = outer;
-    c.inner = inner;
-    c.demand = demand;
-    c.at = at;
-    c.ids = 0;                  /* the arrays stay as they are: this is called often */
-
+    comparison_init(&c, control, at, outer, inner, demand);
     if (!calls_equal(outer, inner) ||
         (differs && !registers_include(&c, outer->depth - 1, (uint16_t)(1u << *differs), differs)) ||
         !references_match(&c))
@@ -176,4 +186,48 @@ bool inclusion_holds(const struct control *control, uint32_t at, const struct ve
             !slots_include(&c, f))
             return false;
     return true;
+}
+
+/* ---- what is not compared ---- */
+
+static bool number_differs(struct comparison *c, const struct value *outer, const struct value *inner)
+{
+    return value_is_number(outer) && value_is_number(inner) &&
+           !(scalar_includes(&outer->number, &inner->number) && links_match(c, outer, inner));
+}
+
+static uint16_t registers_that_differ(struct comparison *c, uint32_t f)
+{
+    const struct value *outer = c->outer->frame[f]->reg, *inner = c->inner->frame[f]->reg;
+    uint16_t live = inclusion_live(c->control, c->at, c->outer, f), differ = 0;
+
+    for (unsigned reg = 0; reg < INSTRUCTION_REGISTERS - 1; reg++)
+        if (live >> reg & 1 && number_differs(c, &outer[reg], &inner[reg]))
+            differ |= (uint16_t)(1u << reg);
+    return differ;
+}
+
+static bool slots_differ(struct comparison *c, uint32_t f)
+{
+    const struct frame *outer = c->outer->frame[f], *inner = c->inner->frame[f];
+
+    for (uint32_t slot = 0; slot < outer->slots && slot < inner->slots; slot++)
+        if (c->demand->reads[f] >> slot & 1 &&
+            number_differs(c, &outer->slot[slot].value, &inner->slot[slot].value))
+            return true;
+    return false;
+}
+
+void inclusion_find_gap(const struct control *control, uint32_t at, const struct verifier_state *outer,
+                        const struct verifier_state *inner, const struct demand *demand, struct inclusion_gap *ret)
+{
+    struct inclusion_gap gap = { .slots = false };
+    struct comparison c;
+
+    comparison_init(&c, control, at, outer, inner, demand);
+    for (uint32_t f = 0; f < outer->depth; f++) {
+        gap.registers[f] = registers_that_differ(&c, f);
+        gap.slots |= slots_differ(&c, f);
+    }
+    *ret = gap;
 }

@@ -19,6 +19,19 @@
 bool inclusion_holds(const struct control *control, uint32_t at, const struct verifier_state *outer,
                      const struct verifier_state *inner, const struct demand *demand, uint8_t *differs);
 
+/* Numbers that differ where one state covers another: the proof does not rest on them. */
+struct inclusion_gap {
+    uint16_t registers[VERIFIER_DEPTH_MAX];     /* by frame; bit n: Rn, which is live */
+    bool slots;                                 /* and some slot, which is read */
+};
+
+/*
+ * `outer` covers `inner` with this demand: which numbers of `inner` may be others than `outer` says?  Those that are not
+ * in its ranges, and those that it says belong together (value.h, id) and here do not.
+ */
+void inclusion_find_gap(const struct control *control, uint32_t at, const struct verifier_state *outer,
+                        const struct verifier_state *inner, const struct demand *demand, struct inclusion_gap *ret);
+
 /* The registers of frame f that are live, with the running function at `at`. */
 uint16_t inclusion_live(const struct control *control, uint32_t at, const struct verifier_state *state, uint32_t f);
 

@@ -141,6 +141,30 @@ static void statement_extension(struct builder *b)
     build(b, percent(b, 50) ? 0x77 : 0xc7, target, 0, 0, percent(b, 90) ? distance : (int32_t)below(b, 64));
 }
 
+/*
+ * On one way a copy of a number, on the other one something else: then what is learned of the number holds for the copy,
+ * and for nothing else.
+ */
+static void statement_joined(struct builder *b)
+{
+    int number = builder_number(b), other = builder_number(b);
+    int target = builder_target(b, HOLDS_NUMBER, bit(number) | bit(other));
+    uint32_t otherwise, end, skip;
+
+    if (target == NO_REGISTER)
+        return;
+    otherwise = build_condition(b);
+    build_move(b, target, number);
+    end = build_jump(b, OPCODE_JUMP_16, 0, 0, 0);
+    build_land(b, otherwise);
+    build_move(b, target, other);
+    build_land(b, end);
+    builder_set_number(b, target);
+    skip = build_jump(b, 0x25, number, 0, (int32_t)below(b, 1000));
+    build(b, 0xbc, target, target, 0, 0);
+    build_land(b, skip);
+}
+
 /* base + (index << k) + constant, and multiplications that can be had as sums. */
 static void statement_scale(struct builder *b)
 {
@@ -478,9 +502,9 @@ void build_statement(struct builder *b)
     static void (*const statements[])(struct builder *b) = {
         statement_arithmetic, statement_number, statement_rotate, statement_extension, statement_scale,
         statement_access,     statement_region, statement_bytes,  statement_variable,  statement_address,
-        statement_spill,      statement_fill,
+        statement_spill,      statement_fill,   statement_joined,
     };
-    static const uint8_t weights[COUNT(statements)] = { 25, 6, 8, 6, 6, 16, 6, 12, 28, 6, 12, 12 };
+    static const uint8_t weights[COUNT(statements)] = { 25, 6, 8, 6, 6, 16, 6, 12, 28, 6, 12, 12, 5 };
 
     statements[builder_choose(b, weights, b->statement_taste, COUNT(statements))](b);
 }

@@ -158,6 +158,8 @@ MUTATIONS = [
      "what was not seen of paths that were covered is told all the same"),
     ("facts.c", "            add(spread, at + 1, 1);\n", "            (void)0;\n",
      "what a function returns on such paths is told all the same"),
+    ("inclusion.c", "!(scalar_includes(&outer->number, &inner->number) && links_match(c, outer, inner))",
+     "!scalar_includes(&outer->number, &inner->number)", "copies on one path only are told to be copies"),
 ]
 
 

@@ -102,3 +102,32 @@ bool claim_holds(const struct verified *verified, const struct interpreter *inte
         snprintf(reason, size, "%s", lie);
     return !lie;
 }
+
+/* The marks that tell the compiler something of this instruction. */
+static uint8_t telling(struct instruction i)
+{
+    uint8_t marks = VERIFIED_NO_WRAP | VERIFIED_ALWAYS | VERIFIED_NEVER;
+
+    if (i.opcode == OPCODE_EXIT || i.opcode == OPCODE_CALL)
+        return 0;
+    if (liveness_reads(i) >> instruction_source(i) & 1)
+        marks |= VERIFIED_SOURCE_32;
+    if (liveness_reads(i) >> instruction_destination(i) & 1)
+        marks |= VERIFIED_DESTINATION_32;
+    return marks;
+}
+
+bool claim_compare(const struct verified *verified, const struct verified *exact, char *reason, size_t size)
+{
+    const struct bytecode *bytecode = verified->bytecode;
+
+    for (uint32_t at = 0; at < bytecode->instructions; at += instruction_length(bytecode->instruction[at])) {
+        uint8_t more = verified->mark[at] & ~exact->mark[at] & telling(bytecode->instruction[at]);
+
+        if (!(verified->mark[at] & exact->mark[at] & VERIFIED_REACHED) || !more)
+            continue;
+        snprintf(reason, size, "instruction %u: marks %#x do not hold for all numbers", at, more);
+        return false;
+    }
+    return true;
+}

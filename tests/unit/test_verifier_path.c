@@ -267,6 +267,10 @@ static void test_facts(void **state)
         { { "through a function", { TWO_WAYS(), LDDW(3, 0, 1), JUMP_IMM(JUMP_NE, 9, 1, 1), MOV64_IMM(3, 0), MEETING(),
             MOV64_REG(1, 3), CALL(1), MOV64_REG(6, 0), RETURN(), MOV64_REG(0, 1), EXIT() }, { 23, 2 }, NULL, NULL }, 20,
           VERIFIED_REACHED, VERIFIED_SOURCE_32 },
+        { { "a copy on one path only", { LDX(8, 6, 1, AT(value)), LDX(8, 9, 1, AT(value)), JUMP_IMM(JUMP_EQ, 2, 0, 2),
+            MOV64_REG(7, 6), INSN(0x05, 0, 0, 1, 0), MOV64_REG(7, 9), JUMP_IMM(JUMP_GT, 6, 10, 2),
+            INSN(0xbc, 0, 7, 0, 0), EXIT(), RETURN() }, { 0 }, NULL, NULL }, 7, VERIFIED_REACHED,
+          VERIFIED_SOURCE_32 },
     };
 
     for (size_t i = 0; i < COUNT(cases); i++)
