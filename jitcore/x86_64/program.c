@@ -204,7 +204,7 @@ static void emit_instruction(struct translation *t)
         return x86_64_emit_atomic(t, i);
     case CLASS_ALU:
     case CLASS_ALU64:
-        return x86_64_emit_arithmetic(t->emitter, i);
+        return x86_64_emit_arithmetic(t->emitter, i, operation->live);
     case CLASS_JMP:
     case CLASS_JMP32:
         if (i.opcode == OPCODE_CALL)
