@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "../helper.h"
+#include "../liveness.h"
 #include "rules.h"
 #include "x86_64.h"
 
@@ -71,12 +72,12 @@ static struct frame make_frame(const struct translation *t)
     return frame;
 }
 
+/* Is R2 read before something else is put there? */
 static bool key_is_used(const struct translation *t)
 {
-    for (uint32_t i = 0; i < t->bytecode->functions; i++)
-        if (registers_named(t, i) & 1u << RSI)
-            return true;
-    return false;
+    const struct operation *first = &t->operation[t->bytecode->function[0].first];
+
+    return ((first->live & ~operation_writes(first)) | operation_reads(first)) & register_bit(2);
 }
 
 static void emit_prologue(struct translation *t)

@@ -392,6 +392,8 @@ MUTATIONS = [
      "tests/unit/test_liveness", "what a function returns is not live"),
     ("jitcore/provenance.c", " || mark & VERIFIED_NO_WRAP;", " || true;", "tests/unit/test_provenance",
      "32-bit sums never wrap"),
+    ("jitcore/x86_64/program.c", "(first->live & ~operation_writes(first)) | ", "", "tests/unit/test_rules",
+     "a key that is read later is not extended"),
     ("jitcore/x86_64/reciprocal.c", "bool increment = error > UINT64_C(1) << shift;", "bool increment = error > UINT64_C(1) << 63;",
      "tests/unit/test_division", "a reciprocal that has one bit too many loses it"),
     ("jitcore/x86_64/reciprocal.c", "        x86_op_number(t->emitter, WIDTH_64, OP_ADC, RDX, 0);\n", "", "tests/unit/test_division",

@@ -287,10 +287,52 @@ static void test_rows(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* ---- the key ---- */
+
+static const struct key_row {
+    const char *name;
+    struct instruction code[CODE_MAX];          /* with the exit */
+    bool is_read;               /* it is extended at the entry */
+} key_rows[] = {
+    { "returned", { MOV64_REG(0, 2), EXIT() }, true },
+    { "read where a jump leads", { MOV64_IMM(0, 1), JEQ_IMM(1, 0, 1), MOV64_REG(0, 2), EXIT() }, true },
+    { "read where a jump does not lead", { MOV64_IMM(0, 1), JEQ_IMM(1, 0, 1), EXIT(), MOV64_REG(0, 2), EXIT() }, true },
+    { "an argument of a call", { CALL(1), EXIT(), MOV64_REG(0, 2), EXIT() }, true },
+    { "not: not named", { MOV64_REG(0, 1), EXIT() }, false },
+    { "not: overwritten", { MOV64_IMM(2, 3), MOV64_REG(0, 1), ADD64_REG(0, 2), EXIT() }, false },
+    { "not: overwritten, by an instruction that reads it for nothing",
+      { MOV64_REG(3, 2), LDX(8, 2, 1, 0), MOV64_REG(0, 2), EXIT() }, false },
+};
+
+static void test_key(void **state)
+{
+    static const uint32_t two[] = { 2, 2, 0 };
+    static const uint8_t extension[] = { 0x89, 0xf6 };
+
+    for (size_t i = 0; i < COUNT(key_rows); i++) {
+        const struct key_row *row = &key_rows[i];
+        struct row as_row = { .architecture = "x86_64" };
+        bool calls = row->code[0].opcode == OPCODE_CALL;
+        struct bytecode *bytecode;
+        struct code code;
+        uint32_t count = 0;
+
+        while (row->code[count].opcode)
+            count++;
+        bytecode = jit_bytecode(row->code, count, calls ? two : NULL);
+        code = compile_row(&as_row, bytecode);
+        if ((memcmp(code.bytes, extension, sizeof(extension)) == 0) != row->is_read)
+            fail_msg("%s: begins with %02x %02x", row->name, code.bytes[0], code.bytes[1]);
+        code_clear(&code);
+        bytecode_free(bytecode);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_key),
     };
 
     return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
