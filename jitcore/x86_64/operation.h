@@ -43,6 +43,8 @@ struct operation {
     uint8_t shift;              /* enum x86_shift */
     bool upper_zero;            /* of a quotient or remainder: bits 32 to 63 of a are zero */
     uint16_t live;              /* registers that may be read behind it: known when the rules were applied */
+    bool inverted;              /* of a conditional jump: taken if the instruction's condition is false */
+    uint32_t target;            /* of a jump: instruction */
     int32_t number;
     struct instruction instruction;
 };

@@ -58,6 +58,9 @@ void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction instruct
 /* reciprocal.c: OPERATION_QUOTIENT and OPERATION_REMAINDER */
 void x86_64_emit_division(struct translation *t, const struct operation *operation);
 
+/* straighten.c: drop jumps that are not needed, and set where the others lead (operation.h).  -ENOMEM. */
+int x86_64_straighten(const struct verified *verified, struct operation *operation);
+
 /* memory.c: atomic operations, lddw */
 void x86_64_emit_atomic(struct translation *t, struct instruction instruction);
 void x86_64_emit_load_64(struct translation *t, struct instruction low, struct instruction high);

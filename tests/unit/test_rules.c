@@ -200,6 +200,18 @@ static const struct row {
     { "both: nobody comes there", "x86_64", { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX, 1), JEQ_IMM(2, 7, 0) },
       "b809000000eb020f0b", { 0, VERIFIED_ALWAYS, VERIFIED_ALWAYS | VERIFIED_NEVER } },
 
+    /* ---- jumps that are not needed ---- */
+    { "to what comes next", "x86_64", { MOV64_IMM(0, 9), JA(0), ADD64_IMM(0, 2) }, "b8090000004883c002", { 0 } },
+    { "over what is nothing", "x86_64",
+      { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX, 2), JA(1), MOV64_IMM(3, 1), ADD64_IMM(0, 2) }, "b8090000004883c002", { 0 } },
+    { "around a jump", "x86_64", { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX, 1), JA(1), MOV64_IMM(0, 2) },
+      "b8090000004883fe037505b802000000", { 0 } },
+    { "around a jump, a bit", "x86_64", { MOV64_IMM(0, 9), INSN(0x45, 2, 0, 1, 4), JA(1), MOV64_IMM(0, 2) },
+      "b809000000f7c6040000007405b802000000", { 0 } },
+    { "not: another jump leads to the jump", "x86_64",
+      { MOV64_IMM(0, 9), JEQ_IMM(2, 5, 1), JEQ_IMM(2, INDEX, 1), JA(1), MOV64_IMM(0, 2) },
+      "b8090000004883fe0574064883fe037402eb05b802000000", { 0 } },
+
     /* ---- what nobody reads ---- */
     { "dropped", "x86_64", { MOV64_IMM(0, 1), LDX(8, 3, 1, 0), ALU64(ALU_MUL, 3, 2), MOV64_IMM(0, 2) },
       "b802000000", { 0 } },
