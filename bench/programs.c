@@ -41,6 +41,7 @@ static const struct kernel_row {
     { "byte_loads", INPUT_NOISE },
     { "chacha", INPUT_NOISE },
     { "crc32", INPUT_NOISE },
+    { "date", INPUT_NOISE },
     { "fnv1a", INPUT_NOISE },
     { "frame", INPUT_FRAME },
     { "headers", INPUT_TEXT },

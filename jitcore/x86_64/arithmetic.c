@@ -4,6 +4,7 @@
  * others.  Results of 32-bit operations are zero-extended by the processor itself.
  */
 
+#include "../liveness.h"
 #include "translation.h"
 
 /* One instruction, decoded once. */
@@ -14,6 +15,7 @@ struct operands {
     bool has_from;              /* else `number` */
     enum x86_register from;
     int32_t number;
+    uint16_t live;              /* registers of eBPF that are read behind it */
 };
 
 static void simple(const struct operands *o, enum x86_operation op)
@@ -62,6 +64,21 @@ static void modulo_unsigned(const struct operands *o)
     x86_mov(o->emitter, o->width, R11, RDX);
 }
 
+/* By a number that is neither 0 nor -1: nothing can trap. */
+static void divide_signed_by_number(const struct operands *o)
+{
+    x86_sign_extend_rax(o->emitter, o->width);
+    x86_unary(o->emitter, o->width, UNARY_IDIV, R11);
+    x86_mov(o->emitter, o->width, R11, RAX);
+}
+
+static void modulo_signed_by_number(const struct operands *o)
+{
+    x86_sign_extend_rax(o->emitter, o->width);
+    x86_unary(o->emitter, o->width, UNARY_IDIV, R11);
+    x86_mov(o->emitter, o->width, R11, RDX);
+}
+
 static void divide_signed(const struct operands *o)
 {
     size_t done, trap, quotient;
@@ -98,25 +115,27 @@ static void modulo_signed(const struct operands *o)
 }
 
 /*
- * Around a division: operands to where x86 wants them, and RAX and RDX kept unless they are the
- * destination.
+ * Around a division: operands to where x86 wants them, and RAX and RDX (R0 and R3) kept unless they are the destination
+ * or nobody reads them.
  */
 static void division(const struct operands *o, void (*divide)(const struct operands *o))
 {
+    bool keep_rax = o->to != RAX && o->live & register_bit(0), keep_rdx = o->to != RDX && o->live & register_bit(3);
+
     if (o->has_from)
         x86_mov(o->emitter, o->width, R11, o->from);
     else
         x86_mov_number(o->emitter, R11, number_value(o));
-    if (o->to != RAX)
+    if (keep_rax)
         x86_mov(o->emitter, WIDTH_64, R10, RAX);
-    if (o->to != RDX)
+    if (keep_rdx)
         x86_mov(o->emitter, WIDTH_64, R9, RDX);
     if (o->to != RAX)
         x86_mov(o->emitter, o->width, RAX, o->to);
     divide(o);
-    if (o->to != RDX)
+    if (keep_rdx)
         x86_mov(o->emitter, WIDTH_64, RDX, R9);
-    if (o->to != RAX)
+    if (keep_rax)
         x86_mov(o->emitter, WIDTH_64, RAX, R10);
     x86_mov(o->emitter, o->width, o->to, R11);
 }
@@ -132,7 +151,7 @@ static void swap(const struct operands *o)
     }
 }
 
-void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction i)
+void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction i, uint16_t live)
 {
     const struct operands o = {
         .emitter = emitter,
@@ -141,6 +160,7 @@ void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction i)
         .has_from = instruction_uses_source(i),
         .from = x86_64_register(instruction_source(i)),
         .number = i.immediate,
+        .live = live,
     };
 
     switch (instruction_operation(i)) {
@@ -155,9 +175,9 @@ void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction i)
     case ALU_MUL:
         return x86_imul(emitter, o.width, o.to, o.from);
     case ALU_DIV:
-        return division(&o, i.offset ? divide_signed : divide_unsigned);
+        return division(&o, !i.offset ? divide_unsigned : o.has_from ? divide_signed : divide_signed_by_number);
     case ALU_MOD:
-        return division(&o, i.offset ? modulo_signed : modulo_unsigned);
+        return division(&o, !i.offset ? modulo_unsigned : o.has_from ? modulo_signed : modulo_signed_by_number);
     case ALU_NEG:
         return x86_unary(emitter, o.width, UNARY_NEG, o.to);
     case ALU_MOV:

@@ -179,7 +179,7 @@ void x86_imul_number(struct emitter *emitter, enum x86_width width, enum x86_reg
         emit_32(emitter, (uint32_t)number);
 }
 
-/* neg operand; div operand (rdx:rax by it); idiv operand */
+/* neg operand; mul operand (rdx:rax becomes rax times it); div operand (rdx:rax by it); idiv operand */
 void x86_unary(struct emitter *emitter, enum x86_width width, enum x86_unary op,
                enum x86_register operand)
 {

@@ -31,9 +31,9 @@ static inline struct x86_memory x86_at(enum x86_register base, int32_t offset)
     return (struct x86_memory){ (uint8_t)base, X86_NO_INDEX, 0, offset };
 }
 
-enum x86_operation { OP_ADD = 0, OP_OR = 1, OP_AND = 4, OP_SUB = 5, OP_XOR = 6, OP_CMP = 7 };
+enum x86_operation { OP_ADD = 0, OP_OR = 1, OP_ADC = 2, OP_AND = 4, OP_SUB = 5, OP_XOR = 6, OP_CMP = 7 };
 enum x86_shift { SHIFT_ROL = 0, SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
-enum x86_unary { UNARY_NEG = 3, UNARY_DIV = 6, UNARY_IDIV = 7 };
+enum x86_unary { UNARY_NEG = 3, UNARY_MUL = 4, UNARY_DIV = 6, UNARY_IDIV = 7 };
 
 /* The low four bits of jcc. */
 enum x86_condition {

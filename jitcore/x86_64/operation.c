@@ -24,6 +24,59 @@ static void make_move(struct operation *o, struct instruction i)
     o->number = i.offset ? i.offset : 32;
 }
 
+/* ---- divisions by numbers ---- */
+
+static struct instruction arithmetic_instruction(struct instruction i, enum instruction_arithmetic operation,
+                                                 int32_t immediate)
+{
+    return (struct instruction){ .opcode = (uint8_t)(operation << 4 | instruction_class(i)),
+                                 .registers = (uint8_t)instruction_destination(i), .immediate = immediate };
+}
+
+/* Its destination to itself: nothing in 64 bits, an extension in 32. */
+static struct instruction keep_value(struct instruction i)
+{
+    unsigned reg = instruction_destination(i);
+
+    return (struct instruction){ .opcode = (uint8_t)(ALU_MOV << 4 | 0x08 | instruction_class(i)),
+                                 .registers = (uint8_t)(reg | reg << 4) };
+}
+
+/* The number at the operation's width. */
+static uint64_t divisor_of(struct instruction i)
+{
+    return instruction_class(i) == CLASS_ALU64 ? (uint64_t)(int64_t)i.immediate : (uint32_t)i.immediate;
+}
+
+/*
+ * A division by 0 (RFC 9669 section 4.1: the quotient is 0, the remainder the dividend), by 1, -1 or an unsigned power
+ * of two, as an instruction that does not divide; others as they are.
+ */
+static struct instruction without_division(struct instruction i)
+{
+    bool is_quotient = instruction_operation(i) == ALU_DIV, is_signed = i.offset;
+    uint64_t divisor = divisor_of(i);
+
+    if (divisor == 0)
+        return is_quotient ? arithmetic_instruction(i, ALU_MOV, 0) : keep_value(i);
+    if (divisor == 1)
+        return is_quotient ? keep_value(i) : arithmetic_instruction(i, ALU_MOV, 0);
+    if (is_signed && i.immediate == -1)
+        return arithmetic_instruction(i, is_quotient ? ALU_NEG : ALU_MOV, 0);
+    if (!is_signed && !(divisor & (divisor - 1)))
+        return is_quotient ? arithmetic_instruction(i, ALU_RSH, __builtin_ctzll(divisor)) :
+                             arithmetic_instruction(i, ALU_AND, (int32_t)(divisor - 1));
+    return i;
+}
+
+static bool is_division_by_number(struct instruction i)
+{
+    return !instruction_uses_source(i) &&
+           (instruction_operation(i) == ALU_DIV || instruction_operation(i) == ALU_MOD);
+}
+
+/* ---- the most specific form ---- */
+
 static struct operation arithmetic(struct instruction i)
 {
     struct operation o = {
@@ -40,6 +93,11 @@ static struct operation arithmetic(struct instruction i)
     switch (instruction_operation(i)) {
     case ALU_ADD:
         o.kind = OPERATION_ADD;
+        break;
+    case ALU_DIV:
+    case ALU_MOD:
+        if (!has_source && !i.offset)
+            o.kind = instruction_operation(i) == ALU_DIV ? OPERATION_QUOTIENT : OPERATION_REMAINDER;
         break;
     case ALU_SUB:
         if (!has_source && i.immediate != INT32_MIN) {
@@ -97,7 +155,7 @@ static struct operation memory(struct instruction i)
 struct operation operation_of(struct instruction i)
 {
     if (instruction_is_arithmetic(i))
-        return arithmetic(i);
+        return arithmetic(is_division_by_number(i) ? without_division(i) : i);
     switch (instruction_class(i)) {
     case CLASS_LDX:
     case CLASS_ST:
@@ -289,6 +347,9 @@ void operation_emit(struct translation *t, const struct operation *o)
         return emit_add(t, o);
     case OPERATION_MULTIPLY:
         return emit_multiply(t, o);
+    case OPERATION_QUOTIENT:
+    case OPERATION_REMAINDER:
+        return x86_64_emit_division(t, o);
     case OPERATION_SHIFT:
         return emit_shift(t, o);
     case OPERATION_SHIFT_NUMBER:

@@ -17,6 +17,8 @@ enum operation_kind {
     OPERATION_MOVE,             /* to = a */
     OPERATION_ADD,              /* to = a + (b << scale) + number; b may be NO_REGISTER */
     OPERATION_MULTIPLY,         /* to = a * number */
+    OPERATION_QUOTIENT,         /* to = a / number, unsigned; the number is no power of two, nor 0 */
+    OPERATION_REMAINDER,        /* to = a % number, likewise */
     OPERATION_SHIFT,            /* to = a shifted by b */
     OPERATION_SHIFT_NUMBER,     /* to = a shifted by number */
     OPERATION_ROTATE,           /* to = a rotated left by number */
@@ -39,6 +41,10 @@ struct operation {
     uint8_t scale;
     uint8_t size;               /* bytes */
     uint8_t shift;              /* enum x86_shift */
+    bool upper_zero;            /* of a quotient or remainder: bits 32 to 63 of a are zero */
+    uint16_t live;              /* registers that may be read behind it: known when the rules were applied */
+    bool inverted;              /* of a conditional jump: taken if the instruction's condition is false */
+    uint32_t target;            /* of a jump: instruction */
     int32_t number;
     struct instruction instruction;
 };

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "../helper.h"
+#include "../liveness.h"
 #include "rules.h"
 #include "x86_64.h"
 
@@ -71,12 +72,12 @@ static struct frame make_frame(const struct translation *t)
     return frame;
 }
 
+/* Is R2 read before something else is put there? */
 static bool key_is_used(const struct translation *t)
 {
-    for (uint32_t i = 0; i < t->bytecode->functions; i++)
-        if (registers_named(t, i) & 1u << RSI)
-            return true;
-    return false;
+    const struct operation *first = &t->operation[t->bytecode->function[0].first];
+
+    return ((first->live & ~operation_writes(first)) | operation_reads(first)) & register_bit(2);
 }
 
 static void emit_prologue(struct translation *t)
@@ -168,23 +169,27 @@ static void emit_comparison(struct translation *t, struct instruction i)
         x86_op_number(t->emitter, width, OP_CMP, a, i.immediate);
 }
 
-/*
- * What is never taken is nothing; what always is needs no comparison.  Where both are proven nobody comes: there were
- * no numbers left to compare.
- */
-static void emit_jump(struct translation *t, struct instruction i)
+/* The opposite of one of x86-64's conditions differs in the lowest bit. */
+static enum x86_condition opposite(enum x86_condition condition)
 {
-    uint64_t to = t->label[t->index + 1 + (uint32_t)instruction_jump_distance(i)];
+    return (enum x86_condition)(condition ^ 1);
+}
+
+/*
+ * What is always taken needs no comparison, and what is never taken is no operation any more.  Where both are proven
+ * nobody comes: there were no numbers left to compare.
+ */
+static void emit_jump(struct translation *t, const struct operation *o)
+{
+    enum x86_condition condition = condition_of(o->instruction);
     uint8_t mark = t->verified->mark[t->index];
 
-    if (mark & VERIFIED_NEVER && mark & VERIFIED_ALWAYS)
-        return x86_undefined(t->emitter);
     if (mark & VERIFIED_NEVER)
-        return;
-    if (mark & VERIFIED_ALWAYS || instruction_operation(i) == JUMP_ALWAYS)
-        return emit_branch(t, CONDITION_ALWAYS, to);
-    emit_comparison(t, i);
-    emit_branch(t, condition_of(i), to);
+        return x86_undefined(t->emitter);
+    if (mark & VERIFIED_ALWAYS || condition == CONDITION_ALWAYS)
+        return emit_branch(t, CONDITION_ALWAYS, t->label[o->target]);
+    emit_comparison(t, o->instruction);
+    emit_branch(t, o->inverted ? opposite(condition) : condition, t->label[o->target]);
 }
 
 /* ---- functions and layout ---- */
@@ -204,14 +209,14 @@ static void emit_instruction(struct translation *t)
         return x86_64_emit_atomic(t, i);
     case CLASS_ALU:
     case CLASS_ALU64:
-        return x86_64_emit_arithmetic(t->emitter, i);
+        return x86_64_emit_arithmetic(t->emitter, i, operation->live);
     case CLASS_JMP:
     case CLASS_JMP32:
         if (i.opcode == OPCODE_CALL)
             return x86_64_emit_call(t, i);
         if (i.opcode == OPCODE_EXIT)
             return emit_epilogue(t);
-        return emit_jump(t, i);
+        return emit_jump(t, operation);
     case CLASS_LDX:             /* operations of their own */
     case CLASS_ST:
         break;
@@ -340,7 +345,8 @@ static void emit_program(struct emitter *emitter, const struct verified *verifie
     bool *callbacks = calloc(bytecode->functions, sizeof(*callbacks));
     uint64_t *labels = calloc(label_count(bytecode), sizeof(*labels));
 
-    if (flags && callbacks && labels && rules_apply(verified, &t.operation) == 0) {
+    if (flags && callbacks && labels && rules_apply(verified, &t.operation) == 0 &&
+        x86_64_straighten(verified, t.operation) == 0) {
         t.wide = flags;
         t.misfit = flags + bytecode->instructions;
         t.is_callback = callbacks;

@@ -49,8 +49,17 @@ struct translation {
     struct frame frame;
 };
 
-/* arithmetic.c: one instruction of class ALU or ALU64 that is no operation of its own */
-void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction instruction);
+/*
+ * arithmetic.c: one instruction of class ALU or ALU64 that is no operation of its own.  `live` are the registers that
+ * are read behind it: others may be lost.
+ */
+void x86_64_emit_arithmetic(struct emitter *emitter, struct instruction instruction, uint16_t live);
+
+/* reciprocal.c: OPERATION_QUOTIENT and OPERATION_REMAINDER */
+void x86_64_emit_division(struct translation *t, const struct operation *operation);
+
+/* straighten.c: drop jumps that are not needed, and set where the others lead (operation.h).  -ENOMEM. */
+int x86_64_straighten(const struct verified *verified, struct operation *operation);
 
 /* memory.c: atomic operations, lddw */
 void x86_64_emit_atomic(struct translation *t, struct instruction instruction);

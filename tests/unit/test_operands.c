@@ -43,7 +43,7 @@ static const uint64_t operands[] = {
     0x8000000000000000, 0xffffffff80000000, 0xffffffffffffffff, 0x123456789abcdef0,
 };
 
-static const int32_t immediates[] = { 0, 1, 2, 3, 5, 8, 9, 31, 32, 63, 64, 127, 128, 255, 256, 0x7fff, 0x8000,
+static const int32_t immediates[] = { 0, 1, 2, 3, 5, 7, 8, 9, 31, 32, 63, 64, 127, 128, 255, 256, 0x7fff, 0x8000,
                                       0x7fffffff, INT32_MIN, INT32_MIN + 1, -1, -2, -128, -129, 0x12345678 };
 
 /* ---- programs ---- */

@@ -166,6 +166,32 @@ static const struct row {
       { MOV64_REG(3, 1), ADD64_REG(3, 2), MOV64_IMM(2, 0), LDX(1, 0, 3, 0), ADD64_REG(0, 2) },
       "488d143731f60fb6024801f0", { 0 } },
 
+    /* ---- divisions by numbers ---- */
+    { "a quotient, the reciprocal rounded up", "x86_64", { LDX(8, 0, 1, 0), ALU32_IMM(ALU_DIV, 0, 10) },
+      "488b0789c041bacdcccccc490fafc248c1e823", { 0 } },
+    { "a quotient, the reciprocal rounded down", "x86_64", { LDX(8, 0, 1, 0), ALU32_IMM(ALU_DIV, 0, 7) },
+      "488b0789c04883c00141ba92244992490fafc248c1e822", { 0 } },
+    { "a remainder", "x86_64", { LDX(8, 0, 1, 0), ALU32_IMM(ALU_MOD, 0, 10) },
+      "488b074189c341bacdcccccc4d0fafda49c1eb23456bdb0a4429d8", { 0 } },
+    { "a quotient of 64 bits, R3 is kept", "x86_64",
+      { LDX(8, 3, 1, 0), LDX(8, 0, 1, 8), ALU64_IMM(ALU_DIV, 0, 7), ALU64(ALU_XOR, 0, 3) },
+      "488b17488b47084989d149bb499224499224499249f7e34c01d84883d20048c1ea024889d04c89ca4831d0", { 0 } },
+    { "a remainder of 64 bits, nothing is kept", "x86_64",
+      { LDX(8, 4, 1, 8), ALU64_IMM(ALU_MOD, 4, 10), MOV64_REG(0, 4) },
+      "488b4f084889c849bbcdcccccccccccccc49f7e348c1ea03486bd20a4889c84829d04889c14889c8", { 0 } },
+    { "64 bits of which 32 are zero", "x86_64", { LDX(4, 0, 1, 0), ALU64_IMM(ALU_DIV, 0, 10) },
+      "8b0741bacdcccccc490fafc248c1e823", { 0 } },
+    { "not: 64 bits by a number that is larger", "x86_64",
+      { LDX(4, 0, 1, 0), ALU64_IMM(ALU_DIV, 0, -10) },
+      "8b0749bb050000000000008049f7e34c01d84883d20048c1ea3f4889d0", { 0 } },
+    { "by a power of two", "x86_64",
+      { LDX(8, 0, 1, 0), ALU64_IMM(ALU_DIV, 0, 8), ALU64_IMM(ALU_MOD, 0, 64) }, "488b0748c1e80383e03f", { 0 } },
+    { "by zero", "x86_64",
+      { LDX(8, 0, 1, 0), ALU32_IMM(ALU_MOD, 0, 0), LDX(8, 3, 1, 8), ALU64_IMM(ALU_DIV, 3, 0), ALU64(ALU_XOR, 0, 3) },
+      "488b0789c031d24831d0", { 0 } },
+    { "signed, without a look at the divisor", "x86_64",
+      { LDX(8, 0, 1, 0), INSN(0x37, 0, 0, 1, 10) }, "488b0741bb0a000000489949f7fb4989c34c89d8", { 0 } },
+
     /* ---- jumps of which it is known where they lead ---- */
     { "never", "x86_64", { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX + 1, 1), MOV64_IMM(0, 2) }, "b809000000b802000000",
       { 0, VERIFIED_NEVER } },
@@ -173,6 +199,18 @@ static const struct row {
       { 0, VERIFIED_ALWAYS } },
     { "both: nobody comes there", "x86_64", { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX, 1), JEQ_IMM(2, 7, 0) },
       "b809000000eb020f0b", { 0, VERIFIED_ALWAYS, VERIFIED_ALWAYS | VERIFIED_NEVER } },
+
+    /* ---- jumps that are not needed ---- */
+    { "to what comes next", "x86_64", { MOV64_IMM(0, 9), JA(0), ADD64_IMM(0, 2) }, "b8090000004883c002", { 0 } },
+    { "over what is nothing", "x86_64",
+      { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX, 2), JA(1), MOV64_IMM(3, 1), ADD64_IMM(0, 2) }, "b8090000004883c002", { 0 } },
+    { "around a jump", "x86_64", { MOV64_IMM(0, 9), JEQ_IMM(2, INDEX, 1), JA(1), MOV64_IMM(0, 2) },
+      "b8090000004883fe037505b802000000", { 0 } },
+    { "around a jump, a bit", "x86_64", { MOV64_IMM(0, 9), INSN(0x45, 2, 0, 1, 4), JA(1), MOV64_IMM(0, 2) },
+      "b809000000f7c6040000007405b802000000", { 0 } },
+    { "not: another jump leads to the jump", "x86_64",
+      { MOV64_IMM(0, 9), JEQ_IMM(2, 5, 1), JEQ_IMM(2, INDEX, 1), JA(1), MOV64_IMM(0, 2) },
+      "b8090000004883fe0574064883fe037402eb05b802000000", { 0 } },
 
     /* ---- what nobody reads ---- */
     { "dropped", "x86_64", { MOV64_IMM(0, 1), LDX(8, 3, 1, 0), ALU64(ALU_MUL, 3, 2), MOV64_IMM(0, 2) },
@@ -261,10 +299,52 @@ static void test_rows(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* ---- the key ---- */
+
+static const struct key_row {
+    const char *name;
+    struct instruction code[CODE_MAX];          /* with the exit */
+    bool is_read;               /* it is extended at the entry */
+} key_rows[] = {
+    { "returned", { MOV64_REG(0, 2), EXIT() }, true },
+    { "read where a jump leads", { MOV64_IMM(0, 1), JEQ_IMM(1, 0, 1), MOV64_REG(0, 2), EXIT() }, true },
+    { "read where a jump does not lead", { MOV64_IMM(0, 1), JEQ_IMM(1, 0, 1), EXIT(), MOV64_REG(0, 2), EXIT() }, true },
+    { "an argument of a call", { CALL(1), EXIT(), MOV64_REG(0, 2), EXIT() }, true },
+    { "not: not named", { MOV64_REG(0, 1), EXIT() }, false },
+    { "not: overwritten", { MOV64_IMM(2, 3), MOV64_REG(0, 1), ADD64_REG(0, 2), EXIT() }, false },
+    { "not: overwritten, by an instruction that reads it for nothing",
+      { MOV64_REG(3, 2), LDX(8, 2, 1, 0), MOV64_REG(0, 2), EXIT() }, false },
+};
+
+static void test_key(void **state)
+{
+    static const uint32_t two[] = { 2, 2, 0 };
+    static const uint8_t extension[] = { 0x89, 0xf6 };
+
+    for (size_t i = 0; i < COUNT(key_rows); i++) {
+        const struct key_row *row = &key_rows[i];
+        struct row as_row = { .architecture = "x86_64" };
+        bool calls = row->code[0].opcode == OPCODE_CALL;
+        struct bytecode *bytecode;
+        struct code code;
+        uint32_t count = 0;
+
+        while (row->code[count].opcode)
+            count++;
+        bytecode = jit_bytecode(row->code, count, calls ? two : NULL);
+        code = compile_row(&as_row, bytecode);
+        if ((memcmp(code.bytes, extension, sizeof(extension)) == 0) != row->is_read)
+            fail_msg("%s: begins with %02x %02x", row->name, code.bytes[0], code.bytes[1]);
+        code_clear(&code);
+        bytecode_free(bytecode);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_key),
     };
 
     return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
