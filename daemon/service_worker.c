@@ -122,7 +122,7 @@ static int read_table(struct json_object *json, struct operation *operation, str
     operation->no_indirect = parameter_bool(json, "no_indirect");
     if (parameter_string(json, "prototype"))
         return read_call(json, operation, refusal);
-    if (!strncmp(parameter_string(json, "context"), CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)))
+    if (context_name_is_arguments(parameter_string(json, "context")))
         return refuse_parameter(refusal, "tables.context", "\"%s\" is the name of a call's arguments",
                                 parameter_string(json, "context"));
     return read_context(json, &operation->declared, refusal);

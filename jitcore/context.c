@@ -185,7 +185,12 @@ int context_new_arguments(const char *call, unsigned arguments, struct context *
 
 bool context_is_arguments(const struct context *context)
 {
-    return strncmp(context->name, CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)) == 0;
+    return context_name_is_arguments(context->name);
+}
+
+bool context_name_is_arguments(const char *name)
+{
+    return strncmp(name, CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)) == 0;
 }
 
 int context_new_bytes(uint32_t size, struct context **ret, struct jit_error *error)

@@ -59,8 +59,9 @@ int context_new(const char *name, uint32_t size, const struct context_field *fie
 
 int context_new_arguments(const char *call, unsigned arguments, struct context **ret);
 
-/* Is it one of these?  Then it has a field for each argument. */
+/* Is it one of these, then with a field for each argument?  By its name, as bytecode has it. */
 bool context_is_arguments(const struct context *context);
+bool context_name_is_arguments(const char *name);
 
 /*
  * A context without a description, for tools that run programs of others: `size` bytes, perhaps 0,

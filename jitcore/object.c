@@ -269,7 +269,7 @@ static int make_bytecode(const struct object *object, const struct object_progra
 
     strcpy(bytecode->context, program->context);
     r = linker_run(object, program->function, bytecode, origin, error);
-    if (r == 0 && object->btf && strncmp(program->context, CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)) != 0)
+    if (r == 0 && object->btf && !context_name_is_arguments(program->context))
         r = types_read_context(object->btf, object->function[program->function].name, program->context,
                                &bytecode->field, &bytecode->fields, error);
     if (r == 0)

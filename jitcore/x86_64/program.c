@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../context.h"
 #include "../helper.h"
 #include "../liveness.h"
 #include "rules.h"
@@ -72,20 +73,20 @@ static struct frame make_frame(const struct translation *t)
     return frame;
 }
 
-/* Is R2 read before something else is put there? */
+/* Is R2 a table's key, and read before something else is put there?  A static call's arguments have 64 bits. */
 static bool key_is_used(const struct translation *t)
 {
     const struct operation *first = &t->operation[t->bytecode->function[0].first];
 
+    if (t->function != 0 || context_name_is_arguments(t->bytecode->context))
+        return false;
     return ((first->live & ~operation_writes(first)) | operation_reads(first)) & register_bit(2);
 }
 
 static void emit_prologue(struct translation *t)
 {
-    /*
-     * System V leaves the upper half of a 32-bit argument undefined; R2 is the key, zero-extended.
-     */
-    if (t->function == 0 && key_is_used(t))
+    /* System V leaves the upper half of a 32-bit argument undefined; R2 is the key, zero-extended. */
+    if (key_is_used(t))
         x86_mov(t->emitter, WIDTH_32, RSI, RSI);
     for (unsigned i = 0; i < t->frame.saved_count; i++)
         x86_push(t->emitter, t->frame.saved[i]);

@@ -8,6 +8,7 @@
  *      sum A B C D E F         the static call `sum` of six integers
  *      text WORD               the static call `text`, whose result is a pointer: what it returned for the word
  *      check N                 the static call `check`, whose result is a bool
+ *      wide A B                the static call `wide`, uint64_t(uint64_t, uint64_t): its default gives A ^ B
  *      touch                   the static call `touch` without arguments and result: how often its default has run
  *      many                    the static call `many`, whose last arguments are on the stack
  *      silent                  the static calls `silent` and `zero`, which have no function: what the first of them has
@@ -55,6 +56,11 @@ static uint64_t sum_plain(uint64_t a, uint32_t b, long c, const void *d, uint8_t
     return a + b + (uint64_t)c + (uint64_t)(uintptr_t)d + e + (uint64_t)f;
 }
 
+static uint64_t wide_plain(uint64_t a, uint64_t b)
+{
+    return a ^ b;
+}
+
 static const char *text_plain(const char *text)
 {
     return text;
@@ -88,6 +94,7 @@ static int unknown_plain(foreign n)
 
 DD_CALL_DECLARE(sum, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int))
 DD_CALL(sum, uint64_t(uint64_t, uint32_t, long, const void *, uint8_t, int), sum_plain)
+DD_CALL(wide, uint64_t(uint64_t, uint64_t), wide_plain)
 DD_CALL(text, const char *(const char *), text_plain)
 DD_CALL(check, bool(int), check_plain)
 DD_CALL(touch, void(void), touch_plain)
@@ -287,6 +294,13 @@ static void do_sum(char *argument)
                                                    (uint8_t)n[4], (int)n[5]));
 }
 
+static void do_wide(char *argument)
+{
+    uint64_t a = strtoull(argument, &argument, 0), b = strtoull(argument, &argument, 0);
+
+    printf("%#llx\n", (unsigned long long)DD_INVOKE(wide, a, b));
+}
+
 static void do_text(char *argument)
 {
     const char *text = DD_INVOKE(text, argument);
@@ -451,8 +465,9 @@ static const struct {
     const char *name;
     void (*run)(char *argument);
 } commands[] = {
-    { "open", do_open },   { "close", do_close },     { "sum", do_sum },     { "text", do_text },
-    { "check", do_check }, { "touch", do_touch },     { "late", do_late },   { "verdict", do_verdict },
+    { "open", do_open },   { "close", do_close },     { "sum", do_sum },       { "wide", do_wide },
+    { "text", do_text },   { "check", do_check },     { "touch", do_touch },   { "late", do_late },
+    { "verdict", do_verdict },
     { "allow", do_allow }, { "loop", do_loop },       { "stop", do_stop },   { "block", do_block },
     { "fork", do_fork },   { "release", do_release }, { "forget", do_forget }, { "nested", do_nested },
     { "plug", do_plug },   { "unplug", do_unplug },   { "many", do_many },     { "silent", do_silent },

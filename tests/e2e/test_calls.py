@@ -25,6 +25,12 @@ PROGRAM = """
 SEC("call/sum") __u64 weigh(__u64 a, __u32 b, long c, void *d, __u8 e) {{ return {}; }}
 """
 
+WIDE_PROGRAM = """
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
+SEC("call/wide") __u64 second(__u64 a, const void *b) { return (__u64)b; }
+"""
+
 
 def program(text, section="call/sum"):
     return compile_program(PROGRAM.format(text).replace("call/sum", section), "weigh")
@@ -65,6 +71,19 @@ def defaults_run_without_a_daemon_and_with_one():
         row = calls(daemon)["sum"]
         equal((row["prototype"], row["target"], row["workers"], row["lacking"]), (SUM_PROTOTYPE, "default", 1, []))
         equal(calls(daemon)["touch"]["prototype"], "void()")
+
+
+@case
+def arguments_of_programs_have_64_bits():
+    """The second one is where a table's key is, which has 32."""
+    with Daemon() as daemon:
+        worker = daemon.worker(executable=CALLER)
+        daemon.load("second", compile_program(WIDE_PROGRAM, "second"))
+        set_call(daemon, "wide", program="second")
+        equal(worker.do("wide 1 0x1122334455667788"), "0x1122334455667788")
+        daemon.load("pointer", program("(__u64)d", "call/sum"))
+        set_call(daemon, "sum", program="pointer")
+        equal(worker.do("sum 1 2 3 0x1122334455667788 5 6"), str(0x1122334455667788))
 
 
 @case

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "context.h"
 #include "interpreter.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -304,16 +305,18 @@ static void test_rows(void **state)
 static const struct key_row {
     const char *name;
     struct instruction code[CODE_MAX];          /* with the exit */
+    const char *context;        /* "": a table's */
     bool is_read;               /* it is extended at the entry */
 } key_rows[] = {
-    { "returned", { MOV64_REG(0, 2), EXIT() }, true },
-    { "read where a jump leads", { MOV64_IMM(0, 1), JEQ_IMM(1, 0, 1), MOV64_REG(0, 2), EXIT() }, true },
-    { "read where a jump does not lead", { MOV64_IMM(0, 1), JEQ_IMM(1, 0, 1), EXIT(), MOV64_REG(0, 2), EXIT() }, true },
-    { "an argument of a call", { CALL(1), EXIT(), MOV64_REG(0, 2), EXIT() }, true },
-    { "not: not named", { MOV64_REG(0, 1), EXIT() }, false },
-    { "not: overwritten", { MOV64_IMM(2, 3), MOV64_REG(0, 1), ADD64_REG(0, 2), EXIT() }, false },
+    { "returned", { MOV64_REG(0, 2), EXIT() }, "", true },
+    { "read where a jump leads", { MOV64_IMM(0, 1), JEQ_IMM(1, 0, 1), MOV64_REG(0, 2), EXIT() }, "", true },
+    { "read where a jump does not lead", { MOV64_IMM(0, 1), JEQ_IMM(1, 0, 1), EXIT(), MOV64_REG(0, 2), EXIT() }, "", true },
+    { "an argument of a call", { CALL(1), EXIT(), MOV64_REG(0, 2), EXIT() }, "", true },
+    { "not: not named", { MOV64_REG(0, 1), EXIT() }, "", false },
+    { "not: overwritten", { MOV64_IMM(2, 3), MOV64_REG(0, 1), ADD64_REG(0, 2), EXIT() }, "", false },
     { "not: overwritten, by an instruction that reads it for nothing",
-      { MOV64_REG(3, 2), LDX(8, 2, 1, 0), MOV64_REG(0, 2), EXIT() }, false },
+      { MOV64_REG(3, 2), LDX(8, 2, 1, 0), MOV64_REG(0, 2), EXIT() }, "", false },
+    { "not: an argument of a static call", { MOV64_REG(0, 2), EXIT() }, CONTEXT_CALL_PREFIX "sum", false },
 };
 
 static void test_key(void **state)
@@ -332,6 +335,8 @@ static void test_key(void **state)
         while (row->code[count].opcode)
             count++;
         bytecode = jit_bytecode(row->code, count, calls ? two : NULL);
+        if (row->context[0])
+            strcpy(bytecode->context, row->context);
         code = compile_row(&as_row, bytecode);
         if ((memcmp(code.bytes, extension, sizeof(extension)) == 0) != row->is_read)
             fail_msg("%s: begins with %02x %02x", row->name, code.bytes[0], code.bytes[1]);
