@@ -153,33 +153,27 @@ static void run(const struct request *request, json_object *answer)
 
 static json_object *answer_line(const char *line, size_t size)
 {
-    json_tokener *tokener = json_tokener_new();
-    json_object *object, *id = NULL, *answer = json_object_new_object();
+    json_object *object = NULL, *id = NULL, *answer = json_object_new_object();
     struct request request = { .instruction = NULL };
     struct jit_error error = { .instruction = -1 };
-    int r;
+    int r = request_parse_line(line, size, &object, &error);
 
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    object = json_tokener_parse_ex(tokener, line, (int)size);
     json_object_object_get_ex(object, "id", &id);
     json_object_object_add(answer, "id", json_object_get(id));
-    r = json_tokener_get_error(tokener) == json_tokener_success ?
-            request_parse_json(object, &request, &error) :
-            jit_error_set(&error, -EINVAL, "request", "the line is no JSON: %s",
-                          json_tokener_error_desc(json_tokener_get_error(tokener)));
+    if (r == 0)
+        r = request_parse_json(object, &request, &error);
     if (r < 0)
         refuse(answer, &error, NULL);
     else
         run(&request, answer);
     request_clear(&request);
     json_object_put(object);
-    json_tokener_free(tokener);
     return answer;
 }
 
-static bool is_blank(const char *line)
+static bool is_blank(const char *line, size_t size)
 {
-    return line[strspn(line, " \t\r\n")] == '\0';
+    return strspn(line, " \t\r\n") == size;
 }
 
 static int answer_lines(void)
@@ -191,7 +185,7 @@ static int answer_lines(void)
     while ((size = getline(&line, &room, stdin)) > 0) {
         json_object *answer;
 
-        if (is_blank(line))
+        if (is_blank(line, (size_t)size))
             continue;
         answer = answer_line(line, (size_t)size);
         printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));

@@ -301,6 +301,52 @@ static int parse_maps(json_object *object, struct request *request, struct jit_e
 
 /* ---- whole requests ---- */
 
+/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+static bool is_utf8(const char *text)
+{
+    static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+    const unsigned char *at = (const unsigned char *)text;
+
+    while (*at) {
+        const unsigned char first = *at++;
+        const unsigned more = first < 0xc0 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+        uint32_t character = more ? first & (0x3f >> more) : first;
+
+        if ((first >= 0x80 && first < 0xc0) || first >= 0xf8)
+            return false;
+        for (unsigned i = 0; i < more; i++) {
+            if ((*at & 0xc0) != 0x80)
+                return false;
+            character = character << 6 | (*at++ & 0x3f);
+        }
+        if (character < least[more] || character > 0x10ffff || (character >= 0xd800 && character < 0xe000))
+            return false;
+    }
+    return true;
+}
+
+/* json-c would end at a NUL, and hand on what is not UTF-8, which then stood in the answer. */
+int request_parse_line(const char *line, size_t size, json_object **ret, struct jit_error *error)
+{
+    json_tokener *tokener;
+    enum json_tokener_error fault;
+
+    if (memchr(line, '\0', size))
+        return REFUSE(error, "the line is no JSON: there is a NUL in it");
+    if (!is_utf8(line))
+        return REFUSE(error, "the line is no JSON: it is not UTF-8");
+    tokener = json_tokener_new();
+    if (!tokener)
+        return -ENOMEM;
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+    *ret = json_tokener_parse_ex(tokener, line, (int)size);
+    fault = json_tokener_get_error(tokener);
+    json_tokener_free(tokener);
+    if (fault != json_tokener_success)
+        return REFUSE(error, "the line is no JSON: %s", json_tokener_error_desc(fault));
+    return 0;
+}
+
 /* `mem`; for a context with zeros behind it up to ctx_size. */
 static int parse_memory(json_object *object, struct request *request, struct jit_error *error)
 {

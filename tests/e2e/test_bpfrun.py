@@ -24,11 +24,15 @@ NULL_READ = mov(1, 0) + insn(0x79, 0, 1) + EXIT
 ENDLESS = insn(0x05, offset=-1) + EXIT
 
 
+def raw_lines(*texts):
+    """Answers to lines of bytes as they are."""
+    result = subprocess.run([BPFRUN], input=b"\n".join(texts), capture_output=True, timeout=120)
+    equal((result.returncode, result.stderr), (0, b""), "end")
+    return [json.loads(line) for line in result.stdout.decode().splitlines()]
+
+
 def lines(*texts):
-    """Answers to lines as they are."""
-    result = subprocess.run([BPFRUN], input="\n".join(texts), capture_output=True, text=True, timeout=120)
-    equal((result.returncode, result.stderr), (0, ""), "end")
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    return raw_lines(*(text.encode() for text in texts))
 
 
 def ask(insns, **request):
@@ -62,6 +66,23 @@ def every_line_gets_one_answer_in_order():
     answers = lines(requests[0], "", requests[1], "{", requests[2], "   ", *requests[3:])
     equal([answer["id"] for answer in answers], ["0", "1", None, "2", "3", "4"], "ids")
     equal(answers[5]["jit"], {"r0": "0x4"})
+
+
+@case
+def lines_that_are_no_text_get_their_answers():
+    request = json.dumps({"id": "z", "insns": SEVEN, "mode": "jit"}).encode()
+    texts = [b"\0", b"\0" + request, b" \0 ", request + b"\0", b'{"id": "\0"}']
+    answers = raw_lines(*texts, request)
+    equal(len(answers), len(texts) + 1, "answers")
+    for answer in answers[:-1]:
+        equal(answer["id"], None)
+        refused(answer, "request", "a NUL in it")
+    equal((answers[-1]["id"], answers[-1]["jit"]), ("z", {"r0": "0x7"}), "the next request")
+    for bad in (b"\x80", b"\xc3", b"\xc3(", b"\xc0\x80", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf",
+                b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"\xff"):
+        refused(raw_lines(request.replace(b"z", bad))[0], "request", "not UTF-8")
+    good = "\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"
+    equal(raw_lines(request.replace(b"z", good.encode()))[0]["id"], good, "id")
 
 
 @case
