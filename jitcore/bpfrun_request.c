@@ -60,20 +60,23 @@ static int parse_instructions(const char *text, struct request *request, struct 
     return 0;
 }
 
+static int read_number(json_object *value, const char *what, uint32_t *ret, struct jit_error *error)
+{
+    int64_t number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : -1;
+
+    if (number < 0 || number > UINT32_MAX)
+        return REFUSE(error, "%s is no number from 0 to 4294967295", what);
+    *ret = (uint32_t)number;
+    return 0;
+}
+
 /* An unsigned number below 2^32 in `object`; absent: `absent`. */
 static int parse_number(json_object *object, const char *key, uint32_t absent, uint32_t *ret, struct jit_error *error)
 {
     json_object *value;
-    int64_t number;
 
     *ret = absent;
-    if (!json_object_object_get_ex(object, key, &value))
-        return 0;
-    number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : -1;
-    if (number < 0 || number > UINT32_MAX)
-        return REFUSE(error, "%s is no number from 0 to 4294967295", key);
-    *ret = (uint32_t)number;
-    return 0;
+    return json_object_object_get_ex(object, key, &value) ? read_number(value, key, ret, error) : 0;
 }
 
 /* A string in `object`; absent: `absent`. */
@@ -190,11 +193,9 @@ static int parse_references(json_object *map, struct request *request, bool *nam
         return r < 0 ? r : set_reference(request, index, request->regions, named, error);
     }
     for (size_t i = 0; i < json_object_array_length(list); i++) {
-        int64_t number = json_object_get_int64(json_object_array_get_idx(list, i));
-
-        if (number < 0 || number > UINT32_MAX)
-            return REFUSE(error, "maps: insn holds what is no number of an instruction");
-        r = set_reference(request, (uint32_t)number, request->regions, named, error);
+        r = read_number(json_object_array_get_idx(list, i), "an element of insn", &index, error);
+        if (r == 0)
+            r = set_reference(request, index, request->regions, named, error);
         if (r < 0)
             return r;
     }

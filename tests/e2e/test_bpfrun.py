@@ -105,6 +105,8 @@ def malformed_requests_are_refused_with_their_id():
         ({"insns": map_load, "maps": [array] * 2}, "instruction 0"),
         ({"insns": map_load, "maps": [{**array, "insn": 99}]}, "instruction 99"),
         ({"insns": map_load, "maps": [{**array, "insn": None}]}, "insn is no number"),
+        *[({"insns": map_load, "maps": [{**array, "insn": insn}]}, "insn is no number")
+          for insn in (["junk"], ["0"], [None], [0.9], [False], [[0]], [-1], [1 << 32])],
         ({"insns": map_load, "maps": [{**array, "type": "tree"}]}, "map type \"tree\""),
         ({"insns": map_load, "maps": [{**array, "flags": ["secret"]}]}, "flag \"secret\""),
         ({"insns": map_load, "maps": [{**array, "max_entries": 1 << 31}]}, "more than 1048576 bytes"),
