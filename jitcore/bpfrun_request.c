@@ -79,6 +79,17 @@ static int parse_number(json_object *object, const char *key, uint32_t absent, u
     return json_object_object_get_ex(object, key, &value) ? read_number(value, key, ret, error) : 0;
 }
 
+/* JSON's strings may hold NULs; nothing that is asked for does. */
+static int read_string(json_object *value, const char *what, const char **ret, struct jit_error *error)
+{
+    if (!json_object_is_type(value, json_type_string))
+        return REFUSE(error, "%s is no string", what);
+    *ret = json_object_get_string(value);
+    if (strlen(*ret) != (size_t)json_object_get_string_len(value))
+        return REFUSE(error, "%s holds a NUL", what);
+    return 0;
+}
+
 /* A string in `object`; absent: `absent`. */
 static int parse_string(json_object *object, const char *key, const char *absent, const char **ret,
                         struct jit_error *error)
@@ -88,10 +99,7 @@ static int parse_string(json_object *object, const char *key, const char *absent
     *ret = absent;
     if (!json_object_object_get_ex(object, key, &value))
         return absent ? 0 : REFUSE(error, "%s is missing", key);
-    if (!json_object_is_type(value, json_type_string))
-        return REFUSE(error, "%s is no string", key);
-    *ret = json_object_get_string(value);
-    return 0;
+    return read_string(value, key, ret, error);
 }
 
 /* ---- maps ---- */
@@ -155,10 +163,12 @@ static int parse_flags(json_object *map, struct bytecode_region *region, struct 
     if (!json_object_is_type(flags, json_type_array))
         return REFUSE(error, "the flags of a map are no array");
     for (size_t i = 0; i < json_object_array_length(flags); i++) {
-        const char *word = json_object_get_string(json_object_array_get_idx(flags, i));
+        const char *word;
         uint32_t flag = 0;
-        int r = find_word(map_flags, "flag", word ? word : "null", &flag, error);
+        int r = read_string(json_object_array_get_idx(flags, i), "a flag of a map", &word, error);
 
+        if (r == 0)
+            r = find_word(map_flags, "flag", word, &flag, error);
         if (r < 0)
             return r;
         region->map_flags |= flag;

@@ -110,7 +110,12 @@ def malformed_requests_are_refused_with_their_id():
         ({"insns": map_load, "maps": [{**array, "type": "tree"}]}, "map type \"tree\""),
         ({"insns": map_load, "maps": [{**array, "flags": ["secret"]}]}, "flag \"secret\""),
         ({"insns": map_load, "maps": [{**array, "max_entries": 1 << 31}]}, "more than 1048576 bytes"),
+        ({"insns": map_load, "maps": [{**array, "flags": [5]}]}, "a flag of a map is no string"),
         ({"insns": SEVEN, "maps": [array] * 1000}, "more than 64"),
+        ({"insns": SEVEN, "mode": "jit\0x"}, "mode holds a NUL"), ({"insns": SEVEN + "\0"}, "insns holds a NUL"),
+        ({"insns": SEVEN, "mem": "01\0ff"}, "mem holds a NUL"),
+        ({"insns": map_load, "maps": [{**array, "type": "array\0"}]}, "type holds a NUL"),
+        ({"insns": map_load, "maps": [{**array, "flags": ["rdonly_prog\0x"]}]}, "a flag of a map holds a NUL"),
     ]:
         answer, = lines(json.dumps({"id": "y", **request}))
         equal(answer["id"], "y", str(request))

@@ -357,6 +357,8 @@ MUTATIONS = [
      "tests/e2e/test_translation.py", "objects are read outside the sandbox"),
     ("jitcore/bpfrun_request.c", "json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : -1",
      "json_object_get_int64(value)", "tests/e2e/test_bpfrun.py", "bpfrun takes what is no number for 0"),
+    ("jitcore/bpfrun_request.c", "strlen(*ret) != (size_t)json_object_get_string_len(value)", "0",
+     "tests/e2e/test_bpfrun.py", "bpfrun reads strings up to a NUL in them"),
     ("daemon/sandbox.c", "INT(2, PROT_EXEC, 0)", "INT(2, 0, 0)", "tests/unit/test_sandbox", "the sandbox maps executable memory"),
     ("daemon/sandbox.c", "INT(2, -1, MADV_DONTNEED)", "INT(2, 0, 0)", "tests/unit/test_sandbox",
      "the sandbox gives any advice on memory"),
