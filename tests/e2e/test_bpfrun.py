@@ -200,10 +200,50 @@ def the_plugin_convention():
     result = plugin(insn(0x71, 0, 1, 1) + EXIT + "\n", "aabb")
     equal((result.returncode, result.stdout), (0, "bb\n"))
     for program, complaint in [("", "no program"), ("xx", "hexadecimal"), (NULL_READ, "signal 11"),
-                               (insn(0xff) + EXIT, "opcode 0xff")]:
+                               (insn(0xff) + EXIT, "opcode 0xff"), (SEVEN + "\0zz", "a NUL in the program")]:
         result = plugin(program)
         equal((result.returncode, result.stdout), (1, ""), program)
         assert complaint in result.stderr, result.stderr
+
+
+@case
+def the_runner_gives_the_memory_before_the_options_and_empty_arguments():
+    """As its versions do; options may be one empty argument, and so may the memory."""
+    program = insn(0xbf, 0, 2) + EXIT           # the memory's length
+    for arguments, length in [
+        (["aa  bb  ", "--plugin"], "2"), (["", "--plugin"], "0"), (["--plugin", "aa  bb  ", ""], "2"),
+        (["--plugin", "", ""], "0"), (["aa bb ", "--plugin", "--interpret"], "2"), (["--plugin", "--interpret"], "0"),
+    ]:
+        result = subprocess.run([BPFRUN, *arguments], input=program, capture_output=True, text=True, timeout=60)
+        equal((result.returncode, result.stdout, result.stderr), (0, length + "\n", ""), str(arguments))
+
+
+@case
+def command_lines_that_are_wrong_are_refused():
+    for arguments, complaint in [
+        (["--plugin", "0102030405060708", "ff"], "MEMORY already, before 'ff'"), (["ff"], "without --plugin"),
+        (["ff", "--interpret"], "without --plugin"), (["--interpret"], "without --plugin"), ([""], "without --plugin"),
+        (["--plugin", "--quick"], "no option '--quick'"), (["--plugin", "-"], "no option '-'"),
+    ]:
+        result = subprocess.run([BPFRUN, *arguments], input=SEVEN, capture_output=True, text=True, timeout=60)
+        equal((result.returncode, result.stdout), (2, ""), str(arguments))
+        assert complaint in result.stderr and "Usage: bpfrun" in result.stderr, result.stderr
+
+
+@case
+def what_cannot_be_written_or_read_is_reported():
+    request = json.dumps({"insns": SEVEN, "mode": "jit"}) + "\n"
+    for arguments, text in [([], request * 3), (["--plugin"], SEVEN), (["--help"], "")]:
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([BPFRUN, *arguments], input=text, stdout=full, stderr=subprocess.PIPE, text=True,
+                                    timeout=60)
+        equal((result.returncode, result.stderr),
+              (1, "bpfrun: cannot write to standard output: No space left on device\n"), str(arguments))
+    folder = os.open("/", os.O_RDONLY)
+    result = subprocess.run([BPFRUN], stdin=folder, capture_output=True, text=True, timeout=60)
+    os.close(folder)
+    equal((result.returncode, result.stdout, result.stderr),
+          (1, "", "bpfrun: cannot read standard input: Is a directory\n"))
 
 
 @case
