@@ -363,6 +363,8 @@ MUTATIONS = [
      "tests/e2e/test_bpfrun.py", "a plugin whose answer cannot be written has succeeded"),
     ("jitcore/bpfrun.c", "        else if (argv[i][0] && ret->memory[0])\n", "        else if (0)\n",
      "tests/e2e/test_bpfrun.py", "the last of two memories is taken"),
+    ("ctl/option.c", "    if (ret->given[id] && !rows[id].repeats)\n", "    if (0)\n", "tests/e2e/test_ctl_usage.py",
+     "the last of two values of an option is taken"),
     ("daemon/sandbox.c", "INT(2, PROT_EXEC, 0)", "INT(2, 0, 0)", "tests/unit/test_sandbox", "the sandbox maps executable memory"),
     ("daemon/sandbox.c", "INT(2, -1, MADV_DONTNEED)", "INT(2, 0, 0)", "tests/unit/test_sandbox",
      "the sandbox gives any advice on memory"),
