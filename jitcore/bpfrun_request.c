@@ -163,7 +163,7 @@ static int parse_flags(json_object *map, struct bytecode_region *region, struct 
     if (!json_object_is_type(flags, json_type_array))
         return REFUSE(error, "the flags of a map are no array");
     for (size_t i = 0; i < json_object_array_length(flags); i++) {
-        const char *word;
+        const char *word = NULL;
         uint32_t flag = 0;
         int r = read_string(json_object_array_get_idx(flags, i), "a flag of a map", &word, error);
 
@@ -192,7 +192,7 @@ static int set_reference(struct request *request, uint32_t index, uint32_t regio
 
 static int parse_references(json_object *map, struct request *request, bool *named, struct jit_error *error)
 {
-    uint32_t index;
+    uint32_t index = 0;
     json_object *list;
     int r;
 
