@@ -20,7 +20,7 @@ struct option_row {
     const char *name;
     char letter;                        /* 0: none */
     const char *shown;                  /* its value in capitals, for the help; NULL: it takes none */
-    bool repeats;                       /* in usages */
+    bool repeats;                       /* may be given any number of times */
     unsigned group;                     /* enum option_group; 0: all verbs take it */
     /* NULL: that it is given is all.  word: NULL where it takes none. */
     enum status (*read)(const struct option_row *row, const char *word, struct options *options);
@@ -299,6 +299,8 @@ static enum status option_take(const struct option *options, int found, struct o
         id++;
     if (id == OPTION_MAX)
         return STATUS_USAGE;            /* getopt has said what is wrong */
+    if (ret->given[id] && !rows[id].repeats)
+        return complain(STATUS_USAGE, "--%s is given twice; it can be given once", rows[id].name);
     ret->given[id] = true;
     return rows[id].read ? rows[id].read(&rows[id], optarg, ret) : STATUS_DONE;
 }

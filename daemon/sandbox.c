@@ -2,12 +2,15 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -53,6 +56,23 @@ static int set_limits(unsigned seconds)
     return r;
 }
 
+/* A daemon that root has started has them all.  Where there are none left, a host may well refuse capset(2). */
+static int drop_capabilities(void)
+{
+    static const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
+    struct __user_cap_data_struct held[_LINUX_CAPABILITY_U32S_3];
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = 0 };
+
+    /* To the first that does not exist; without CAP_SETPCAP none can be dropped, nor gained: nothing is executed. */
+    for (unsigned long bound = 0; prctl(PR_CAPBSET_DROP, bound, 0, 0, 0) == 0; bound++)
+        ;
+    if (syscall(SYS_capget, &header, held) < 0)
+        return -errno;
+    if (memcmp(held, none, sizeof(none)) == 0)
+        return 0;
+    return (int)RETURN_ERRNO(syscall(SYS_capset, &header, none));
+}
+
 static int set_process(void)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
@@ -77,12 +97,15 @@ static const struct rule {
     { SCMP_SYS(brk), 0, { { 0 } } },
     { SCMP_SYS(munmap), 0, { { 0 } } },
     { SCMP_SYS(mremap), 0, { { 0 } } },
-    { SCMP_SYS(madvise), 0, { { 0 } } },
+    { SCMP_SYS(madvise), 1, { INT(2, -1, MADV_DONTNEED) } },    /* free(3) */
+    { SCMP_SYS(madvise), 1, { INT(2, -1, MADV_HUGEPAGE) } },    /* the verifier's states; malloc(3), if told to */
     { SCMP_SYS(futex), 0, { { 0 } } },
     { SCMP_SYS(sysinfo), 0, { { 0 } } },        /* qsort(3) asks how much memory there is */
     { SCMP_SYS(exit), 0, { { 0 } } },
     { SCMP_SYS(exit_group), 0, { { 0 } } },
 #if UNDER_ADDRESS_SANITIZER
+    { SCMP_SYS(madvise), 1, { INT(2, -1, MADV_NOHUGEPAGE) } },  /* these two: its notes on new memory */
+    { SCMP_SYS(madvise), 1, { INT(2, -1, MADV_DONTDUMP) } },
     { SCMP_SYS(sigaltstack), 0, { { 0 } } },    /* at every exit */
 #endif
 };
@@ -120,6 +143,10 @@ int sandbox_enter(unsigned seconds, const char **reterr_what)
         return r;
     *reterr_what = "resource limits";
     r = set_limits(seconds);
+    if (r < 0)
+        return r;
+    *reterr_what = "capset";
+    r = drop_capabilities();
     if (r < 0)
         return r;
     *reterr_what = "prctl";

@@ -18,6 +18,20 @@
 #define SECONDS 5               /* of processor time for one run of a program */
 #define PROGRAM "bpfrun"
 
+/* ---- standard input and output ---- */
+
+static int failed(const char *what)
+{
+    fprintf(stderr, PROGRAM ": cannot %s: %s\n", what, strerror(errno));
+    return 1;
+}
+
+/* Is what was printed where it belongs?  An exit code. */
+static int flush_output(void)
+{
+    return fflush(stdout) != 0 || ferror(stdout) ? failed("write to standard output") : 0;
+}
+
 /* ---- answers ---- */
 
 static json_object *new_hex(uint64_t value)
@@ -153,33 +167,27 @@ static void run(const struct request *request, json_object *answer)
 
 static json_object *answer_line(const char *line, size_t size)
 {
-    json_tokener *tokener = json_tokener_new();
-    json_object *object, *id = NULL, *answer = json_object_new_object();
+    json_object *object = NULL, *id = NULL, *answer = json_object_new_object();
     struct request request = { .instruction = NULL };
     struct jit_error error = { .instruction = -1 };
-    int r;
+    int r = request_parse_line(line, size, &object, &error);
 
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    object = json_tokener_parse_ex(tokener, line, (int)size);
     json_object_object_get_ex(object, "id", &id);
     json_object_object_add(answer, "id", json_object_get(id));
-    r = json_tokener_get_error(tokener) == json_tokener_success ?
-            request_parse_json(object, &request, &error) :
-            jit_error_set(&error, -EINVAL, "request", "the line is no JSON: %s",
-                          json_tokener_error_desc(json_tokener_get_error(tokener)));
+    if (r == 0)
+        r = request_parse_json(object, &request, &error);
     if (r < 0)
         refuse(answer, &error, NULL);
     else
         run(&request, answer);
     request_clear(&request);
     json_object_put(object);
-    json_tokener_free(tokener);
     return answer;
 }
 
-static bool is_blank(const char *line)
+static bool is_blank(const char *line, size_t size)
 {
-    return line[strspn(line, " \t\r\n")] == '\0';
+    return strspn(line, " \t\r\n") == size;
 }
 
 static int answer_lines(void)
@@ -187,19 +195,22 @@ static int answer_lines(void)
     char *line = NULL;
     size_t room = 0;
     ssize_t size;
+    int status = 0;
 
-    while ((size = getline(&line, &room, stdin)) > 0) {
+    while (status == 0 && (size = getline(&line, &room, stdin)) > 0) {
         json_object *answer;
 
-        if (is_blank(line))
+        if (is_blank(line, (size_t)size))
             continue;
         answer = answer_line(line, (size_t)size);
         printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
-        fflush(stdout);
+        status = flush_output();
         json_object_put(answer);
     }
+    if (status == 0 && !feof(stdin))
+        status = failed("read standard input");
     free(line);
-    return ferror(stdout) ? 1 : 0;
+    return status;
 }
 
 /* ---- the plugin convention ---- */
@@ -214,6 +225,19 @@ static int plugin_failed(const struct execution_outcome *outcome)
     return 1;
 }
 
+/* All of standard input, which has no NUL in it.  To be freed even on failure. */
+static int read_program(char **ret, struct jit_error *error)
+{
+    size_t room = 0;
+    ssize_t size = getdelim(ret, &room, '\0', stdin);
+
+    if (size < 0)
+        return jit_error_set(error, -EINVAL, "request", "no program on standard input");
+    if (strlen(*ret) < (size_t)size)
+        return jit_error_set(error, -EINVAL, "request", "there is a NUL in the program on standard input");
+    return 0;
+}
+
 /* The program in hexadecimal digits on standard input; R0 likewise on standard output. */
 static int run_plugin(const char *memory, execution_function *function)
 {
@@ -221,11 +245,10 @@ static int run_plugin(const char *memory, execution_function *function)
     struct execution execution;
     struct execution_outcome outcome = { .result = 0 };
     char *text = NULL;
-    size_t room = 0;
-    int r = getdelim(&text, &room, '\0', stdin) < 0 ?
-                jit_error_set(&outcome.error, -EINVAL, "request", "no program on standard input") :
-                request_parse_hex(text, memory, &request, &outcome.error);
+    int r = read_program(&text, &outcome.error);
 
+    if (r == 0)
+        r = request_parse_hex(text, memory, &request, &outcome.error);
     if (r == 0)
         r = make_execution(&request, &execution, &outcome.error);
     if (r == 0) {
@@ -237,7 +260,7 @@ static int run_plugin(const char *memory, execution_function *function)
     if (r < 0 || outcome.result < 0 || outcome.signal)
         return plugin_failed(&outcome);
     printf("%llx\n", (unsigned long long)outcome.r0);
-    return 0;
+    return flush_output();
 }
 
 /* ---- main ---- */
@@ -247,26 +270,54 @@ static const char usage[] =
     "       " PROGRAM " --plugin [MEMORY]        a program in hexadecimal digits; prints R0\n"
     "       " PROGRAM " --plugin --interpret [MEMORY]\n"
     "Run programs that are given as instructions, each in a child process of its own.\n"
-    "The keys of requests and answers are described in HACKING.md.\n";
+    "The keys of requests and answers are described in HACKING.md.\n"
+    "Exit codes: 0; 1 where a program fails, or reading or writing; 2 for a wrong command line.\n";
+
+struct arguments {
+    bool help, plugin;
+    execution_function *function;
+    const char *memory;                 /* "": none */
+};
+
+/* 2, the exit code. */
+static int misused(const char *what, const char *word)
+{
+    fprintf(stderr, PROGRAM ": %s '%s'\n%s", what, word, usage);
+    return 2;
+}
+
+/* The runner gives the memory first and its plugin's options behind it; where there are none, an empty argument. */
+static int read_arguments(int argc, char **argv, struct arguments *ret)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--plugin") == 0)
+            ret->plugin = true;
+        else if (strcmp(argv[i], "--interpret") == 0)
+            ret->function = execution_interpreted;
+        else if (strcmp(argv[i], "--help") == 0)
+            ret->help = true;
+        else if (argv[i][0] == '-')
+            return misused("there is no option", argv[i]);
+        else if (argv[i][0] && ret->memory[0])
+            return misused("there is a MEMORY already, before", argv[i]);
+        else if (argv[i][0])
+            ret->memory = argv[i];
+    }
+    if (argc > 1 && !ret->plugin && !ret->help)
+        return misused("without --plugin there is nothing to do with", argv[1]);
+    return 0;
+}
 
 int main(int argc, char **argv)
 {
-    bool plugin = false;
-    execution_function *function = execution_compiled;
-    const char *memory = "";
+    struct arguments arguments = { .function = execution_compiled, .memory = "" };
+    int status = read_arguments(argc, argv, &arguments);
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--plugin") == 0)
-            plugin = true;
-        else if (strcmp(argv[i], "--interpret") == 0)
-            function = execution_interpreted;
-        else if (strcmp(argv[i], "--help") == 0)
-            return fputs(usage, stdout) < 0;
-        else if (argv[i][0] == '-' && argv[i][1]) {
-            fputs(usage, stderr);
-            return 2;
-        } else
-            memory = argv[i];
+    if (status)
+        return status;
+    if (arguments.help) {
+        fputs(usage, stdout);
+        return flush_output();
     }
-    return plugin ? run_plugin(memory, function) : answer_lines();
+    return arguments.plugin ? run_plugin(arguments.memory, arguments.function) : answer_lines();
 }

@@ -60,19 +60,33 @@ static int parse_instructions(const char *text, struct request *request, struct 
     return 0;
 }
 
+static int read_number(json_object *value, const char *what, uint32_t *ret, struct jit_error *error)
+{
+    int64_t number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : -1;
+
+    if (number < 0 || number > UINT32_MAX)
+        return REFUSE(error, "%s is no number from 0 to 4294967295", what);
+    *ret = (uint32_t)number;
+    return 0;
+}
+
 /* An unsigned number below 2^32 in `object`; absent: `absent`. */
 static int parse_number(json_object *object, const char *key, uint32_t absent, uint32_t *ret, struct jit_error *error)
 {
     json_object *value;
-    int64_t number;
 
     *ret = absent;
-    if (!json_object_object_get_ex(object, key, &value))
-        return 0;
-    number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : -1;
-    if (number < 0 || number > UINT32_MAX)
-        return REFUSE(error, "%s is no number from 0 to 4294967295", key);
-    *ret = (uint32_t)number;
+    return json_object_object_get_ex(object, key, &value) ? read_number(value, key, ret, error) : 0;
+}
+
+/* JSON's strings may hold NULs; nothing that is asked for does. */
+static int read_string(json_object *value, const char *what, const char **ret, struct jit_error *error)
+{
+    if (!json_object_is_type(value, json_type_string))
+        return REFUSE(error, "%s is no string", what);
+    *ret = json_object_get_string(value);
+    if (strlen(*ret) != (size_t)json_object_get_string_len(value))
+        return REFUSE(error, "%s holds a NUL", what);
     return 0;
 }
 
@@ -85,10 +99,7 @@ static int parse_string(json_object *object, const char *key, const char *absent
     *ret = absent;
     if (!json_object_object_get_ex(object, key, &value))
         return absent ? 0 : REFUSE(error, "%s is missing", key);
-    if (!json_object_is_type(value, json_type_string))
-        return REFUSE(error, "%s is no string", key);
-    *ret = json_object_get_string(value);
-    return 0;
+    return read_string(value, key, ret, error);
 }
 
 /* ---- maps ---- */
@@ -152,10 +163,12 @@ static int parse_flags(json_object *map, struct bytecode_region *region, struct 
     if (!json_object_is_type(flags, json_type_array))
         return REFUSE(error, "the flags of a map are no array");
     for (size_t i = 0; i < json_object_array_length(flags); i++) {
-        const char *word = json_object_get_string(json_object_array_get_idx(flags, i));
+        const char *word = NULL;
         uint32_t flag = 0;
-        int r = find_word(map_flags, "flag", word ? word : "null", &flag, error);
+        int r = read_string(json_object_array_get_idx(flags, i), "a flag of a map", &word, error);
 
+        if (r == 0)
+            r = find_word(map_flags, "flag", word, &flag, error);
         if (r < 0)
             return r;
         region->map_flags |= flag;
@@ -179,7 +192,7 @@ static int set_reference(struct request *request, uint32_t index, uint32_t regio
 
 static int parse_references(json_object *map, struct request *request, bool *named, struct jit_error *error)
 {
-    uint32_t index;
+    uint32_t index = 0;
     json_object *list;
     int r;
 
@@ -190,11 +203,9 @@ static int parse_references(json_object *map, struct request *request, bool *nam
         return r < 0 ? r : set_reference(request, index, request->regions, named, error);
     }
     for (size_t i = 0; i < json_object_array_length(list); i++) {
-        int64_t number = json_object_get_int64(json_object_array_get_idx(list, i));
-
-        if (number < 0 || number > UINT32_MAX)
-            return REFUSE(error, "maps: insn holds what is no number of an instruction");
-        r = set_reference(request, (uint32_t)number, request->regions, named, error);
+        r = read_number(json_object_array_get_idx(list, i), "an element of insn", &index, error);
+        if (r == 0)
+            r = set_reference(request, index, request->regions, named, error);
         if (r < 0)
             return r;
     }
@@ -300,6 +311,52 @@ static int parse_maps(json_object *object, struct request *request, struct jit_e
 }
 
 /* ---- whole requests ---- */
+
+/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+static bool is_utf8(const char *text)
+{
+    static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+    const unsigned char *at = (const unsigned char *)text;
+
+    while (*at) {
+        const unsigned char first = *at++;
+        const unsigned more = first < 0xc0 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+        uint32_t character = more ? first & (0x3f >> more) : first;
+
+        if ((first >= 0x80 && first < 0xc0) || first >= 0xf8)
+            return false;
+        for (unsigned i = 0; i < more; i++) {
+            if ((*at & 0xc0) != 0x80)
+                return false;
+            character = character << 6 | (*at++ & 0x3f);
+        }
+        if (character < least[more] || character > 0x10ffff || (character >= 0xd800 && character < 0xe000))
+            return false;
+    }
+    return true;
+}
+
+/* json-c would end at a NUL, and hand on what is not UTF-8, which then stood in the answer. */
+int request_parse_line(const char *line, size_t size, json_object **ret, struct jit_error *error)
+{
+    json_tokener *tokener;
+    enum json_tokener_error fault;
+
+    if (memchr(line, '\0', size))
+        return REFUSE(error, "the line is no JSON: there is a NUL in it");
+    if (!is_utf8(line))
+        return REFUSE(error, "the line is no JSON: it is not UTF-8");
+    tokener = json_tokener_new();
+    if (!tokener)
+        return -ENOMEM;
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+    *ret = json_tokener_parse_ex(tokener, line, (int)size);
+    fault = json_tokener_get_error(tokener);
+    json_tokener_free(tokener);
+    if (fault != json_tokener_success)
+        return REFUSE(error, "the line is no JSON: %s", json_tokener_error_desc(fault));
+    return 0;
+}
 
 /* `mem`; for a context with zeros behind it up to ctx_size. */
 static int parse_memory(json_object *object, struct request *request, struct jit_error *error)

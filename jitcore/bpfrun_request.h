@@ -24,6 +24,12 @@ struct request {
 };
 
 /*
+ * Read a line, which a NUL follows: one value of JSON, null as NULL, for json_object_put().  -ENOMEM; -EINVAL with
+ * `error`, rule "request".
+ */
+int request_parse_line(const char *line, size_t size, json_object **ret, struct jit_error *error);
+
+/*
  * Read a request from JSON, or from the texts of the plugin convention, into a zeroed *ret; request_clear() it even on
  * failure.  -ENOMEM; -EINVAL with `error`, rule "request".
  */

@@ -24,11 +24,15 @@ NULL_READ = mov(1, 0) + insn(0x79, 0, 1) + EXIT
 ENDLESS = insn(0x05, offset=-1) + EXIT
 
 
+def raw_lines(*texts):
+    """Answers to lines of bytes as they are."""
+    result = subprocess.run([BPFRUN], input=b"\n".join(texts), capture_output=True, timeout=120)
+    equal((result.returncode, result.stderr), (0, b""), "end")
+    return [json.loads(line) for line in result.stdout.decode().splitlines()]
+
+
 def lines(*texts):
-    """Answers to lines as they are."""
-    result = subprocess.run([BPFRUN], input="\n".join(texts), capture_output=True, text=True, timeout=120)
-    equal((result.returncode, result.stderr), (0, ""), "end")
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    return raw_lines(*(text.encode() for text in texts))
 
 
 def ask(insns, **request):
@@ -65,6 +69,23 @@ def every_line_gets_one_answer_in_order():
 
 
 @case
+def lines_that_are_no_text_get_their_answers():
+    request = json.dumps({"id": "z", "insns": SEVEN, "mode": "jit"}).encode()
+    texts = [b"\0", b"\0" + request, b" \0 ", request + b"\0", b'{"id": "\0"}']
+    answers = raw_lines(*texts, request)
+    equal(len(answers), len(texts) + 1, "answers")
+    for answer in answers[:-1]:
+        equal(answer["id"], None)
+        refused(answer, "request", "a NUL in it")
+    equal((answers[-1]["id"], answers[-1]["jit"]), ("z", {"r0": "0x7"}), "the next request")
+    for bad in (b"\x80", b"\xc3", b"\xc3(", b"\xc0\x80", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf",
+                b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"\xff"):
+        refused(raw_lines(request.replace(b"z", bad))[0], "request", "not UTF-8")
+    good = "\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"
+    equal(raw_lines(request.replace(b"z", good.encode()))[0]["id"], good, "id")
+
+
+@case
 def malformed_requests_are_refused_with_their_id():
     array = {"type": "array", "key_size": 4, "value_size": 8, "max_entries": 1, "insn": 0}
     map_load = insn(0x18, 1, 1) + insn(0) + SEVEN
@@ -84,10 +105,17 @@ def malformed_requests_are_refused_with_their_id():
         ({"insns": map_load, "maps": [array] * 2}, "instruction 0"),
         ({"insns": map_load, "maps": [{**array, "insn": 99}]}, "instruction 99"),
         ({"insns": map_load, "maps": [{**array, "insn": None}]}, "insn is no number"),
+        *[({"insns": map_load, "maps": [{**array, "insn": insn}]}, "insn is no number")
+          for insn in (["junk"], ["0"], [None], [0.9], [False], [[0]], [-1], [1 << 32])],
         ({"insns": map_load, "maps": [{**array, "type": "tree"}]}, "map type \"tree\""),
         ({"insns": map_load, "maps": [{**array, "flags": ["secret"]}]}, "flag \"secret\""),
         ({"insns": map_load, "maps": [{**array, "max_entries": 1 << 31}]}, "more than 1048576 bytes"),
+        ({"insns": map_load, "maps": [{**array, "flags": [5]}]}, "a flag of a map is no string"),
         ({"insns": SEVEN, "maps": [array] * 1000}, "more than 64"),
+        ({"insns": SEVEN, "mode": "jit\0x"}, "mode holds a NUL"), ({"insns": SEVEN + "\0"}, "insns holds a NUL"),
+        ({"insns": SEVEN, "mem": "01\0ff"}, "mem holds a NUL"),
+        ({"insns": map_load, "maps": [{**array, "type": "array\0"}]}, "type holds a NUL"),
+        ({"insns": map_load, "maps": [{**array, "flags": ["rdonly_prog\0x"]}]}, "a flag of a map holds a NUL"),
     ]:
         answer, = lines(json.dumps({"id": "y", **request}))
         equal(answer["id"], "y", str(request))
@@ -172,10 +200,50 @@ def the_plugin_convention():
     result = plugin(insn(0x71, 0, 1, 1) + EXIT + "\n", "aabb")
     equal((result.returncode, result.stdout), (0, "bb\n"))
     for program, complaint in [("", "no program"), ("xx", "hexadecimal"), (NULL_READ, "signal 11"),
-                               (insn(0xff) + EXIT, "opcode 0xff")]:
+                               (insn(0xff) + EXIT, "opcode 0xff"), (SEVEN + "\0zz", "a NUL in the program")]:
         result = plugin(program)
         equal((result.returncode, result.stdout), (1, ""), program)
         assert complaint in result.stderr, result.stderr
+
+
+@case
+def the_runner_gives_the_memory_before_the_options_and_empty_arguments():
+    """As its versions do; options may be one empty argument, and so may the memory."""
+    program = insn(0xbf, 0, 2) + EXIT           # the memory's length
+    for arguments, length in [
+        (["aa  bb  ", "--plugin"], "2"), (["", "--plugin"], "0"), (["--plugin", "aa  bb  ", ""], "2"),
+        (["--plugin", "", ""], "0"), (["aa bb ", "--plugin", "--interpret"], "2"), (["--plugin", "--interpret"], "0"),
+    ]:
+        result = subprocess.run([BPFRUN, *arguments], input=program, capture_output=True, text=True, timeout=60)
+        equal((result.returncode, result.stdout, result.stderr), (0, length + "\n", ""), str(arguments))
+
+
+@case
+def command_lines_that_are_wrong_are_refused():
+    for arguments, complaint in [
+        (["--plugin", "0102030405060708", "ff"], "MEMORY already, before 'ff'"), (["ff"], "without --plugin"),
+        (["ff", "--interpret"], "without --plugin"), (["--interpret"], "without --plugin"), ([""], "without --plugin"),
+        (["--plugin", "--quick"], "no option '--quick'"), (["--plugin", "-"], "no option '-'"),
+    ]:
+        result = subprocess.run([BPFRUN, *arguments], input=SEVEN, capture_output=True, text=True, timeout=60)
+        equal((result.returncode, result.stdout), (2, ""), str(arguments))
+        assert complaint in result.stderr and "Usage: bpfrun" in result.stderr, result.stderr
+
+
+@case
+def what_cannot_be_written_or_read_is_reported():
+    request = json.dumps({"insns": SEVEN, "mode": "jit"}) + "\n"
+    for arguments, text in [([], request * 3), (["--plugin"], SEVEN), (["--help"], "")]:
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([BPFRUN, *arguments], input=text, stdout=full, stderr=subprocess.PIPE, text=True,
+                                    timeout=60)
+        equal((result.returncode, result.stderr),
+              (1, "bpfrun: cannot write to standard output: No space left on device\n"), str(arguments))
+    folder = os.open("/", os.O_RDONLY)
+    result = subprocess.run([BPFRUN], stdin=folder, capture_output=True, text=True, timeout=60)
+    os.close(folder)
+    equal((result.returncode, result.stdout, result.stderr),
+          (1, "", "bpfrun: cannot read standard input: Is a directory\n"))
 
 
 @case

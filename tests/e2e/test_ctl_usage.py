@@ -157,6 +157,18 @@ def options_that_exclude_each_other_are_refused():
 
 
 @case
+def options_are_given_once():
+    for option, *arguments in [
+        ["program", "load", "p", "f", "--program", "a", "--program", "b"],
+        ["wait", "detach", "7", "--wait=live", "--wait=live"], ["json", "info", "--json", "--json"],
+        ["quiet", "info", "-q", "--quiet"], ["timeout", "info", "--timeou=1", "--timeout", "2"],
+        ["socket", "info", "--socket", "other"], ["verbose", "verify", "f", "--set", "a=1", "-v", "--set", "b=1", "-v"],
+    ]:
+        assert f"--{option} is given twice" in refused(*arguments), arguments
+    equal(ctl(*NOWHERE, "load", "p", "/dev/null", "--set", "a=1", "--set", "b=1").returncode, 2, "--set")
+
+
+@case
 def bad_values_of_options_are_refused():
     assert "quiescent" in refused("detach", "7", "--wait", "soon")
     for seconds in ("0", "-1", "x", "1.5", "86401", ""):

@@ -2,6 +2,7 @@
 /* sandbox.h: what a process may do inside, and what ends it.  Each attempt is a process of its own. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,7 +12,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <seccomp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -25,6 +29,9 @@
 #define SECONDS 100
 #define ENTERED 42                      /* exit status of an attempt that came to its end */
 #define NOT_ENTERED 43
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101           /* the C library has no name for it */
+#endif
 
 static int file = -1;                   /* some descriptor above 0 */
 
@@ -54,6 +61,19 @@ static void do_other_architecture(void)
     __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
 }
 
+/* What fails is not allowed.  A page, or nothing where the advice would take a page of the host out of use. */
+static void advise(int advice, size_t size)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (madvise(page, size, advice) < 0 && size > 0)
+        _exit(1);
+}
+static void do_advise_poison(void) { advise(MADV_HWPOISON, 0); }
+static void do_advise_offline(void) { advise(MADV_SOFT_OFFLINE, 0); }
+static void do_advise_no_fork(void) { advise(MADV_DONTFORK, 4096); }
+static void do_advise_unneeded(void) { advise(MADV_DONTNEED, 4096); }
+
 static void do_nothing(void) { }
 static void do_memory(void)
 {
@@ -72,7 +92,7 @@ static void do_sort(void)
 }
 
 /* Its end: the status as waitpid(2) gives it. */
-static int attempt(void (*act)(void))
+static int attempt(void (*act)(void), bool inside)
 {
     const char *refused;
     int pair[2], status;
@@ -84,7 +104,7 @@ static int attempt(void (*act)(void))
     assert_true(pid >= 0);
     if (pid == 0) {
         dup2(pair[1], STDIN_FILENO);
-        if (sandbox_enter(SECONDS, &refused) < 0)
+        if (inside && sandbox_enter(SECONDS, &refused) < 0)
             _exit(NOT_ENTERED);
         act();
         _exit(ENTERED);
@@ -97,10 +117,10 @@ static int attempt(void (*act)(void))
 
 static void test_allowed(void **state)
 {
-    void (*const allowed[])(void) = { do_nothing, do_memory, do_sort, do_read };
+    void (*const allowed[])(void) = { do_nothing, do_memory, do_sort, do_read, do_advise_unneeded };
 
     for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
-        int status = attempt(allowed[i]);
+        int status = attempt(allowed[i], true);
 
         assert_true(WIFEXITED(status));
         assert_int_equal(WEXITSTATUS(status), ENTERED);
@@ -119,14 +139,27 @@ static void test_forbidden(void **state)
         ATTEMPT(trace), ATTEMPT(protect), ATTEMPT(map_executable), ATTEMPT(map_file), ATTEMPT(read_other),
         ATTEMPT(write_other),
         ATTEMPT(send), ATTEMPT(receive), ATTEMPT(prctl), ATTEMPT(pipe), ATTEMPT(duplicate), ATTEMPT(memfd),
-        ATTEMPT(other_architecture),
+        ATTEMPT(other_architecture), ATTEMPT(advise_poison), ATTEMPT(advise_offline), ATTEMPT(advise_no_fork),
     };
 
     for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
-        int status = attempt(forbidden[i].act);
+        int status = attempt(forbidden[i].act, true);
 
         if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
             fail_msg("%s: status %#x, not ended by SIGSYS", forbidden[i].name, (unsigned)status);
+    }
+}
+
+/* Outside nothing happens to who gives the advice that ends a process inside. */
+static void test_advice_outside(void **state)
+{
+    void (*const acts[])(void) = { do_advise_poison, do_advise_offline, do_advise_no_fork };
+
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+        int status = attempt(acts[i], false);
+
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), ENTERED);
     }
 }
 
@@ -151,6 +184,77 @@ static void test_writes(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == ENTERED);
     close(pair[0]);
     close(pair[1]);
+}
+
+/* Of this process: all sets of capabilities, in one. */
+static uint64_t capabilities(pid_t pid)
+{
+    char path[64], line[256];
+    unsigned long long set;
+    uint64_t all = 0;
+    FILE *status;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    status = fopen(path, "re");
+    assert_non_null(status);
+    while (fgets(line, sizeof(line), status))
+        if (sscanf(line, "Cap%*3c: %llx", &set) == 1)
+            all |= set;
+    fclose(status);
+    return all;
+}
+
+static void test_capabilities(void **state)
+{
+    const char *refused;
+    int pair[2], status;
+    pid_t pid;
+    char c;
+
+    if (geteuid() != 0)
+        skip();                         /* it has none, and may not give up what it could get */
+    assert_int_not_equal(capabilities(getpid()), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    pid = fork();
+    if (pid == 0) {
+        dup2(pair[1], STDIN_FILENO);
+        if (sandbox_enter(SECONDS, &refused) < 0 || write(STDIN_FILENO, "x", 1) != 1)
+            _exit(NOT_ENTERED);
+        do_read();
+    }
+    assert_int_equal(read(pair[0], &c, 1), 1);
+    assert_int_equal(capabilities(pid), 0);
+    assert_int_equal(write(pair[0], "y", 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == ENTERED);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* As systemd/dispatchd.service has it: no capabilities, and no capset(2). */
+static void enter_without_capset(void)
+{
+    static const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    const char *refused;
+
+    syscall(SYS_capset, &header, none);
+    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(capset), 0) < 0 || seccomp_load(filter) < 0)
+        _exit(1);
+    seccomp_release(filter);
+    if (syscall(SYS_capset, &header, none) == 0 || errno != EPERM)
+        _exit(2);
+    if (sandbox_enter(SECONDS, &refused) < 0)
+        _exit(NOT_ENTERED);
+}
+
+static void test_host_without_capset(void **state)
+{
+    int status = attempt(enter_without_capset, false);
+
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ENTERED);
 }
 
 /* A process that computes for ever is ended without the daemon, and its end says why. */
@@ -181,7 +285,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_allowed),
         cmocka_unit_test(test_forbidden),
+        cmocka_unit_test(test_advice_outside),
         cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_host_without_capset),
         cmocka_unit_test(test_processor_time),
     };
 
