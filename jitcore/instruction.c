@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 
 /* What a field of an instruction may hold. */
 enum operand {
@@ -21,14 +22,26 @@ enum operand {
     ATOMIC,                     /* immediate of an atomic: which one */
 };
 
+/* A group that RFC 9669 defines and that is refused, whatever its fields hold: compilers have encoded it in many ways. */
+struct refused_group {
+    const char *why, *hint;
+};
+
+static const struct refused_group no_callx = {
+    "calls through a register are refused: which function runs is decided when the program is verified",
+    "compile with -O2, and call helpers and functions by their names, not through pointers",
+};
+
+static const struct refused_group no_packet = {
+    "loads of the legacy packet group are refused",
+    "load through the context's data pointer instead",
+};
+
 struct opcode {
     const char *name;           /* NULL: there is none */
     uint8_t destination, source, offset, immediate;     /* enum operand */
-    const char *refused;        /* defined, but refused: why; NULL if it is not */
+    const struct refused_group *refused;        /* NULL: it is not */
 };
-
-#define NO_CALLX "calls through a register are refused: which function runs is decided when the program is verified"
-#define NO_PACKET "loads of the legacy packet group are refused: load through the context's data pointer instead"
 
 /* Arithmetic in its four forms: 32 and 64 bits, with immediate and with register. */
 #define ARITHMETIC(operation, word, offset)                                          \
@@ -86,7 +99,7 @@ static const struct opcode opcodes[256] = {
     [OPCODE_JUMP_16] = { "ja", ZERO, ZERO, ANY, ZERO, NULL },
     [OPCODE_JUMP_32] = { "ja32", ZERO, ZERO, ZERO, ANY, NULL },
     [OPCODE_CALL] = { "call", ZERO, CALLEE, ZERO, ANY, NULL },
-    [0x8d] = { "callx", READ, ZERO, ZERO, ZERO, NO_CALLX },
+    [0x8d] = { "callx", READ, ZERO, ZERO, ZERO, &no_callx },
     [OPCODE_EXIT] = { "exit", ZERO, ZERO, ZERO, ZERO, NULL },
 
     MEMORY(0, "w"),
@@ -100,12 +113,12 @@ static const struct opcode opcodes[256] = {
 
     [0xc3] = { "atomic32", READ, READ, ANY, ATOMIC, NULL },
     [0xdb] = { "atomic64", READ, READ, ANY, ATOMIC, NULL },
-    [0x20] = { "ldabsw", ZERO, ZERO, ZERO, ANY, NO_PACKET },
-    [0x28] = { "ldabsh", ZERO, ZERO, ZERO, ANY, NO_PACKET },
-    [0x30] = { "ldabsb", ZERO, ZERO, ZERO, ANY, NO_PACKET },
-    [0x40] = { "ldindw", ZERO, READ, ZERO, ANY, NO_PACKET },
-    [0x48] = { "ldindh", ZERO, READ, ZERO, ANY, NO_PACKET },
-    [0x50] = { "ldindb", ZERO, READ, ZERO, ANY, NO_PACKET },
+    [0x20] = { "ldabsw", ZERO, ZERO, ZERO, ANY, &no_packet },
+    [0x28] = { "ldabsh", ZERO, ZERO, ZERO, ANY, &no_packet },
+    [0x30] = { "ldabsb", ZERO, ZERO, ZERO, ANY, &no_packet },
+    [0x40] = { "ldindw", ZERO, READ, ZERO, ANY, &no_packet },
+    [0x48] = { "ldindh", ZERO, READ, ZERO, ANY, &no_packet },
+    [0x50] = { "ldindb", ZERO, READ, ZERO, ANY, &no_packet },
 };
 
 bool instruction_is_jump(struct instruction i)
@@ -238,6 +251,15 @@ static int refuse(const struct place *place, int result, const char *rule, const
                             instruction_name(place->instruction), why);
 }
 
+static int refuse_group(const struct place *place, const struct refused_group *group)
+{
+    int r = refuse(place, -EOPNOTSUPP, "unsupported", group->why);
+
+    if (place->error)
+        snprintf(place->error->hint, sizeof(place->error->hint), "%s", group->hint);
+    return r;
+}
+
 /* The second half of lddw holds the upper immediate and nothing else (RFC 9669 section 5.4). */
 static int check_wide(const struct place *place, const struct instruction *next)
 {
@@ -279,6 +301,8 @@ int instruction_check(struct instruction i, const struct instruction *next, cons
     if (!opcode->name)
         return jit_error_set_at(error, -EINVAL, "instruction", function, index,
                                 "opcode 0x%02x is not defined by RFC 9669", i.opcode);
+    if (opcode->refused)
+        return refuse_group(&place, opcode->refused);
     r = check_field(&place, "destination", opcode->destination, instruction_destination(i));
     if (r == 0)
         r = check_field(&place, "source", opcode->source, instruction_source(i));
@@ -288,8 +312,6 @@ int instruction_check(struct instruction i, const struct instruction *next, cons
         r = check_field(&place, "immediate", opcode->immediate, i.immediate);
     if (r < 0)
         return r;
-    if (opcode->refused)
-        return refuse(&place, -EOPNOTSUPP, "unsupported", opcode->refused);
     if (i.opcode == OPCODE_LOAD_64)
         return check_wide(&place, next);
     if (instruction_is_atomic(i))
