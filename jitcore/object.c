@@ -261,6 +261,15 @@ int object_set(struct object *object, const char *name, const char *value, struc
                            object->file->section[variable.section].bytes + variable.offset, error);
 }
 
+/* What is linked so far has its lines, too.  What is wrong with those is not what the program is refused for. */
+static int refuse_linking(const struct object *object, const uint32_t *origin, struct bytecode *bytecode, int result,
+                          struct jit_error *error)
+{
+    if (result != -ENOMEM && lines_read(object, origin, bytecode, NULL) == 0)
+        bytecode_locate(bytecode, error);
+    return result;
+}
+
 static int make_bytecode(const struct object *object, const struct object_program *program, struct bytecode *bytecode,
                          struct jit_error *error)
 {
@@ -269,12 +278,18 @@ static int make_bytecode(const struct object *object, const struct object_progra
 
     strcpy(bytecode->context, program->context);
     r = linker_run(object, program->function, bytecode, origin, error);
-    if (r == 0 && object->btf && strncmp(program->context, CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)) != 0)
+    if (r < 0)
+        return refuse_linking(object, origin, bytecode, r, error);
+    if (object->btf && strncmp(program->context, CONTEXT_CALL_PREFIX, strlen(CONTEXT_CALL_PREFIX)) != 0)
         r = types_read_context(object->btf, object->function[program->function].name, program->context,
                                &bytecode->field, &bytecode->fields, error);
     if (r == 0)
         r = lines_read(object, origin, bytecode, error);
-    return r < 0 ? r : bytecode_check(bytecode, error);
+    if (r == 0)
+        r = bytecode_check(bytecode, error);
+    if (r < 0)
+        bytecode_locate(bytecode, error);
+    return r;
 }
 
 int object_bytecode(const struct object *object, uint32_t program, struct bytecode **ret, struct jit_error *error)
