@@ -149,6 +149,15 @@ unsigned instruction_length(struct instruction i);
 const char *instruction_name(struct instruction i);
 
 /*
+ * Write it as disassemblers do, "r3 += 1", "r2 = *(u32 *)(r10 - 8)", "if w3 s> 8 goto +2", "call bpf_map_lookup_elem",
+ * and return `buffer`.  `upper`: the immediate of an lddw's second half.  `name`: what a call or an lddw refers to; NULL:
+ * its number.  What is too long is cut off.
+ */
+#define INSTRUCTION_FORMAT_SIZE 128
+const char *instruction_format(struct instruction i, int32_t upper, const char *name,
+                               char buffer[INSTRUCTION_FORMAT_SIZE]);
+
+/*
  * Is this one an instruction, well formed and supported?  `next` is what follows it, NULL at the end of the function.
  * 0, or with `error`: -EINVAL rule "instruction" (unknown opcode, a register that does not exist, R10 written, a field
  * that is not used and not zero, half of a two-part instruction); -EOPNOTSUPP rule "unsupported" (the groups callx and

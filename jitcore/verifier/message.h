@@ -18,7 +18,10 @@ int message_refuse(struct analysis *analysis, const char *rule, const char *hint
 __attribute__((format(printf, 3, 4)))
 int message_limit(struct analysis *analysis, const char *hint, const char *format, ...);
 
-/* The log: the instruction at hand and the state before it; a line of its own. */
+/*
+ * The log.  A line of its own begins with the place, "function+7: "; the first one writes the instruction at hand there,
+ * and the state before it, below a line with its source: "; text @ file:line".
+ */
 void message_log_state(struct analysis *analysis);
 __attribute__((format(printf, 2, 3)))
 void message_log(struct analysis *analysis, const char *format, ...);
