@@ -52,14 +52,27 @@ static const struct bytecode_function *function_at_hand(const struct analysis *a
     return &analysis->bytecode->function[bytecode_function_at(analysis->bytecode, analysis->at)];
 }
 
+/* "" unless it is an argument's memory that is looked at.  Returns the length. */
+static int describe_argument(const struct message_argument *argument, char *buffer, size_t size)
+{
+    if (!argument)
+        return snprintf(buffer, size, "%s", "");
+    if (argument->what)
+        return snprintf(buffer, size, "R%u of bpf_%s must point to the %u bytes of %s of %s; ", argument->reg,
+                        argument->helper, argument->size, argument->what, argument->map);
+    return snprintf(buffer, size, "R%u of bpf_%s must point to %u bytes, as R%u says; ", argument->reg,
+                    argument->helper, argument->size, argument->reg + 1);
+}
+
 __attribute__((format(printf, 5, 0)))
 static int refuse(struct analysis *analysis, int result, const char *rule, const char *hint, const char *format,
                   va_list arguments)
 {
     const struct bytecode_function *function = function_at_hand(analysis);
     char text[sizeof(analysis->error->text)];
+    int prefix = describe_argument(analysis->argument, text, sizeof(text));
 
-    vsnprintf(text, sizeof(text), format, arguments);
+    vsnprintf(text + prefix, sizeof(text) - (size_t)prefix, format, arguments);
     message_log(analysis, "refused (%s): %s", rule, text);
     jit_error_set_at(analysis->error, result, rule, function->name, analysis->at - function->first, "%s", text);
     if (analysis->error) {

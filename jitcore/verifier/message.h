@@ -5,7 +5,18 @@
 #ifndef JITCORE_VERIFIER_MESSAGE_H
 #define JITCORE_VERIFIER_MESSAGE_H
 
+#include <stdint.h>
+
 struct analysis;
+
+/* What an argument of a helper must be; said in front of what is wrong with the memory that it points to. */
+struct message_argument {
+    unsigned reg;
+    const char *helper;         /* without "bpf_" */
+    uint32_t size;              /* bytes that it must point to */
+    const char *what;           /* "a key", "a value"; NULL: as many bytes as the next register says */
+    const char *map;            /* whose key or value */
+};
 
 /*
  * Refuse the program at the instruction at hand: fill analysis->error with the sentence, the registers on this path and
