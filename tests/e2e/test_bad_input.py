@@ -217,6 +217,13 @@ def refusals_while_linking_name_their_place():
 
 
 @case
+def long_file_names_keep_their_end():
+    text = f'\n#line 5 "/{"far/" * 80}away.c"\n' 'SEC("table/test") __u32 f(struct test *t) { return *(__u32 *)0; }\n'
+    parameters = refused(lambda: daemon.load("bad", compile_program(CONTEXT + text, "far")), "ProgramRejected")
+    assert parameters["file"].endswith("/far/away.c") and len(parameters["file"]) == 255, parameters
+
+
+@case
 def context_of_an_old_header():
     path = compile_program(CONTEXT.replace("__u32 method;", "__u64 method;") +
                            'SEC("table/test") __u32 f(struct test *t) { t->status = 1; return 0; }', "old-header")
