@@ -97,10 +97,32 @@ static int add_function(struct object *object, const struct object_symbol *symbo
     return 0;
 }
 
+static int compare_functions_and_names(const void *a, const void *b)
+{
+    const struct object_function *x = a, *y = b;
+    int order = linker_compare_functions(x, y);
+
+    return order ? order : strcmp(x->name, y->name);
+}
+
+/* A function with several names (aliases) is one function, with the first of them. */
+static void merge_aliases(struct object *object)
+{
+    struct object_function *function = object->function;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < object->functions; i++)
+        if (kept == 0 || linker_compare_functions(&function[kept - 1], &function[i]) != 0 ||
+            function[kept - 1].count != function[i].count)
+            function[kept++] = function[i];
+    object->functions = kept;
+}
+
 /* Afterwards they are sorted and disjoint. */
 static int check_functions(struct object *object, struct jit_error *error)
 {
-    qsort(object->function, object->functions, sizeof(*object->function), linker_compare_functions);
+    qsort(object->function, object->functions, sizeof(*object->function), compare_functions_and_names);
+    merge_aliases(object);
     for (uint32_t i = 1; i < object->functions; i++) {
         const struct object_function *function = &object->function[i];
 
