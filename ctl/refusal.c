@@ -51,8 +51,8 @@ static const struct refusal {
     { CONTROL "ObjectInvalid",
       "the object[ of program '{program}'] cannot be used: {reason}" },
     { CONTROL "ProgramRejected",
-      "program '{program}' is rejected: {reason}[ (rule {rule})]"
-      "[\n  source: {file}, line {line}][\n  registers: {registers}][\n  hint: {hint}]" },
+      "program[ '{program}'] is rejected: {reason}[ (rule {rule})]"
+      "[\n  source: {file}, line {line}][: {source}][\n  registers: {registers}][\n  hint: {hint}]" },
     { CONTROL "TranslationFailed",
       "program[ '{program}'] was not translated: {reason}" },
     { CONTROL "LimitExceeded",

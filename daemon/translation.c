@@ -118,7 +118,7 @@ struct failure {
     int result;
     char rule[64], function[BYTECODE_NAME_MAX + 1];
     int64_t instruction, line;
-    char file[512], text[TRANSLATOR_TEXT_MAX], registers[TRANSLATOR_TEXT_MAX], hint[TRANSLATOR_TEXT_MAX];
+    char file[512], source[512], text[TRANSLATOR_TEXT_MAX], registers[TRANSLATOR_TEXT_MAX], hint[TRANSLATOR_TEXT_MAX];
 };
 
 /* The outcome, which an answer begins with. */
@@ -132,6 +132,7 @@ static int read_outcome(struct wire_reader *answer, struct failure *ret)
     ret->instruction = (int64_t)wire_number(answer, BYTECODE_INSTRUCTIONS_MAX) - 1;
     read_printable(answer, ret->file, sizeof(ret->file));
     ret->line = (int64_t)wire_number(answer, UINT32_MAX);
+    read_printable(answer, ret->source, sizeof(ret->source));
     read_printable(answer, ret->text, sizeof(ret->text));
     read_printable(answer, ret->registers, sizeof(ret->registers));
     read_printable(answer, ret->hint, sizeof(ret->hint));
@@ -159,19 +160,20 @@ static void read_log(struct translation *translation, struct wire_reader *answer
     copy_printable(translation->log + prefix, text, length, '\n');
 }
 
-/* ---- second stage: compile ----------------------------------------------------------------------------- */
-
 static void refuse_program(struct translation *translation, const struct failure *failure)
 {
     struct refusal *refusal = &translation->refusal;
 
-    refuse(refusal, failure->result, "ProgramRejected", "ssisissss", "program", translation->program, "function",
-           failure->function, "instruction", failure->instruction, "file", failure->file, "line", failure->line, "rule",
-           failure->rule, "reason", failure->text, "registers", failure->registers, "hint", failure->hint);
+    refuse(refusal, failure->result, "ProgramRejected", "ssisisssss", "program", translation->program, "function",
+           failure->function, "instruction", failure->instruction, "file", failure->file, "line", failure->line, "source",
+           failure->source, "rule", failure->rule, "reason", failure->text, "registers", failure->registers, "hint",
+           failure->hint);
     if (translation->log)
         json_object_object_add(refusal->parameters, "log", json_object_new_string(translation->log));
     finish(translation, failure->result);
 }
+
+/* ---- second stage: compile ----------------------------------------------------------------------------- */
 
 static bool read_contents(struct wire_reader *answer, struct translation_region *region)
 {
@@ -423,10 +425,14 @@ static void start_compiling(struct translation *translation, const void *bytecod
 
 /* ---- first stage: read --------------------------------------------------------------------------------- */
 
+/* Where it is one of its instructions, that is said as the verifier says it. */
 static void refuse_object(struct translation *translation, const struct failure *failure)
 {
-    finish(translation, refuse(&translation->refusal, failure->result, "ObjectInvalid", "ss", "program",
-                               translation->program, "reason", failure->text));
+    if (failure->function[0] && failure->instruction >= 0)
+        refuse_program(translation, failure);
+    else
+        finish(translation, refuse(&translation->refusal, failure->result, "ObjectInvalid", "ss", "program",
+                                   translation->program, "reason", failure->text));
 }
 
 /* Find the context that the object names. */

@@ -9,16 +9,15 @@
 
 #include "bytecode.h"
 #include "compiler.h"
-#include "object.h"
 #include "measurer.h"
+#include "object.h"
 #include "sandbox.h"
 #include "typed.h"
 #include "util.h"
 #include "wire.h"
 
 /* What an answer says first: nothing went wrong, or what. */
-static void put_outcome(struct wire_writer *answer, int result, const struct jit_error *error,
-                        const struct bytecode_line *line, const char *file)
+static void put_outcome(struct wire_writer *answer, int result, const struct jit_error *error)
 {
     wire_put_number(answer, (uint64_t)-result);
     if (result >= 0)
@@ -26,8 +25,9 @@ static void put_outcome(struct wire_writer *answer, int result, const struct jit
     wire_put_text(answer, error->rule);
     wire_put_text(answer, error->function);
     wire_put_number(answer, (uint64_t)(error->instruction + 1));        /* 0: none */
-    wire_put_text(answer, file);
-    wire_put_number(answer, line ? line->line : 0);
+    wire_put_text(answer, error->file);
+    wire_put_number(answer, error->line);
+    wire_put_text(answer, error->source);
     wire_put_text(answer, error->text);
     wire_put_text(answer, error->registers);
     wire_put_text(answer, error->hint);
@@ -73,7 +73,7 @@ static int put_program(struct wire_writer *answer, const struct object *object, 
     r = bytecode_encode(bytecode, &bytes, &size);
     if (r < 0)
         return refuse_memory(error);
-    put_outcome(answer, 0, NULL, NULL, NULL);
+    put_outcome(answer, 0, NULL);
     wire_put_text(answer, object->program[program].name);
     wire_put_text(answer, bytecode->context);
     wire_put_text(answer, object->licence);
@@ -225,7 +225,7 @@ static void put_natives(struct wire_writer *answer, const struct bytecode *bytec
 static void put_code(struct wire_writer *answer, const struct bytecode *bytecode, const struct code *code,
                      const struct verifier_statistics *statistics)
 {
-    put_outcome(answer, 0, NULL, NULL, NULL);
+    put_outcome(answer, 0, NULL);
     wire_put_number(answer, statistics->processed);
     put_regions(answer, bytecode);
     put_natives(answer, bytecode);
@@ -259,18 +259,6 @@ static int prove_and_compile(const struct bytecode *bytecode, const struct conte
     return r;
 }
 
-/* Where in the source the place of an error is. */
-static const struct bytecode_line *line_of(const struct bytecode *bytecode, const struct jit_error *error)
-{
-    for (uint32_t i = 0; error->instruction >= 0 && i < bytecode->functions; i++) {
-        const struct bytecode_function *function = &bytecode->function[i];
-
-        if (!strcmp(function->name, error->function) && error->instruction < function->count)
-            return bytecode_line_at(bytecode, function->first + (uint32_t)error->instruction);
-    }
-    return NULL;
-}
-
 static int serve_compile(struct wire_reader *request, struct wire_writer *answer, struct jit_error *error)
 {
     bool wants_log = wire_number(request, true);
@@ -288,9 +276,8 @@ static int serve_compile(struct wire_reader *request, struct wire_writer *answer
     if (r >= 0)
         r = prove_and_compile(bytecode, context, &log, answer, error);
     if (r < 0 && bytecode && r != -ENOMEM) {
-        const struct bytecode_line *line = line_of(bytecode, error);
-
-        put_outcome(answer, r, error, line, line ? bytecode->string + line->file : "");
+        bytecode_locate(bytecode, error);
+        put_outcome(answer, r, error);
         r = 0;
     }
     if (r >= 0)
@@ -359,7 +346,7 @@ static void serve(const struct stage *stage, struct wire_writer *answer)
     if (r == -ENOMEM)
         refuse_memory(&error);
     if (r < 0)
-        put_outcome(answer, r, &error, NULL, NULL);
+        put_outcome(answer, r, &error);
 }
 
 /* _exit: what is still allocated goes with the process, and exit handlers are not for the sandbox. */
@@ -377,7 +364,7 @@ void translator_main(int argc, char **argv)
     if (r < 0) {
         jit_error_set(&error, r, TRANSLATOR_SANDBOX, "cannot enter its sandbox, this host refuses %s: %s", refused,
                       strerror(-r));
-        put_outcome(&answer, r, &error, NULL, NULL);
+        put_outcome(&answer, r, &error);
     } else {
         serve(stage, &answer);
     }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +177,26 @@ static bool region_has_map_fields(const struct bytecode_region *region)
 {
     return region->map_type || region->key_size || region->value_size || region->max_entries || region->map_flags ||
            region->inner || region->key_type || region->value_type;
+}
+
+static const struct bytecode_line *line_of(const struct bytecode *bytecode, const char *function, int64_t instruction)
+{
+    for (uint32_t i = 0; i < bytecode->functions; i++)
+        if (strcmp(bytecode->function[i].name, function) == 0 && instruction < bytecode->function[i].count)
+            return bytecode_line_at(bytecode, bytecode->function[i].first + (uint32_t)instruction);
+    return NULL;
+}
+
+void bytecode_locate(const struct bytecode *bytecode, struct jit_error *error)
+{
+    const struct bytecode_line *line =
+        error && error->instruction >= 0 ? line_of(bytecode, error->function, error->instruction) : NULL;
+
+    if (!line)
+        return;
+    snprintf(error->file, sizeof(error->file), "%s", bytecode->string + line->file);
+    snprintf(error->source, sizeof(error->source), "%s", bytecode->string + line->text);
+    error->line = line->line;
 }
 
 uint64_t bytecode_map_stride(const struct bytecode_region *region)

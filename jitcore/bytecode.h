@@ -105,6 +105,11 @@ uint32_t bytecode_function_at(const struct bytecode *bytecode, uint32_t instruct
 /* The source of an instruction; NULL if it is not known. */
 const struct bytecode_line *bytecode_line_at(const struct bytecode *bytecode, uint32_t instruction);
 
+/*
+ * Say where in the source the instruction is that `error` names.  What is not known stays as it is.  NULL is fine.
+ */
+void bytecode_locate(const struct bytecode *bytecode, struct jit_error *error);
+
 /* Bytes from one value of an array to the next. */
 uint64_t bytecode_map_stride(const struct bytecode_region *region);
 

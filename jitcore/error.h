@@ -18,6 +18,8 @@ struct jit_error {
     char function[64];          /* function of the object, "" if none */
     int64_t instruction;        /* index within that function, -1 if none */
     char text[512];
+    char file[256], source[256];        /* where that is in the source, and that line; "" if it is not known */
+    uint32_t line;              /* 0 if it is not known */
     char registers[1024];       /* the verifier: what it knows of them on that path, "" if it says nothing */
     char hint[256];             /* what would make the program pass, "" if that is not known */
 };

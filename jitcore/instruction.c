@@ -4,7 +4,10 @@
 #include "instruction.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* What a field of an instruction may hold. */
 enum operand {
@@ -21,92 +24,139 @@ enum operand {
     ATOMIC,                     /* immediate of an atomic: which one */
 };
 
+/* A group that RFC 9669 defines and that is refused, whatever its fields hold: compilers have encoded it in many ways. */
+struct refused_group {
+    const char *why, *hint;
+};
+
+static const struct refused_group no_callx = {
+    "calls through a register are refused: which function runs is decided when the program is verified",
+    "compile with -O2, and call helpers and functions by their names, not through pointers",
+};
+
+static const struct refused_group no_packet = {
+    "loads of the legacy packet group are refused",
+    "load through the context's data pointer instead",
+};
+
+/*
+ * `form` is how the instruction is written.  In it stand for its parts:
+ *      %D %S %d %s     destination, source: all 64 bits, the low 32
+ *      %I %J %O        immediate; where a jump leads; offset of an address
+ *      %N              what the immediate of a call or an lddw names
+ *      %M              type of the memory, without the letter for its sign
+ *      %G %E           signedness of a division; sign extension of a move
+ */
 struct opcode {
     const char *name;           /* NULL: there is none */
     uint8_t destination, source, offset, immediate;     /* enum operand */
-    const char *refused;        /* defined, but refused: why; NULL if it is not */
+    const char *form;           /* "": an atomic, which has a table of its own */
+    const struct refused_group *refused;        /* NULL: it is not */
 };
 
-#define NO_CALLX "calls through a register are refused: which function runs is decided when the program is verified"
-#define NO_PACKET "loads of the legacy packet group are refused: load through the context's data pointer instead"
-
 /* Arithmetic in its four forms: 32 and 64 bits, with immediate and with register. */
-#define ARITHMETIC(operation, word, offset)                                          \
-    [operation << 4 | 0x04] = { word "32", WRITTEN, ZERO, offset, ANY, NULL },      \
-    [operation << 4 | 0x0c] = { word "32", WRITTEN, READ, offset, ZERO, NULL },     \
-    [operation << 4 | 0x07] = { word "64", WRITTEN, ZERO, offset, ANY, NULL },      \
-    [operation << 4 | 0x0f] = { word "64", WRITTEN, READ, offset, ZERO, NULL }
+#define ARITHMETIC(operation, word, offset, symbol)                                                     \
+    [operation << 4 | 0x04] = { word "32", WRITTEN, ZERO, offset, ANY, "%d " symbol " %I", NULL },      \
+    [operation << 4 | 0x0c] = { word "32", WRITTEN, READ, offset, ZERO, "%d " symbol " %s", NULL },     \
+    [operation << 4 | 0x07] = { word "64", WRITTEN, ZERO, offset, ANY, "%D " symbol " %I", NULL },      \
+    [operation << 4 | 0x0f] = { word "64", WRITTEN, READ, offset, ZERO, "%D " symbol " %S", NULL }
 
 /* Conditional jumps likewise. */
-#define CONDITIONAL(operation, word)                                            \
-    [operation << 4 | 0x05] = { word "64", READ, ZERO, ANY, ANY, NULL },       \
-    [operation << 4 | 0x0d] = { word "64", READ, READ, ANY, ZERO, NULL },      \
-    [operation << 4 | 0x06] = { word "32", READ, ZERO, ANY, ANY, NULL },       \
-    [operation << 4 | 0x0e] = { word "32", READ, READ, ANY, ZERO, NULL }
+#define CONDITIONAL(operation, word, symbol)                                                            \
+    [operation << 4 | 0x05] = { word "64", READ, ZERO, ANY, ANY, "if %D " symbol " %I goto %J", NULL }, \
+    [operation << 4 | 0x0d] = { word "64", READ, READ, ANY, ZERO, "if %D " symbol " %S goto %J", NULL }, \
+    [operation << 4 | 0x06] = { word "32", READ, ZERO, ANY, ANY, "if %d " symbol " %I goto %J", NULL }, \
+    [operation << 4 | 0x0e] = { word "32", READ, READ, ANY, ZERO, "if %d " symbol " %s goto %J", NULL }
 
 /* Loads and stores of one size; bits 3-4 of the opcode. */
-#define MEMORY(size, suffix)                                                    \
-    [size << 3 | 0x61] = { "ldx" suffix, WRITTEN, READ, ANY, ZERO, NULL },     \
-    [size << 3 | 0x62] = { "st" suffix, READ, ZERO, ANY, ANY, NULL },          \
-    [size << 3 | 0x63] = { "stx" suffix, READ, READ, ANY, ZERO, NULL }
+#define MEMORY(size, suffix)                                                                            \
+    [size << 3 | 0x61] = { "ldx" suffix, WRITTEN, READ, ANY, ZERO, "%D = *(u%M *)(%S %O)", NULL },      \
+    [size << 3 | 0x62] = { "st" suffix, READ, ZERO, ANY, ANY, "*(u%M *)(%D %O) = %I", NULL },           \
+    [size << 3 | 0x63] = { "stx" suffix, READ, READ, ANY, ZERO, "*(u%M *)(%D %O) = %S", NULL }
 
 static const struct opcode opcodes[256] = {
-    ARITHMETIC(ALU_ADD, "add", ZERO),
-    ARITHMETIC(ALU_SUB, "sub", ZERO),
-    ARITHMETIC(ALU_MUL, "mul", ZERO),
-    ARITHMETIC(ALU_DIV, "div", SIGNEDNESS),
-    ARITHMETIC(ALU_OR, "or", ZERO),
-    ARITHMETIC(ALU_AND, "and", ZERO),
-    ARITHMETIC(ALU_LSH, "lsh", ZERO),
-    ARITHMETIC(ALU_RSH, "rsh", ZERO),
-    ARITHMETIC(ALU_MOD, "mod", SIGNEDNESS),
-    ARITHMETIC(ALU_XOR, "xor", ZERO),
-    ARITHMETIC(ALU_ARSH, "arsh", ZERO),
-    [0x84] = { "neg32", WRITTEN, ZERO, ZERO, ZERO, NULL },
-    [0x87] = { "neg64", WRITTEN, ZERO, ZERO, ZERO, NULL },
-    [0xb4] = { "mov32", WRITTEN, ZERO, ZERO, ANY, NULL },
-    [0xbc] = { "mov32", WRITTEN, READ, EXTENSION_32, ZERO, NULL },
-    [0xb7] = { "mov64", WRITTEN, ZERO, ZERO, ANY, NULL },
-    [0xbf] = { "mov64", WRITTEN, READ, EXTENSION_64, ZERO, NULL },
-    [0xd4] = { "le", WRITTEN, ZERO, ZERO, WIDTH, NULL },
-    [0xdc] = { "be", WRITTEN, ZERO, ZERO, WIDTH, NULL },
-    [0xd7] = { "bswap", WRITTEN, ZERO, ZERO, WIDTH, NULL },
+    ARITHMETIC(ALU_ADD, "add", ZERO, "+="),
+    ARITHMETIC(ALU_SUB, "sub", ZERO, "-="),
+    ARITHMETIC(ALU_MUL, "mul", ZERO, "*="),
+    ARITHMETIC(ALU_DIV, "div", SIGNEDNESS, "%G/="),
+    ARITHMETIC(ALU_OR, "or", ZERO, "|="),
+    ARITHMETIC(ALU_AND, "and", ZERO, "&="),
+    ARITHMETIC(ALU_LSH, "lsh", ZERO, "<<="),
+    ARITHMETIC(ALU_RSH, "rsh", ZERO, ">>="),
+    ARITHMETIC(ALU_MOD, "mod", SIGNEDNESS, "%G%%="),
+    ARITHMETIC(ALU_XOR, "xor", ZERO, "^="),
+    ARITHMETIC(ALU_ARSH, "arsh", ZERO, "s>>="),
+    [0x84] = { "neg32", WRITTEN, ZERO, ZERO, ZERO, "%d = -%d", NULL },
+    [0x87] = { "neg64", WRITTEN, ZERO, ZERO, ZERO, "%D = -%D", NULL },
+    [0xb4] = { "mov32", WRITTEN, ZERO, ZERO, ANY, "%d = %I", NULL },
+    [0xbc] = { "mov32", WRITTEN, READ, EXTENSION_32, ZERO, "%d = %E%s", NULL },
+    [0xb7] = { "mov64", WRITTEN, ZERO, ZERO, ANY, "%D = %I", NULL },
+    [0xbf] = { "mov64", WRITTEN, READ, EXTENSION_64, ZERO, "%D = %E%S", NULL },
+    [0xd4] = { "le", WRITTEN, ZERO, ZERO, WIDTH, "%D = le%I %D", NULL },
+    [0xdc] = { "be", WRITTEN, ZERO, ZERO, WIDTH, "%D = be%I %D", NULL },
+    [0xd7] = { "bswap", WRITTEN, ZERO, ZERO, WIDTH, "%D = bswap%I %D", NULL },
 
-    CONDITIONAL(JUMP_EQ, "jeq"),
-    CONDITIONAL(JUMP_GT, "jgt"),
-    CONDITIONAL(JUMP_GE, "jge"),
-    CONDITIONAL(JUMP_SET, "jset"),
-    CONDITIONAL(JUMP_NE, "jne"),
-    CONDITIONAL(JUMP_SGT, "jsgt"),
-    CONDITIONAL(JUMP_SGE, "jsge"),
-    CONDITIONAL(JUMP_LT, "jlt"),
-    CONDITIONAL(JUMP_LE, "jle"),
-    CONDITIONAL(JUMP_SLT, "jslt"),
-    CONDITIONAL(JUMP_SLE, "jsle"),
-    [OPCODE_JUMP_16] = { "ja", ZERO, ZERO, ANY, ZERO, NULL },
-    [OPCODE_JUMP_32] = { "ja32", ZERO, ZERO, ZERO, ANY, NULL },
-    [OPCODE_CALL] = { "call", ZERO, CALLEE, ZERO, ANY, NULL },
-    [0x8d] = { "callx", READ, ZERO, ZERO, ZERO, NO_CALLX },
-    [OPCODE_EXIT] = { "exit", ZERO, ZERO, ZERO, ZERO, NULL },
+    CONDITIONAL(JUMP_EQ, "jeq", "=="),
+    CONDITIONAL(JUMP_GT, "jgt", ">"),
+    CONDITIONAL(JUMP_GE, "jge", ">="),
+    CONDITIONAL(JUMP_SET, "jset", "&"),
+    CONDITIONAL(JUMP_NE, "jne", "!="),
+    CONDITIONAL(JUMP_SGT, "jsgt", "s>"),
+    CONDITIONAL(JUMP_SGE, "jsge", "s>="),
+    CONDITIONAL(JUMP_LT, "jlt", "<"),
+    CONDITIONAL(JUMP_LE, "jle", "<="),
+    CONDITIONAL(JUMP_SLT, "jslt", "s<"),
+    CONDITIONAL(JUMP_SLE, "jsle", "s<="),
+    [OPCODE_JUMP_16] = { "ja", ZERO, ZERO, ANY, ZERO, "goto %J", NULL },
+    [OPCODE_JUMP_32] = { "ja32", ZERO, ZERO, ZERO, ANY, "gotol %J", NULL },
+    [OPCODE_CALL] = { "call", ZERO, CALLEE, ZERO, ANY, "call %N", NULL },
+    [0x8d] = { "callx", READ, ZERO, ZERO, ZERO, "callx %D", &no_callx },
+    [OPCODE_EXIT] = { "exit", ZERO, ZERO, ZERO, ZERO, "exit", NULL },
 
     MEMORY(0, "w"),
     MEMORY(1, "h"),
     MEMORY(2, "b"),
     MEMORY(3, "dw"),
-    [0x81] = { "ldxsw", WRITTEN, READ, ANY, ZERO, NULL },
-    [0x89] = { "ldxsh", WRITTEN, READ, ANY, ZERO, NULL },
-    [0x91] = { "ldxsb", WRITTEN, READ, ANY, ZERO, NULL },
-    [OPCODE_LOAD_64] = { "lddw", WRITTEN, WIDE_KIND, ZERO, ANY, NULL },
+    [0x81] = { "ldxsw", WRITTEN, READ, ANY, ZERO, "%D = *(s%M *)(%S %O)", NULL },
+    [0x89] = { "ldxsh", WRITTEN, READ, ANY, ZERO, "%D = *(s%M *)(%S %O)", NULL },
+    [0x91] = { "ldxsb", WRITTEN, READ, ANY, ZERO, "%D = *(s%M *)(%S %O)", NULL },
+    [OPCODE_LOAD_64] = { "lddw", WRITTEN, WIDE_KIND, ZERO, ANY, "%D = %N ll", NULL },
 
-    [0xc3] = { "atomic32", READ, READ, ANY, ATOMIC, NULL },
-    [0xdb] = { "atomic64", READ, READ, ANY, ATOMIC, NULL },
-    [0x20] = { "ldabsw", ZERO, ZERO, ZERO, ANY, NO_PACKET },
-    [0x28] = { "ldabsh", ZERO, ZERO, ZERO, ANY, NO_PACKET },
-    [0x30] = { "ldabsb", ZERO, ZERO, ZERO, ANY, NO_PACKET },
-    [0x40] = { "ldindw", ZERO, READ, ZERO, ANY, NO_PACKET },
-    [0x48] = { "ldindh", ZERO, READ, ZERO, ANY, NO_PACKET },
-    [0x50] = { "ldindb", ZERO, READ, ZERO, ANY, NO_PACKET },
+    [0xc3] = { "atomic32", READ, READ, ANY, ATOMIC, "", NULL },
+    [0xdb] = { "atomic64", READ, READ, ANY, ATOMIC, "", NULL },
+    [0x20] = { "ldabsw", ZERO, ZERO, ZERO, ANY, "r0 = *(u%M *)skb[%I]", &no_packet },
+    [0x28] = { "ldabsh", ZERO, ZERO, ZERO, ANY, "r0 = *(u%M *)skb[%I]", &no_packet },
+    [0x30] = { "ldabsb", ZERO, ZERO, ZERO, ANY, "r0 = *(u%M *)skb[%I]", &no_packet },
+    [0x40] = { "ldindw", ZERO, READ, ZERO, ANY, "r0 = *(u%M *)skb[%S + %I]", &no_packet },
+    [0x48] = { "ldindh", ZERO, READ, ZERO, ANY, "r0 = *(u%M *)skb[%S + %I]", &no_packet },
+    [0x50] = { "ldindb", ZERO, READ, ZERO, ANY, "r0 = *(u%M *)skb[%S + %I]", &no_packet },
 };
+
+/* Atomics by their immediate (RFC 9669 section 5.3). */
+static const struct atomic {
+    int32_t operation;
+    const char *form;
+} atomics[] = {
+    { ATOMIC_ADD, "lock *(u%M *)(%D %O) += %S" },
+    { ATOMIC_OR, "lock *(u%M *)(%D %O) |= %S" },
+    { ATOMIC_AND, "lock *(u%M *)(%D %O) &= %S" },
+    { ATOMIC_XOR, "lock *(u%M *)(%D %O) ^= %S" },
+    { ATOMIC_ADD | ATOMIC_FETCH, "%S = atomic_fetch_add((u%M *)(%D %O), %S)" },
+    { ATOMIC_OR | ATOMIC_FETCH, "%S = atomic_fetch_or((u%M *)(%D %O), %S)" },
+    { ATOMIC_AND | ATOMIC_FETCH, "%S = atomic_fetch_and((u%M *)(%D %O), %S)" },
+    { ATOMIC_XOR | ATOMIC_FETCH, "%S = atomic_fetch_xor((u%M *)(%D %O), %S)" },
+    { ATOMIC_EXCHANGE, "%S = xchg((u%M *)(%D %O), %S)" },
+    { ATOMIC_COMPARE_EXCHANGE, "r0 = cmpxchg((u%M *)(%D %O), r0, %S)" },
+};
+
+/* NULL: there is none. */
+static const struct atomic *find_atomic(int64_t operation)
+{
+    for (size_t i = 0; i < sizeof(atomics) / sizeof(atomics[0]); i++)
+        if (atomics[i].operation == operation)
+            return &atomics[i];
+    return NULL;
+}
 
 bool instruction_is_jump(struct instruction i)
 {
@@ -150,24 +200,105 @@ const char *instruction_name(struct instruction i)
     return name ? name : "unknown";
 }
 
-/* RFC 9669 section 5.3. */
-static bool is_atomic_operation(int64_t immediate)
+/* ---- how instructions are written ---- */
+
+struct writer {
+    struct instruction instruction;
+    int32_t upper;
+    const char *name;
+    char *buffer;
+    size_t used;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void write_text(struct writer *writer, const char *format, ...)
 {
-    switch (immediate) {
-    case ATOMIC_ADD:
-    case ATOMIC_ADD | ATOMIC_FETCH:
-    case ATOMIC_OR:
-    case ATOMIC_OR | ATOMIC_FETCH:
-    case ATOMIC_AND:
-    case ATOMIC_AND | ATOMIC_FETCH:
-    case ATOMIC_XOR:
-    case ATOMIC_XOR | ATOMIC_FETCH:
-    case ATOMIC_EXCHANGE:
-    case ATOMIC_COMPARE_EXCHANGE:
-        return true;
-    }
-    return false;
+    va_list arguments;
+    int length;
+
+    va_start(arguments, format);
+    length = vsnprintf(writer->buffer + writer->used, INSTRUCTION_FORMAT_SIZE - writer->used, format, arguments);
+    va_end(arguments);
+    writer->used += (size_t)length;
+    if (writer->used > INSTRUCTION_FORMAT_SIZE - 1)
+        writer->used = INSTRUCTION_FORMAT_SIZE - 1;
 }
+
+static void write_name(struct writer *writer)
+{
+    struct instruction i = writer->instruction;
+
+    if (writer->name)
+        write_text(writer, "%s", writer->name);
+    else if (i.opcode == OPCODE_LOAD_64)
+        write_text(writer, "0x%llx", (unsigned long long)((uint64_t)(uint32_t)writer->upper << 32 |
+                                                          (uint32_t)i.immediate));
+    else
+        write_text(writer, "%d", i.immediate);
+}
+
+/* What a letter of a form stands for. */
+static void write_part(struct writer *writer, char part)
+{
+    struct instruction i = writer->instruction;
+
+    switch (part) {
+    case 'D':
+    case 'd':
+        write_text(writer, "%c%u", part == 'd' ? 'w' : 'r', instruction_destination(i));
+        break;
+    case 'S':
+    case 's':
+        write_text(writer, "%c%u", part == 's' ? 'w' : 'r', instruction_source(i));
+        break;
+    case 'I':
+        write_text(writer, "%d", i.immediate);
+        break;
+    case 'J':
+        write_text(writer, "%+d", instruction_jump_distance(i));
+        break;
+    case 'O':
+        write_text(writer, "%c %d", i.offset < 0 ? '-' : '+', abs(i.offset));
+        break;
+    case 'N':
+        write_name(writer);
+        break;
+    case 'M':
+        write_text(writer, "%u", 8 * instruction_access_size(i));
+        break;
+    case 'G':
+        write_text(writer, "%s", i.offset ? "s" : "");
+        break;
+    case 'E':
+        if (i.offset)
+            write_text(writer, "(s%d)", i.offset);
+        break;
+    default:
+        write_text(writer, "%c", part);
+    }
+}
+
+const char *instruction_format(struct instruction i, int32_t upper, const char *name,
+                               char buffer[INSTRUCTION_FORMAT_SIZE])
+{
+    struct writer writer = { i, upper, name, buffer, 0 };
+    const struct atomic *atomic = instruction_is_atomic(i) ? find_atomic(i.immediate) : NULL;
+    const char *form = atomic ? atomic->form : opcodes[i.opcode].form;
+
+    buffer[0] = '\0';
+    if (!form || !*form)
+        write_text(&writer, "unknown 0x%02x", i.opcode);
+    else
+        for (; *form; form++) {
+            if (*form == '%')
+                write_part(&writer, *++form);
+            else
+                write_text(&writer, "%c", *form);
+        }
+    return buffer;
+}
+
+/* ---- what is refused ---- */
 
 static bool operand_allows(enum operand operand, int64_t value)
 {
@@ -193,7 +324,7 @@ static bool operand_allows(enum operand operand, int64_t value)
     case WIDTH:
         return value == 16 || value == 32 || value == 64;
     case ATOMIC:
-        return is_atomic_operation(value);
+        return find_atomic(value);
     }
     return false;
 }
@@ -238,6 +369,15 @@ static int refuse(const struct place *place, int result, const char *rule, const
                             instruction_name(place->instruction), why);
 }
 
+static int refuse_group(const struct place *place, const struct refused_group *group)
+{
+    int r = refuse(place, -EOPNOTSUPP, "unsupported", group->why);
+
+    if (place->error)
+        snprintf(place->error->hint, sizeof(place->error->hint), "%s", group->hint);
+    return r;
+}
+
 /* The second half of lddw holds the upper immediate and nothing else (RFC 9669 section 5.4). */
 static int check_wide(const struct place *place, const struct instruction *next)
 {
@@ -279,6 +419,8 @@ int instruction_check(struct instruction i, const struct instruction *next, cons
     if (!opcode->name)
         return jit_error_set_at(error, -EINVAL, "instruction", function, index,
                                 "opcode 0x%02x is not defined by RFC 9669", i.opcode);
+    if (opcode->refused)
+        return refuse_group(&place, opcode->refused);
     r = check_field(&place, "destination", opcode->destination, instruction_destination(i));
     if (r == 0)
         r = check_field(&place, "source", opcode->source, instruction_source(i));
@@ -288,8 +430,6 @@ int instruction_check(struct instruction i, const struct instruction *next, cons
         r = check_field(&place, "immediate", opcode->immediate, i.immediate);
     if (r < 0)
         return r;
-    if (opcode->refused)
-        return refuse(&place, -EOPNOTSUPP, "unsupported", opcode->refused);
     if (i.opcode == OPCODE_LOAD_64)
         return check_wide(&place, next);
     if (instruction_is_atomic(i))

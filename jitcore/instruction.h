@@ -149,11 +149,20 @@ unsigned instruction_length(struct instruction i);
 const char *instruction_name(struct instruction i);
 
 /*
+ * Write it as disassemblers do, "r3 += 1", "r2 = *(u32 *)(r10 - 8)", "if w3 s> 8 goto +2", "call bpf_map_lookup_elem",
+ * and return `buffer`.  `upper`: the immediate of an lddw's second half.  `name`: what a call or an lddw refers to; NULL:
+ * its number.  What is too long is cut off.
+ */
+#define INSTRUCTION_FORMAT_SIZE 128
+const char *instruction_format(struct instruction i, int32_t upper, const char *name,
+                               char buffer[INSTRUCTION_FORMAT_SIZE]);
+
+/*
  * Is this one an instruction, well formed and supported?  `next` is what follows it, NULL at the end of the function.
  * 0, or with `error`: -EINVAL rule "instruction" (unknown opcode, a register that does not exist, R10 written, a field
  * that is not used and not zero, half of a two-part instruction); -EOPNOTSUPP rule "unsupported" (the groups callx and
- * packet, other forms of lddw).  Shifts by an immediate beyond the width are accepted, and masked as RFC 9669 section
- * 4.1 says.  What indices refer to is not looked at (bytecode.h).
+ * packet, whatever their fields hold, with a hint; other forms of lddw).  Shifts by an immediate beyond the width are
+ * accepted, and masked as RFC 9669 section 4.1 says.  What indices refer to is not looked at (bytecode.h).
  * `function` and `index` are for the error's place.
  */
 int instruction_check(struct instruction i, const struct instruction *next, const char *function,

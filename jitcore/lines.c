@@ -53,12 +53,14 @@ static int damaged(struct reader *reader)
 /* ---- strings ---- */
 
 /* Printable, without the blanks in front.  0, which is an empty string, if there is no room. */
-static uint32_t add_string(struct reader *reader, const char *source)
+static uint32_t add_string(struct reader *reader, const char *source, bool is_file)
 {
     struct bytecode *bytecode = reader->bytecode;
     uint32_t at = bytecode->strings;
-    size_t length;
+    size_t length = strlen(source);
 
+    if (is_file && length > LINES_TEXT_MAX)
+        source += length - LINES_TEXT_MAX;
     source += strspn(source, " \t");
     length = strnlen(source, LINES_TEXT_MAX);
     if (length == 0 || length + 1 > reader->strings_max - at)
@@ -70,12 +72,12 @@ static uint32_t add_string(struct reader *reader, const char *source)
     return at;
 }
 
-static uint32_t copy_string(struct reader *reader, uint32_t offset)
+static uint32_t copy_string(struct reader *reader, uint32_t offset, bool is_file)
 {
     if (offset >= reader->copied_size)
         return 0;
     if (reader->copied[offset] == 0)
-        reader->copied[offset] = add_string(reader, types_string(reader->btf, offset));
+        reader->copied[offset] = add_string(reader, types_string(reader->btf, offset), is_file);
     return reader->copied[offset];
 }
 
@@ -141,8 +143,8 @@ static void add_line(struct reader *reader, const struct bytecode_function *func
     struct bytecode_line line = {
         .instruction = instruction,
         .line = BPF_LINE_INFO_LINE_NUM(record->line_col),
-        .file = copy_string(reader, record->file_name_off),
-        .text = copy_string(reader, record->line_off),
+        .file = copy_string(reader, record->file_name_off, true),
+        .text = copy_string(reader, record->line_off, false),
     };
     const struct bytecode_line *last = bytecode->lines > 0 ? &bytecode->line[bytecode->lines - 1] : NULL;
 

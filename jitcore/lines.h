@@ -9,7 +9,7 @@
 #include "error.h"
 #include "object.h"
 
-#define LINES_TEXT_MAX 255      /* bytes of a line or a file's name; what is longer is cut off */
+#define LINES_TEXT_MAX 255      /* bytes of a line or a file's name; what is longer is cut off: of a file's name the beginning */
 
 /*
  * Fill the lines and strings of a bytecode that linker_run() made.  Without .BTF.ext there are none.

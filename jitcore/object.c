@@ -97,10 +97,32 @@ static int add_function(struct object *object, const struct object_symbol *symbo
     return 0;
 }
 
+static int compare_functions_and_names(const void *a, const void *b)
+{
+    const struct object_function *x = a, *y = b;
+    int order = linker_compare_functions(x, y);
+
+    return order ? order : strcmp(x->name, y->name);
+}
+
+/* A function with several names (aliases) is one function, with the first of them. */
+static void merge_aliases(struct object *object)
+{
+    struct object_function *function = object->function;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < object->functions; i++)
+        if (kept == 0 || linker_compare_functions(&function[kept - 1], &function[i]) != 0 ||
+            function[kept - 1].count != function[i].count)
+            function[kept++] = function[i];
+    object->functions = kept;
+}
+
 /* Afterwards they are sorted and disjoint. */
 static int check_functions(struct object *object, struct jit_error *error)
 {
-    qsort(object->function, object->functions, sizeof(*object->function), linker_compare_functions);
+    qsort(object->function, object->functions, sizeof(*object->function), compare_functions_and_names);
+    merge_aliases(object);
     for (uint32_t i = 1; i < object->functions; i++) {
         const struct object_function *function = &object->function[i];
 
@@ -261,6 +283,15 @@ int object_set(struct object *object, const char *name, const char *value, struc
                            object->file->section[variable.section].bytes + variable.offset, error);
 }
 
+/* What is linked so far has its lines, too.  What is wrong with those is not what the program is refused for. */
+static int refuse_linking(const struct object *object, const uint32_t *origin, struct bytecode *bytecode, int result,
+                          struct jit_error *error)
+{
+    if (result != -ENOMEM && lines_read(object, origin, bytecode, NULL) == 0)
+        bytecode_locate(bytecode, error);
+    return result;
+}
+
 static int make_bytecode(const struct object *object, const struct object_program *program, struct bytecode *bytecode,
                          struct jit_error *error)
 {
@@ -269,12 +300,18 @@ static int make_bytecode(const struct object *object, const struct object_progra
 
     strcpy(bytecode->context, program->context);
     r = linker_run(object, program->function, bytecode, origin, error);
-    if (r == 0 && object->btf && !context_name_is_arguments(program->context))
+    if (r < 0)
+        return refuse_linking(object, origin, bytecode, r, error);
+    if (object->btf && !context_name_is_arguments(program->context))
         r = types_read_context(object->btf, object->function[program->function].name, program->context,
                                &bytecode->field, &bytecode->fields, error);
     if (r == 0)
         r = lines_read(object, origin, bytecode, error);
-    return r < 0 ? r : bytecode_check(bytecode, error);
+    if (r == 0)
+        r = bytecode_check(bytecode, error);
+    if (r < 0)
+        bytecode_locate(bytecode, error);
+    return r;
 }
 
 int object_bytecode(const struct object *object, uint32_t program, struct bytecode **ret, struct jit_error *error)

@@ -70,7 +70,7 @@ int object_set(struct object *object, const char *name, const char *value, struc
  * -EINVAL, -EOPNOTSUPP, -E2BIG with `error`, rule: "relocation" (it refers to what is not there, by name), "map" (of a
  * map's definition), "native" (of a function of the workers'), "instruction" (a call that leads to no function),
  * "context" (BTF: it takes another struct than its section says), "btf" (damaged), "limit"; and what bytecode_check()
- * returns.  -ENOMEM.
+ * returns.  Of an error in an instruction also where that is in the source.  -ENOMEM.
  */
 int object_bytecode(const struct object *object, uint32_t program, struct bytecode **ret, struct jit_error *error);
 

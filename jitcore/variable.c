@@ -15,6 +15,8 @@
 
 #define RULE "variable"
 #define CHAIN_MAX 32            /* types that modify each other, as libbpf has it */
+#define NESTING_MAX 16          /* structs and unions without a name in each other */
+#define MEMBERS_MAX 65536       /* that are looked at, of one struct */
 
 /* ---- names ---- */
 
@@ -68,21 +70,40 @@ static int unknown_error(struct finder *finder, const char *name)
     return FIND_ERROR(finder, "the object has no variable \"%s\"; its constants are: %s", name, known);
 }
 
+/* NULL: there is none of this name, which is `length` bytes long. */
+static const struct object_symbol *find_symbol(const struct object *object, const char *name, size_t length)
+{
+    const struct object_file *file = object->file;
+
+    for (uint32_t i = 1; i < file->symbols; i++)
+        if (is_variable(object, &file->symbol[i]) && strncmp(file->symbol[i].name, name, length) == 0 &&
+            file->symbol[i].name[length] == '\0')
+            return &file->symbol[i];
+    return NULL;
+}
+
+/* How much of it is the variable's own name: those of static variables in functions have a dot, "function.name". */
+static size_t head_length(const struct object *object, const char *name)
+{
+    size_t first = strcspn(name, ".["), length = strcspn(name, "[");
+
+    while (length > first && !find_symbol(object, name, length))
+        while (name[--length] != '.')
+            ;
+    return length;
+}
+
 /* The whole variable. */
 static int find_variable(struct finder *finder, const char *name, struct variable *ret)
 {
-    const struct object_file *file = finder->object->file;
-    const struct object_symbol *symbol = NULL;
+    const struct object_symbol *symbol = find_symbol(finder->object, name, strlen(name));
     const struct object_section *section;
     const struct btf_type *type;
     enum bytecode_region_kind kind = REGION_DATA;
 
-    for (uint32_t i = 1; i < file->symbols && !symbol; i++)
-        if (is_variable(finder->object, &file->symbol[i]) && strcmp(file->symbol[i].name, name) == 0)
-            symbol = &file->symbol[i];
     if (!symbol)
         return unknown_error(finder, name);
-    section = &file->section[symbol->section];
+    section = &finder->object->file->section[symbol->section];
     linker_region_kind(section, &kind);
     if (kind != REGION_CONSTANT || !section->bytes)
         return FIND_ERROR(finder,
@@ -126,38 +147,94 @@ static int find_element(struct finder *finder, const char **path, struct variabl
     return 0;
 }
 
+/* The next member by name, of a struct and of the structs and unions without a name in it. */
+struct members {
+    const struct btf *btf;
+    struct { const struct btf_type *type; uint32_t next, bits; } level[NESTING_MAX];
+    unsigned levels;
+    uint32_t left;              /* members to look at: types of hostile objects hold each other many times */
+};
+
+struct member {
+    const char *name;
+    uint32_t type, bits;        /* its offset in the outermost struct */
+    bool is_bit_field;
+};
+
+static struct members members_of(const struct btf *btf, const struct btf_type *type)
+{
+    return (struct members){ .btf = btf, .level = { { type, 0, 0 } }, .levels = 1, .left = MEMBERS_MAX };
+}
+
+static bool next_member(struct members *members, struct member *ret)
+{
+    while (members->levels > 0 && members->left-- > 0) {
+        const struct btf_type *type = members->level[members->levels - 1].type, *inner;
+        uint32_t i = members->level[members->levels - 1].next++;
+
+        if (i >= btf_vlen(type)) {
+            members->levels--;
+            continue;
+        }
+        *ret = (struct member){ types_string(members->btf, btf_members(type)[i].name_off), btf_members(type)[i].type,
+                                members->level[members->levels - 1].bits + btf_member_bit_offset(type, i),
+                                btf_member_bitfield_size(type, i) != 0 };
+        if (*ret->name)
+            return true;
+        inner = types_resolve(members->btf, ret->type);
+        if (!inner || !btf_is_composite(inner) || members->levels == NESTING_MAX)
+            continue;
+        members->level[members->levels].type = inner;
+        members->level[members->levels].next = 0;
+        members->level[members->levels++].bits = ret->bits;
+    }
+    return false;
+}
+
+static int unknown_member_error(struct finder *finder, const struct btf_type *type)
+{
+    struct members members = members_of(finder->object->btf, type);
+    struct member member;
+    char known[256] = "none";
+    size_t used = 0;
+
+    while (used < sizeof(known) - 1 && next_member(&members, &member))
+        used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", used ? ", " : "", member.name);
+    return FIND_ERROR(finder, "\"%s\": %s has no member of that name; it has: %s", finder->name,
+                      type->name_off ? types_string(finder->object->btf, type->name_off) : "the struct", known);
+}
+
 static int find_member(struct finder *finder, const char **path, struct variable *variable)
 {
     const struct btf *btf = finder->object->btf;
     const struct btf_type *type = types_resolve(btf, variable->type);
     const char *name = *path + 1;
     size_t length = strcspn(name, ".[");
+    struct members members;
+    struct member member;
 
     if (!type || !btf_is_composite(type))
         return FIND_ERROR(finder, "\"%s\": what stands before .%s is no struct", finder->name, name);
-    for (uint32_t i = 0; i < btf_vlen(type); i++) {
-        const struct btf_member *member = &btf_members(type)[i];
-        const char *candidate = types_string(btf, member->name_off);
-
-        if (strlen(candidate) != length || strncmp(candidate, name, length) != 0)
+    members = members_of(btf, type);
+    while (next_member(&members, &member)) {
+        if (strlen(member.name) != length || strncmp(member.name, name, length) != 0)
             continue;
-        if (btf_member_bitfield_size(type, i) != 0 || btf_member_bit_offset(type, i) % 8 != 0)
+        if (member.is_bit_field || member.bits % 8 != 0)
             return FIND_ERROR(finder, "\"%s\" is a bit-field, which cannot be set", finder->name);
-        variable->offset += btf_member_bit_offset(type, i) / 8;
-        variable->type = member->type;
+        variable->offset += member.bits / 8;
+        variable->type = member.type;
         *path = name + length;
         return 0;
     }
-    return FIND_ERROR(finder, "\"%s\": %s has no member of that name", finder->name,
-                      types_string(btf, type->name_off));
+    return unknown_member_error(finder, type);
 }
 
 int variable_find(const struct object *object, const char *name, struct variable *ret, struct jit_error *error)
 {
     struct finder finder = { object, name, error };
-    const char *path = name + strcspn(name, ".[");
+    const char *path = name + head_length(object, name);
     char *head = strndup(name, (size_t)(path - name));
-    struct variable variable;
+    struct variable variable = { 0 };
     uint64_t end;
     int64_t size;
     int r = -ENOMEM;

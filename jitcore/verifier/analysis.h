@@ -50,6 +50,8 @@ struct analysis {
     struct history history;
     struct milestones milestones;
     uint32_t ids;               /* the last one given */
+    const struct message_argument *argument;    /* whose memory is looked at; NULL: none */
+    const struct bytecode_line *logged;         /* the last one; NULL: none */
 };
 
 /*

@@ -127,7 +127,7 @@ static int compare_numbers(const struct jump *jump)
     if (!may_be_taken || !may_be_not_taken) {
         demand_operands(jump);
         if (!may_be_taken && !may_be_not_taken) {
-            message_log(jump->analysis, "%u: no value leads here", jump->analysis->at);
+            message_log(jump->analysis, "no value leads here");
             return ANALYSIS_ENDS;
         }
         narrow(jump, &jump->analysis->state, may_be_taken ? &a_taken : &a, may_be_taken ? &b_taken : &b);

@@ -34,7 +34,7 @@ static int refuse_argument(const struct call *call, const char *expected)
 {
     return message_refuse(call->analysis, "argument",
                           value_is_or_null(call->value) ? "check the pointer for NULL first" : NULL,
-                          "R%u of %s must be %s; it is %s", call->reg, call->helper->name, expected,
+                          "R%u of bpf_%s must be %s; it is %s", call->reg, call->helper->name, expected,
                           value_type_name(call->value->type));
 }
 
@@ -56,15 +56,15 @@ static bool takes_values(const struct helper *helper)
 static int check_map(const struct call *call)
 {
     if (!helper_takes_map(call->number, call->map->map_type))
-        return message_refuse(call->analysis, "argument", NULL, "%s does not take %s, a map of kind %s",
+        return message_refuse(call->analysis, "argument", NULL, "bpf_%s does not take %s, a map of kind %s",
                               call->helper->name, call->map->name, helper_map_name(call->map->map_type));
     if (call->helper->changes_map && call->map->map_flags & BPF_F_RDONLY_PROG)
         return message_refuse(call->analysis, "read-only", "make the map without the flag BPF_F_RDONLY_PROG",
-                              "%s changes %s, a map that programs may only read", call->helper->name,
+                              "bpf_%s changes %s, a map that programs may only read", call->helper->name,
                               call->map->name);
     if (takes_values(call->helper) && call->map->map_flags & BPF_F_WRONLY_PROG)
         return message_refuse(call->analysis, "write-only", "make the map without the flag BPF_F_WRONLY_PROG",
-                              "%s reads from %s, which programs may only write", call->helper->name, call->map->name);
+                              "bpf_%s reads from %s, which programs may only write", call->helper->name, call->map->name);
     return 0;
 }
 
@@ -78,20 +78,32 @@ static int argument_map(struct call *call)
     return check_map(call);
 }
 
+/* `what`: that is there, of the map; NULL: as many bytes as the next argument says. */
+static int check_bytes(struct call *call, unsigned reg, const char *what, uint32_t size, enum memory_use use)
+{
+    const struct message_argument argument = { reg, call->helper->name, size, what, call->map ? call->map->name : "" };
+    int r;
+
+    call->analysis->argument = &argument;
+    r = memory_check_bytes(call->analysis, reg, size, use);
+    call->analysis->argument = NULL;
+    return r;
+}
+
 static int argument_map_key(struct call *call)
 {
-    return memory_check_bytes(call->analysis, call->reg, call->map->key_size, MEMORY_READ);
+    return check_bytes(call, call->reg, "a key", call->map->key_size, MEMORY_READ);
 }
 
 static int argument_map_value(struct call *call)
 {
-    return memory_check_bytes(call->analysis, call->reg, call->map->value_size, MEMORY_READ);
+    return check_bytes(call, call->reg, "a value", call->map->value_size, MEMORY_READ);
 }
 
 /* The helper writes all of it, also where it fails. */
 static int argument_map_value_write(struct call *call)
 {
-    return memory_check_bytes(call->analysis, call->reg, call->map->value_size, MEMORY_WRITE);
+    return check_bytes(call, call->reg, "a value", call->map->value_size, MEMORY_WRITE);
 }
 
 /* The next argument is the size; the memory is checked with it. */
@@ -121,11 +133,11 @@ static int argument_size(struct call *call)
     analysis_demand(call->analysis, DEMAND_ACCESS, call->reg);
     if (size->full.umax > CALL_MEMORY_MAX || (!zero && size->full.umin == 0))
         return message_refuse(call->analysis, "argument", "compare it with constants first",
-                              "R%u of %s is a number of bytes and must be %s, and not more than %u; it is %s",
+                              "R%u of bpf_%s is a number of bytes and must be %s, and not more than %u; it is %s",
                               call->reg, call->helper->name, zero ? "0 or more" : "1 or more", CALL_MEMORY_MAX,
                               scalar_format(size, text));
     if (memory_before(call, scalar_is_constant(size), &use))
-        return memory_check_bytes(call->analysis, call->reg - 1, (uint32_t)size->full.umax, use);
+        return check_bytes(call, call->reg - 1, NULL, (uint32_t)size->full.umax, use);
     if (!scalar_is_constant(size))
         return refuse_argument(call, "a constant number of bytes");
     call->size = (uint32_t)size->tnum.value;
@@ -210,7 +222,7 @@ static int check_format(const struct call *call)
     if (!refused)
         return 0;
     return message_refuse(call->analysis, "argument", "print three numbers at most, by %d %i %u %x %X %p %c, l and ll",
-                          "the format of %s has \"%.*s\", which it does not print", call->helper->name,
+                          "the format of bpf_%s has \"%.*s\", which it does not print", call->helper->name,
                           (int)strspn(refused + 1, "-+ #.*0123456789hljztqL") + 2, refused);
 }
 

@@ -226,7 +226,7 @@ static void prune(struct analysis *analysis, struct kept *kept, struct demand de
     kept->hits++;
     analysis->statistics.pruned++;
     demand_carry(analysis->bytecode, &analysis->history, &analysis->milestones, analysis->history.steps, &demand);
-    message_log(analysis, "%u: covered by a state seen before", analysis->at);
+    message_log(analysis, "covered by a state seen before");
 }
 
 /* The call before covers this one.  What its proof rests on is not complete: it may be everything. */
@@ -301,7 +301,7 @@ static bool try_generalise(struct analysis *analysis, const struct kept *first)
         if (kept->at == analysis->at && trials++ < GENERALISE_TRIALS &&
             generalise(&analysis->control, analysis->at, kept->state, &kept->demand, &analysis->state)) {
             analysis->exploration.generalised = true;
-            message_log(analysis, "%u: generalised", analysis->at);
+            message_log(analysis, "generalised");
             return true;
         }
     return false;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../helper.h"
 #include "analysis.h"
 
 #define LINE_SIZE 4096
@@ -46,16 +47,33 @@ static void describe_state(const struct analysis *analysis, char *buffer, size_t
     }
 }
 
+static const struct bytecode_function *function_at_hand(const struct analysis *analysis)
+{
+    return &analysis->bytecode->function[bytecode_function_at(analysis->bytecode, analysis->at)];
+}
+
+/* "" unless it is an argument's memory that is looked at.  Returns the length. */
+static int describe_argument(const struct message_argument *argument, char *buffer, size_t size)
+{
+    if (!argument)
+        return snprintf(buffer, size, "%s", "");
+    if (argument->what)
+        return snprintf(buffer, size, "R%u of bpf_%s must point to the %u bytes of %s of %s; ", argument->reg,
+                        argument->helper, argument->size, argument->what, argument->map);
+    return snprintf(buffer, size, "R%u of bpf_%s must point to %u bytes, as R%u says; ", argument->reg,
+                    argument->helper, argument->size, argument->reg + 1);
+}
+
 __attribute__((format(printf, 5, 0)))
 static int refuse(struct analysis *analysis, int result, const char *rule, const char *hint, const char *format,
                   va_list arguments)
 {
-    const struct bytecode_function *function =
-        &analysis->bytecode->function[bytecode_function_at(analysis->bytecode, analysis->at)];
+    const struct bytecode_function *function = function_at_hand(analysis);
     char text[sizeof(analysis->error->text)];
+    int prefix = describe_argument(analysis->argument, text, sizeof(text));
 
-    vsnprintf(text, sizeof(text), format, arguments);
-    message_log(analysis, "%u: refused (%s): %s", analysis->at, rule, text);
+    vsnprintf(text + prefix, sizeof(text) - (size_t)prefix, format, arguments);
+    message_log(analysis, "refused (%s): %s", rule, text);
     jit_error_set_at(analysis->error, result, rule, function->name, analysis->at - function->first, "%s", text);
     if (analysis->error) {
         describe_state(analysis, analysis->error->registers, sizeof(analysis->error->registers));
@@ -86,27 +104,79 @@ int message_limit(struct analysis *analysis, const char *hint, const char *forma
     return r;
 }
 
+/* ---- the log ---- */
+
+static bool is_logged(const struct analysis *analysis)
+{
+    return analysis->options && analysis->options->log;
+}
+
 void message_log(struct analysis *analysis, const char *format, ...)
 {
+    const struct bytecode_function *function;
     char line[LINE_SIZE];
     va_list arguments;
+    int prefix;
 
-    if (!analysis->options || !analysis->options->log)
+    if (!is_logged(analysis))
         return;
+    function = function_at_hand(analysis);
+    prefix = snprintf(line, sizeof(line), "%s+%u: ", function->name, analysis->at - function->first);
     va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
+    vsnprintf(line + prefix, sizeof(line) - (size_t)prefix, format, arguments);
     va_end(arguments);
     analysis->options->log(analysis->options->userdata, line);
 }
 
+/* The source, where it is another line than that of the instruction before. */
+static void log_source(struct analysis *analysis)
+{
+    const struct bytecode *bytecode = analysis->bytecode;
+    const struct bytecode_line *source = bytecode_line_at(bytecode, analysis->at);
+    const char *text = source ? bytecode->string + source->text : "";
+    char line[LINE_SIZE];
+
+    if (!source || source == analysis->logged)
+        return;
+    analysis->logged = source;
+    snprintf(line, sizeof(line), "; %s%s@ %s:%u", text, *text ? " " : "", bytecode->string + source->file,
+             source->line);
+    analysis->options->log(analysis->options->userdata, line);
+}
+
+/* What a call or an lddw refers to; NULL: a number. */
+static const char *name_target(const struct bytecode *bytecode, const struct instruction *i, char *buffer, size_t size)
+{
+    unsigned kind = instruction_source(*i);
+    const char *helper;
+
+    if (i->opcode == OPCODE_CALL && kind == CALL_HELPER) {
+        helper = helper_name(i->immediate);
+        snprintf(buffer, size, "bpf_%s", helper ? helper : "");
+        return helper ? buffer : NULL;
+    }
+    if (i->opcode == OPCODE_CALL)
+        return kind == CALL_LOCAL ? bytecode->function[i->immediate].name : bytecode->native[i->immediate].name;
+    if (i->opcode != OPCODE_LOAD_64 || kind == WIDE_NUMBER)
+        return NULL;
+    if (kind == WIDE_FUNCTION)
+        return bytecode->function[i->immediate].name;
+    if (kind == WIDE_MAP)
+        return bytecode->region[i->immediate].name;
+    snprintf(buffer, size, "%s + %d", bytecode->region[i->immediate].name, i[1].immediate);
+    return buffer;
+}
+
 void message_log_state(struct analysis *analysis)
 {
-    struct instruction i = analysis_instruction(analysis);
-    char state[LINE_SIZE - 128];
+    const struct instruction *i = &analysis->bytecode->instruction[analysis->at];
+    char state[LINE_SIZE - 256], name[BYTECODE_NAME_MAX + 16], text[INSTRUCTION_FORMAT_SIZE];
 
-    if (!analysis->options || !analysis->options->log)
+    if (!is_logged(analysis))
         return;
+    log_source(analysis);
     describe_state(analysis, state, sizeof(state));
-    message_log(analysis, "%u: %s R%u, R%u, offset %d, immediate %d; before: %s", analysis->at, instruction_name(i),
-                instruction_destination(i), instruction_source(i), i.offset, i.immediate, state);
+    instruction_format(*i, instruction_length(*i) == 2 ? i[1].immediate : 0,
+                       name_target(analysis->bytecode, i, name, sizeof(name)), text);
+    message_log(analysis, "%s; before: %s", text, state);
 }

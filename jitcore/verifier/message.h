@@ -5,7 +5,18 @@
 #ifndef JITCORE_VERIFIER_MESSAGE_H
 #define JITCORE_VERIFIER_MESSAGE_H
 
+#include <stdint.h>
+
 struct analysis;
+
+/* What an argument of a helper must be; said in front of what is wrong with the memory that it points to. */
+struct message_argument {
+    unsigned reg;
+    const char *helper;         /* without "bpf_" */
+    uint32_t size;              /* bytes that it must point to */
+    const char *what;           /* "a key", "a value"; NULL: as many bytes as the next register says */
+    const char *map;            /* whose key or value */
+};
 
 /*
  * Refuse the program at the instruction at hand: fill analysis->error with the sentence, the registers on this path and
@@ -18,7 +29,10 @@ int message_refuse(struct analysis *analysis, const char *rule, const char *hint
 __attribute__((format(printf, 3, 4)))
 int message_limit(struct analysis *analysis, const char *hint, const char *format, ...);
 
-/* The log: the instruction at hand and the state before it; a line of its own. */
+/*
+ * The log.  A line of its own begins with the place, "function+7: "; the first one writes the instruction at hand there,
+ * and the state before it, below a line with its source: "; text @ file:line".
+ */
 void message_log_state(struct analysis *analysis);
 __attribute__((format(printf, 2, 3)))
 void message_log(struct analysis *analysis, const char *format, ...);

@@ -4,6 +4,7 @@
 #include "stack.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define WHOLE 0xff              /* all bytes of a slot */
 
@@ -34,6 +35,18 @@ static uint8_t bytes_in(uint32_t slot, int64_t lowest, int64_t highest)
     return (uint8_t)(WHOLE >> (7 - (to - from)) << from);
 }
 
+/* In words: whose stack it is, where that is not the function that runs. */
+#define OWNER_SIZE (BYTECODE_NAME_MAX + 8)
+static const char *owner(const struct analysis *analysis, uint32_t frame, char buffer[OWNER_SIZE])
+{
+    const char *name = analysis->bytecode->function[analysis->state.frame[frame]->function].name;
+
+    buffer[0] = '\0';
+    if (frame != analysis_frame(analysis))
+        snprintf(buffer, OWNER_SIZE, " of %s", name);
+    return buffer;
+}
+
 /* ---- bounds ---- */
 
 int stack_check(struct analysis *analysis, const struct value *pointer, int64_t offset, uint32_t size)
@@ -41,13 +54,15 @@ int stack_check(struct analysis *analysis, const struct value *pointer, int64_t 
     int64_t lowest = value_lowest(pointer) + offset, highest = value_highest(pointer) + offset + (int64_t)size - 1;
     struct frame *frame = analysis->state.frame[pointer->frame];
     uint32_t *used = &analysis->verified.stack[frame->function];
+    char whose[OWNER_SIZE];
 
     if (lowest < -INSTRUCTION_STACK_SIZE || highest > -1)
         return message_refuse(analysis, "stack-bounds",
                               lowest == highest - (int64_t)size + 1 ? NULL :
                               "compare the index with constants before it is added",
-                              "accesses bytes %lld to %lld of the stack, counted from R10; they are %d to -1",
-                              (long long)lowest, (long long)highest, -INSTRUCTION_STACK_SIZE);
+                              "accesses bytes %lld to %lld of the stack%s, counted from its R10; they are %d to -1",
+                              (long long)lowest, (long long)highest, owner(analysis, pointer->frame, whose),
+                              -INSTRUCTION_STACK_SIZE);
     state_extend(frame, slot_of(lowest));
     if (8 * frame->slots > *used)
         *used = 8 * frame->slots;
@@ -56,26 +71,35 @@ int stack_check(struct analysis *analysis, const struct value *pointer, int64_t 
 
 /* ---- reading ---- */
 
-static int refuse_unwritten(struct analysis *analysis, int64_t lowest, int64_t highest)
+static int refuse_unwritten(struct analysis *analysis, uint32_t frame, int64_t lowest, int64_t highest)
 {
-    return message_refuse(analysis, "stack-read", "write them first, on every path that leads here",
-                          "reads bytes %lld to %lld of the stack, counted from R10, of which some were not written",
-                          (long long)lowest, (long long)highest);
+    char whose[OWNER_SIZE];
+
+    return message_refuse(analysis, "stack-read",
+                          analysis->argument ? "write them first, on every path that leads here; padding counts, too: "
+                                               "zero the struct with memset or = {}" :
+                                               "write them first, on every path that leads here",
+                          "reads bytes %lld to %lld of the stack%s, counted from its R10, of which some were not "
+                          "written",
+                          (long long)lowest, (long long)highest, owner(analysis, frame, whose));
 }
 
 /* All of these bytes are written, and none is of a pointer. */
-static int read_numbers(struct analysis *analysis, const struct frame *frame, int64_t lowest, int64_t highest)
+static int read_numbers(struct analysis *analysis, uint32_t index, int64_t lowest, int64_t highest)
 {
+    const struct frame *frame = analysis->state.frame[index];
+    char whose[OWNER_SIZE];
+
     for (uint32_t slot = slot_of(highest); slot <= slot_of(lowest); slot++) {
         const struct slot *s = &frame->slot[slot];
         uint8_t bytes = bytes_in(slot, lowest, highest);
 
         if ((s->written & bytes) != bytes)
-            return refuse_unwritten(analysis, lowest, highest);
+            return refuse_unwritten(analysis, index, lowest, highest);
         if (!value_is_number(&s->value))
             return message_refuse(analysis, "pointer-leak", "load all eight bytes of a pointer at once",
-                                  "reads bytes of %s, which is on the stack at R10-%u, as a number",
-                                  value_type_name(s->value.type), 8 * (slot + 1));
+                                  "reads bytes of %s, which is on the stack%s at R10-%u, as a number",
+                                  value_type_name(s->value.type), owner(analysis, index, whose), 8 * (slot + 1));
     }
     return 0;
 }
@@ -118,7 +142,7 @@ int stack_load(struct analysis *analysis, const struct value *pointer, int32_t o
         *ret = slot->value;
         return 0;
     }
-    r = read_numbers(analysis, frame, lowest, highest);
+    r = read_numbers(analysis, pointer->frame, lowest, highest);
     if (r < 0)
         return r;
     *ret = value_number(scalar_loaded(size));
@@ -129,14 +153,13 @@ int stack_load(struct analysis *analysis, const struct value *pointer, int32_t o
 
 int stack_read_bytes(struct analysis *analysis, const struct value *pointer, uint32_t size)
 {
-    const struct frame *frame = analysis->state.frame[pointer->frame];
     int64_t lowest = value_lowest(pointer), highest = value_highest(pointer) + (int64_t)size - 1;
     int r = stack_check(analysis, pointer, 0, size);
 
     if (r < 0)
         return r;
     analysis_demand_slots(analysis, pointer->frame, stack_slots(lowest, highest));
-    return read_numbers(analysis, frame, lowest, highest);
+    return read_numbers(analysis, pointer->frame, lowest, highest);
 }
 
 /* ---- writing ---- */

@@ -12,13 +12,27 @@
 #include "call.h"
 #include "memory.h"
 
+/* Did this function call anything on the path at hand, before the instruction at hand? */
+static bool has_called(const struct analysis *analysis)
+{
+    const struct step *step = analysis->history.step;
+    uint32_t depth = analysis_frame(analysis);
+
+    for (uint32_t i = analysis->history.steps - 1; i > 0 && step[i - 1].depth >= depth; i--)
+        if (step[i - 1].depth == depth && analysis->bytecode->instruction[step[i - 1].instruction].opcode == OPCODE_CALL)
+            return true;
+    return false;
+}
+
+/* What is in R1 to R5 after a call was not written since, else it could be read. */
 int analysis_read(struct analysis *analysis, unsigned reg)
 {
     if (analysis_register(analysis, reg)->type != VALUE_NOT_INIT)
         return 0;
     return message_refuse(analysis, "register-read",
-                          reg <= 5 ? "a call leaves nothing in R1 to R5; keep it in R6 to R9 or on the stack" :
-                          "set it first, on every path that leads here",
+                          reg >= 1 && reg <= 5 && has_called(analysis) ?
+                              "a call leaves nothing in R1 to R5; keep it in R6 to R9 or on the stack" :
+                              "set the variable on every path that leads here",
                           "reads R%u, to which nothing was written", reg);
 }
 

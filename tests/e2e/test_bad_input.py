@@ -179,8 +179,8 @@ def programs_that_are_refused():
         "helper": ("return bpf_get_current_task();", "ProgramRejected", "get_current_task"),
         "stack": ("__u32 x; asm volatile(\"%0 = *(u8 *)(r10 - 600)\" : \"=r\"(x)); return x;", "ProgramRejected", ""),
         "leak": ("return (__u32)(unsigned long)t;", "ProgramRejected", ""),
-        "kernel-function": ("extern int kernel_f(void); return kernel_f();", "ObjectInvalid", "kernel_f"),
-        "unsized": ("extern int unsized(const void *p) __ksym; return unsized(t);", "ObjectInvalid",
+        "kernel-function": ("extern int kernel_f(void); return kernel_f();", "ProgramRejected", "kernel_f"),
+        "unsized": ("extern int unsized(const void *p) __ksym; return unsized(t);", "ProgramRejected",
                     "a pointer without a size"),
     }
     for name, (body, errors, word) in cases.items():
@@ -192,6 +192,35 @@ def programs_that_are_refused():
             assert word in str(refusal.parameters), f"{name}: {refusal}"
         else:
             raise AssertionError(f"{name} was loaded")
+
+
+@case
+def refusals_while_linking_name_their_place():
+    pointer = ('static __attribute__((noinline)) int one(int x) { return x + 1; }\n'
+               'static __attribute__((noinline)) int two(int x) { return x * 3; }\n'
+               'SEC("table/test") __u32 f(struct test *t)\n{\n'
+               '    int (*chosen)(int) = t->method & 1 ? one : two;\n    return chosen(t->method);\n}\n')
+    elsewhere = ('extern int elsewhere(int x);\nstatic __attribute__((noinline)) int inner(int x)\n{\n'
+                 '    return elsewhere(x) + 1;\n}\nSEC("table/test") __u32 f(struct test *t) { return inner(t->method); }\n')
+    for text, function, rule, source, hint in ((pointer, "f", "unsupported", "return chosen(t->method);", "-O2"),
+                                               (elsewhere, "inner", "relocation", "return elsewhere(x) + 1;", "")):
+        with tempfile.NamedTemporaryFile("w", suffix=".c") as file:
+            file.write(text)
+            file.flush()
+            path = compile_program(f'{CONTEXT}\n#include "{file.name}"\n', rule)
+        parameters = refused(lambda: daemon.load("bad", path), "ProgramRejected")
+        shown = {name: parameters[name] for name in ("program", "function", "rule", "source", "file", "line")}
+        line = 1 + [line.strip() for line in text.splitlines()].index(source)
+        equal(shown, {"program": "bad", "function": function, "rule": rule, "source": source, "file": file.name,
+                      "line": line})
+        assert parameters["instruction"] >= 0 and hint in parameters["hint"], parameters
+
+
+@case
+def long_file_names_keep_their_end():
+    text = f'\n#line 5 "/{"far/" * 80}away.c"\n' 'SEC("table/test") __u32 f(struct test *t) { return *(__u32 *)0; }\n'
+    parameters = refused(lambda: daemon.load("bad", compile_program(CONTEXT + text, "far")), "ProgramRejected")
+    assert parameters["file"].endswith("/far/away.c") and len(parameters["file"]) == 255, parameters
 
 
 @case

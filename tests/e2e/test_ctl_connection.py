@@ -212,16 +212,16 @@ def error_is_json_for_programs():
 
 @case
 def rejection_shows_only_what_is_there():
-    rejection = {"program": "p", "function": "main", "instruction": 4, "file": "", "line": -1, "rule": "stack-bounds",
+    rejection = {"program": "p", "function": "main", "instruction": 4, "file": "", "line": -1, "source": "", "rule": "stack-bounds",
                  "reason": "outside the stack", "registers": "", "hint": ""}
     answering("rejected", reply(error="io.dispatchd.Control.ProgramRejected", parameters=rejection),
               reply(error="io.dispatchd.Control.ProgramRejected",
-                    parameters=dict(rejection, file="p.c", line=12, registers="R1=context", hint="stay inside")))
+                    parameters=dict(rejection, file="p.c", line=12, source="return *p;", registers="R1=context", hint="stay inside")))
     said = "dispatchctl: program 'p' is rejected: outside the stack (rule stack-bounds)\n"
     result, _ = ctl(path_of("rejected"), "load", "p", os.path.realpath(__file__))
     equal(result.stderr, said)
     result, _ = ctl(path_of("rejected"), "load", "p", os.path.realpath(__file__))
-    equal(result.stderr, said + "  source: p.c, line 12\n  registers: R1=context\n  hint: stay inside\n")
+    equal(result.stderr, said + "  source: p.c, line 12: return *p;\n  registers: R1=context\n  hint: stay inside\n")
 
 
 @case

@@ -146,6 +146,8 @@ def verify_loads_nothing():
             assert re.search(pattern, text, re.M), text
         verbose = output(daemon, "verify", several, "--program", "good", "-v")
         assert len(verbose.splitlines()) > len(text.splitlines()) and verbose.endswith(text), verbose
+        for pattern in (r"^; @ .*:\d+$", r"^good\+\d: r\d = \*\(u32 \*\)\(r1 \+ 16\); before: .*R1 = context", r"^good\+\d+: exit; "):
+            assert re.search(pattern, verbose, re.M), (pattern, verbose)
         equal(output(daemon, "-q", "verify", several, "--program", "good"), "")
         result = ctl(daemon, "verify", several, "--program", "bad")
         equal((result.returncode, result.stdout), (3, ""))

@@ -15,6 +15,13 @@ struct limits {
     } range;
     __u32 bits : 3;
     port ports[3];
+    struct {
+        __u8 deep;
+        union {
+            __u32 wide;
+            __s8 narrow;
+        };
+    };
 };
 
 const volatile __u8 u8 = 1;
@@ -39,9 +46,11 @@ __u32 changing = 8;
 
 PROGRAM(configured)(struct packet *packet, __u32 key)
 {
+    static const volatile __u32 step = 9;
     __u64 sum = u8 + s8 + u16 + s16 + u32 + s32 + u64 + s64 + enabled + verdict + big + name[key & 7];
 
     sum += bytes[key & 3] + limits.burst + limits.range.high + limits.ports[1] + main_port + last + folded + changing;
+    sum += step + limits.deep + limits.wide;
     packet->value = sum + (pointer != 0);
     return (__u32)sum;
 }

@@ -184,17 +184,24 @@ static void put_read(struct wire_writer *writer, const void *compiled, size_t si
     wire_put_bytes(writer, compiled, size);
 }
 
-static void put_failure(struct wire_writer *writer, int result, const char *rule)
+/* `instruction`: -1 for none. */
+static void put_failure_at(struct wire_writer *writer, int result, const char *rule, int instruction)
 {
     wire_put_number(writer, (uint64_t)result);
     wire_put_text(writer, rule);
     wire_put_text(writer, "f\nunction");
-    wire_put_number(writer, 6);
+    wire_put_number(writer, (uint64_t)(instruction + 1));
     wire_put_text(writer, "file.c");
     wire_put_number(writer, 12);
+    wire_put_text(writer, "return *p;");
     wire_put_text(writer, "re\x1b" "ason");
     wire_put_text(writer, "R1=ctx");
     wire_put_text(writer, "a hint");
+}
+
+static void put_failure(struct wire_writer *writer, int result, const char *rule)
+{
+    put_failure_at(writer, result, rule, 5);
 }
 
 /* ---- one translation ----------------------------------------------------------------------------------- */
@@ -344,26 +351,36 @@ static void test_processes_that_fail(void **state)
 }
 
 /* Text from a process is cleaned before anybody sees it. */
-static void test_refusals(void **state)
+static void assert_rejected(const struct wire_writer *object)
 {
-    struct wire_writer failure = { 0 }, read = { 0 };
-    struct translation *translation;
+    struct translation *translation = translate(object->bytes, object->size);
 
-    put_failure(&failure, EINVAL, "rule");
-    assert_fails(failure.bytes, failure.size, "ObjectInvalid", "re?ason");
-    put_read(&read, failure.bytes, failure.size);
-    translation = translate(read.bytes, read.size);
     assert_int_equal(translation->result, -EINVAL);
     assert_string_equal(translation->refusal.error, "ProgramRejected");
     assert_string_equal(parameter(translation, "function"), "f?unction");
     assert_string_equal(parameter(translation, "instruction"), "5");
     assert_string_equal(parameter(translation, "file"), "file.c");
     assert_string_equal(parameter(translation, "line"), "12");
+    assert_string_equal(parameter(translation, "source"), "return *p;");
     assert_string_equal(parameter(translation, "rule"), "rule");
     assert_string_equal(parameter(translation, "reason"), "re?ason");
     assert_string_equal(parameter(translation, "registers"), "R1=ctx");
     assert_string_equal(parameter(translation, "hint"), "a hint");
     translation_free(translation);
+}
+
+/* Whichever process finds it: an instruction is refused with all there is to say, else it is the object. */
+static void test_refusals(void **state)
+{
+    struct wire_writer whole = { 0 }, failure = { 0 }, read = { 0 };
+
+    put_failure_at(&whole, EINVAL, "rule", -1);
+    assert_fails(whole.bytes, whole.size, "ObjectInvalid", "re?ason");
+    put_failure(&failure, EINVAL, "rule");
+    assert_rejected(&failure);
+    put_read(&read, failure.bytes, failure.size);
+    assert_rejected(&read);
+    free(whole.bytes);
     free(failure.bytes);
     free(read.bytes);
 }

@@ -74,6 +74,28 @@ static void test_digest(void **state)
     object_free(object);
 }
 
+/* Another name of the same instructions is no other function; one of a part of them is. */
+static void test_aliases(void **state)
+{
+    struct object *object = NULL;
+    size_t size;
+    uint8_t *bytes = objects_bytes("configuration", &size);
+    Elf64_Sym *function = objects_symbol(bytes, "configured"), *alias = objects_symbol(bytes, "folded");
+
+    alias->st_info = function->st_info;
+    alias->st_shndx = function->st_shndx;
+    alias->st_value = function->st_value;
+    alias->st_size = function->st_size;
+    assert_int_equal(object_read(bytes, size, &object, NULL), 0);
+    assert_int_equal(object->functions, 1);
+    assert_int_equal(object->programs, 1);
+    assert_string_equal(object->program[0].name, "configured");
+    object_free(object);
+    alias->st_size -= 8;
+    objects_refused("a part", bytes, size, "instruction", "functions configured and folded overlap");
+    free(bytes);
+}
+
 /* ---- the context ---- */
 
 /* A field of size 0 if there is none. */
@@ -237,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_programs),
         cmocka_unit_test(test_find),
         cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_nested_fields),
         cmocka_unit_test(test_refused_programs),

@@ -84,6 +84,10 @@ static void test_parts(void **state)
     ASSERT_NUMBER(uint32_t, "limits.burst", "77", "limits", 0, 77);
     ASSERT_NUMBER(int16_t, "limits.range.high", "-5", "limits", 6, -5);
     ASSERT_NUMBER(uint16_t, "limits.ports[2]", "99", "limits", 14, 99);
+    ASSERT_NUMBER(uint8_t, "limits.deep", "7", "limits", 16, 7);
+    ASSERT_NUMBER(uint32_t, "limits.wide", "70000", "limits", 20, 70000);
+    ASSERT_NUMBER(int8_t, "limits.narrow", "-7", "limits", 20, -7);
+    ASSERT_NUMBER(uint32_t, "configured.step", "77", "configured.step", 0, 77);
 }
 
 /* The values that the compiler has written stay until they are set; the last one set counts. */
@@ -143,8 +147,11 @@ static void test_refused(void **state)
         { "bytes[1][1]", "1", "what stands before [ is no array" },
         { "u32.low", "1", "what stands before .low is no struct" },
         { "limits", "1", "\"limits\" is a struct or union" },
-        { "limits.none", "1", "limits has no member of that name" },
+        { "limits.none", "1", "limits has no member of that name; it has: burst, range, bits, ports, deep, wide, narrow" },
         { "limits.", "1", "limits has no member of that name" },
+        { "limits..deep", "1", "limits has no member of that name" },
+        { "configured.step.none", "1", "what stands before .none is no struct" },
+        { "configured.none", "1", "the object has no variable \"configured\"" },
         { "limits.bits", "1", "\"limits.bits\" is a bit-field" },
     };
 

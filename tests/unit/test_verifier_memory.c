@@ -8,6 +8,7 @@ static void test_registers(void **state)
         { "R0 is not set", { EXIT() }, { 0 }, "register-read", "reads R0" },
         { "R0 is set", { RETURN() }, { 0 }, NULL, NULL },
         { "R3 at the start", { MOV64_REG(0, 3), EXIT() }, { 0 }, "register-read", "reads R3" },
+        { "nothing was called", { MOV64_REG(0, 3), EXIT() }, { 0 }, "register-read", "set the variable on every path" },
         { "the key", { MOV64_REG(0, 2), EXIT() }, { 0 }, NULL, NULL },
         { "set on one path only", { JUMP_IMM(JUMP_EQ, 2, 0, 1), MOV64_IMM(0, 1), EXIT() }, { 0 }, "register-read",
           NULL },
