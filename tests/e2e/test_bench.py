@@ -11,7 +11,7 @@ from tap import BUILD_DIR, Skip, case, equal, run, skip_all
 if os.environ.get("SANITIZERS") == "yes":
     skip_all("nobody measures what is built with sanitizers, and it takes minutes")
 
-KERNELS = 26                            # files of bench/kernels
+KERNELS = 27                            # files of bench/kernels
 PLANS = ["tree", *(shape + hot for shape in ("hash", "dense") for hot in ("", "+1", "+2", "+3", "+4")), "fnptr"]
 
 

@@ -123,7 +123,7 @@ static void test_refusals(void **state)
           "lddw leads out of the program" },
         { { CALL_REGISTER(1), EXIT() }, 2, false, "unsupported", "callx" },
         { { CALL_REGISTER(6), EXIT() }, 2, true, "unsupported", "callx" },
-        { { INSN(0x8d, 1, 0, 0, 1), EXIT() }, 2, true, "instruction", "immediate" },
+        { { INSN(0x8d, 1, 0, 0, 1), EXIT() }, 2, true, "unsupported", "callx" },
         { { INSN(OPCODE_CALL, 1, 0, 0, RAW_HELPER), EXIT() }, 2, true, "instruction", "destination" },
     };
 
