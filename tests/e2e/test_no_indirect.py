@@ -132,6 +132,9 @@ def is_library(name):
     return "libdispatchd" in name or is_shared(name)
 
 
+STILL = ["--planning-interval", "0"]    # a walk takes seconds, in which a sampler would come and go
+
+
 def slot_paths(worker, hook):
     return Code(worker.pid).walk(symbol(worker.pid, DIRECT, hook + "_direct_"), is_shared)
 
@@ -187,7 +190,7 @@ def changes_and_moves_under_load():
 
 @case
 def no_path_to_a_program_or_native_has_an_indirect_branch():
-    with Daemon() as daemon:
+    with Daemon(arguments=STILL) as daemon:
         worker = daemon.worker(executable=DIRECT)
         daemon.load("pass", compile_program(TABLE.format("key + 10"), "pass"))
         daemon.load("first", compile_program(CALL.format("a + 50"), "first"))
@@ -211,7 +214,7 @@ def no_path_to_a_program_or_native_has_an_indirect_branch():
 @case
 def nor_have_programs_with_all_that_they_may_call():
     """Chains, counted with histograms; helpers, loops and functions of the worker.  Numbers say that the walk was there."""
-    with Daemon() as daemon:
+    with Daemon(arguments=STILL) as daemon:
         worker = daemon.worker(executable=DIRECT)
         daemon.load("calls", compile_program(CALLS, "calls"))
         daemon.load("last", compile_program(TABLE.format("key + 0x1234567"), "last"))
@@ -219,6 +222,7 @@ def nor_have_programs_with_all_that_they_may_call():
             daemon.call("Attach", table="on_event", key=3, program=program, **more)
         daemon.call("SetStatistics", counting="histogram")
         equal(worker.do("verdict 3"), str(3 + 0x1234567))
+        wait_until(lambda: daemon.list("tables")[0]["settled"], "the table settles")
         path = slot_paths(worker, "on_event")
         equal(indirect(path), [])
         for number in (0x1234567, 0x2345678, 0x3456789):
