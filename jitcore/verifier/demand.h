@@ -61,6 +61,8 @@ struct step {
     uint64_t linked_slots, measured_slots;
 };
 
+_Static_assert(sizeof(struct step) == 32, "a history has a million of them");
+
 /* The path from the program's start. */
 struct history {
     struct step *step;

@@ -8,6 +8,9 @@
 
 #include "inclusion.h"
 
+_Static_assert(sizeof(struct kept) + sizeof(struct verifier_state) + VERIFIER_DEPTH_MAX * sizeof(struct frame) <=
+               POOL_PIECE_MAX, "the largest state is a piece of the pool");
+
 #define BUCKETS_MIN 256
 #define MISSES_MAX 32           /* of a kept state, for each hit and one more: then it is freed */
 #define COUNTER_SEEN 8          /* kept states at a place before its counter is looked for */

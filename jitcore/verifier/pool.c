@@ -55,9 +55,10 @@ static int add_chunk(struct pool *pool)
 void *pool_take(struct pool *pool, size_t size)
 {
     size_t class = rounded(size) / POOL_GRAIN;
-    char *piece = pool->free[class];
+    char *piece;
 
     assert(size > 0 && size <= POOL_PIECE_MAX);
+    piece = pool->free[class];
     if (piece) {
         ASAN_UNPOISON_MEMORY_REGION(piece, size);
         pool->free[class] = *(void **)(void *)piece;
