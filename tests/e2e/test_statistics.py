@@ -34,6 +34,14 @@ def call(worker, key, times=1):
         worker.do(f"call on_test {key}")
 
 
+def counted_worker(daemon):
+    """A worker whose table's runs are counted, and the program "one"."""
+    worker = daemon.worker()
+    daemon.load("one", verdict(1))
+    daemon.call("SetStatistics", table="on_test", counting="runs")
+    return worker
+
+
 @case
 def runs_verdicts_and_misses_are_exact():
     with Daemon() as daemon:
@@ -141,9 +149,7 @@ def a_place_that_was_used_counts_from_nothing():
     """What ran since the last look at a link that is detached is nobody's:
     not that of the next link at its place either."""
     with Daemon() as daemon:
-        worker = daemon.worker()
-        daemon.load("one", verdict(1))
-        daemon.call("SetStatistics", table="on_test", counting="runs")
+        worker = counted_worker(daemon)
         worker.do("allow 0 1")
         worker.do("key 3")
         worker.do("loop 1")
@@ -158,9 +164,7 @@ def a_place_that_was_used_counts_from_nothing():
 @case
 def a_place_that_was_used_before_a_restart_counts_from_nothing():
     with Daemon() as daemon:
-        worker = daemon.worker()
-        daemon.load("one", verdict(1))
-        daemon.call("SetStatistics", table="on_test", counting="runs")
+        worker = counted_worker(daemon)
         link = daemon.attach("on_test", 3, "one")
         call(worker, 3, 5)
         daemon.call("Detach", link=link, wait="quiescent")
@@ -295,9 +299,7 @@ def stored_runs(daemon, link):
 @case
 def new_links_are_counted_as_their_table():
     with Daemon() as daemon:
-        worker = daemon.worker()
-        daemon.load("one", verdict(1))
-        daemon.call("SetStatistics", table="on_test", counting="runs")
+        worker = counted_worker(daemon)
         link = daemon.attach("on_test", 3, "one")
         call(worker, 3, 5)
         equal(counts(daemon, link)["runs"], 5)
