@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Edits in place of hashes and dense tables, when something else has written into the table: whichever quadword of the
- * edit it was, nothing is changed, and nobody's key leads elsewhere.
+ * edit it was, nothing is changed, and nobody's key leads elsewhere.  And how an entry begins.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -150,11 +150,22 @@ static void test_dense(void **state)
     check_shape(DISPATCHER_DENSE, 1);
 }
 
+/* Where control-flow enforcement is on, the indirect call of a hook must land on endbr64. */
+static void test_an_entry_begins_with_endbr64(void **state)
+{
+    static const uint8_t endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+
+    make_table(DISPATCHER_DENSE, 1);
+    assert_memory_equal(table.text.write + entry_offset(table.entry), endbr64, sizeof(endbr64));
+    drop_table();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_an_entry_begins_with_endbr64),
     };
 
     return cmocka_run_group_tests_name("entry_edit", tests, NULL, NULL);
