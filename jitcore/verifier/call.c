@@ -81,7 +81,8 @@ static int argument_map(struct call *call)
 /* `what`: that is there, of the map; NULL: as many bytes as the next argument says. */
 static int check_bytes(struct call *call, unsigned reg, const char *what, uint32_t size, enum memory_use use)
 {
-    const struct message_argument argument = { reg, call->helper->name, size, what, call->map ? call->map->name : "" };
+    const struct message_argument argument = { reg, "bpf_", call->helper->name, size, what,
+                                               call->map ? call->map->name : "" };
     int r;
 
     call->analysis->argument = &argument;

@@ -58,10 +58,10 @@ static int describe_argument(const struct message_argument *argument, char *buff
     if (!argument)
         return snprintf(buffer, size, "%s", "");
     if (argument->what)
-        return snprintf(buffer, size, "R%u of bpf_%s must point to the %u bytes of %s of %s; ", argument->reg,
-                        argument->helper, argument->size, argument->what, argument->map);
-    return snprintf(buffer, size, "R%u of bpf_%s must point to %u bytes, as R%u says; ", argument->reg,
-                    argument->helper, argument->size, argument->reg + 1);
+        return snprintf(buffer, size, "R%u of %s%s must point to the %u bytes of %s of %s; ", argument->reg,
+                        argument->prefix, argument->function, argument->size, argument->what, argument->map);
+    return snprintf(buffer, size, "R%u of %s%s must point to %u bytes, as R%u says; ", argument->reg,
+                    argument->prefix, argument->function, argument->size, argument->reg + 1);
 }
 
 __attribute__((format(printf, 5, 0)))

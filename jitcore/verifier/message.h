@@ -9,10 +9,11 @@
 
 struct analysis;
 
-/* What an argument of a helper must be; said in front of what is wrong with the memory that it points to. */
+/* What an argument of a function must be; said in front of what is wrong with the memory that it points to. */
 struct message_argument {
     unsigned reg;
-    const char *helper;         /* without "bpf_" */
+    const char *prefix;         /* of the function's name: "bpf_" of a helper's */
+    const char *function;
     uint32_t size;              /* bytes that it must point to */
     const char *what;           /* "a key", "a value"; NULL: as many bytes as the next register says */
     const char *map;            /* whose key or value */

@@ -47,6 +47,7 @@ static int check_size(struct analysis *analysis, const struct bytecode_native *n
                       const struct native_argument *argument, bool is_written)
 {
     const struct scalar *size = &analysis_register(analysis, reg)->number;
+    struct message_argument memory = { .reg = reg - 1, .prefix = "", .function = native->name };
     int r = check_integer(analysis, native, reg, argument);
 
     if (r < 0)
@@ -54,9 +55,12 @@ static int check_size(struct analysis *analysis, const struct bytecode_native *n
     analysis_demand(analysis, DEMAND_ACCESS, reg);
     if (size->full.umax > CALL_MEMORY_MAX)
         return refuse(analysis, native, reg, "a bounded number of bytes", "compare it with constants first");
-    r = memory_check_bytes(analysis, reg - 1, (uint32_t)size->full.umax, MEMORY_READ);
+    memory.size = (uint32_t)size->full.umax;
+    analysis->argument = &memory;
+    r = memory_check_bytes(analysis, memory.reg, memory.size, MEMORY_READ);
     if (r == 0 && is_written)
-        r = memory_check_bytes(analysis, reg - 1, (uint32_t)size->full.umax, MEMORY_WRITE_SOME);
+        r = memory_check_bytes(analysis, memory.reg, memory.size, MEMORY_WRITE_SOME);
+    analysis->argument = NULL;
     return r;
 }
 
