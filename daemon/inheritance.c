@@ -17,12 +17,12 @@
 #include "daemon.h"
 #include "log.h"
 #include "memory.h"
+#include "process.h"
 #include "runtime/seat.h"
 #include "snapshot.h"
 #include "store.h"
 #include "supervisor.h"
 #include "util.h"
-#include "workers.h"
 
 /* A worker of the database that lives and has not come yet. */
 struct candidate {

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "connection.h"
@@ -17,14 +15,11 @@
 #include "grace_driver.h"
 #include "log.h"
 #include "memory.h"
+#include "process.h"
 #include "seats.h"
 #include "statistics.h"
 #include "store.h"
 #include "util.h"
-
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77                 /* Linux 6.5 */
-#endif
 
 struct worker {
     TAILQ_ENTRY(worker) entry;
@@ -213,30 +208,7 @@ static void worker_enter(struct worker *worker)
     worker->number = ++worker->workers->last_number;
 }
 
-/* ---- processes ----------------------------------------------------------------------------------------- */
-
-/* Field 22 of /proc/PID/stat; the command's name before it may contain anything, so count from its last ')'. */
-static int read_start_time(pid_t pid, uint64_t *ret)
-{
-    char path[64], text[1024], *field;
-    FILE *file;
-    size_t length;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    file = fopen(path, "re");
-    if (!file)
-        return -errno;
-    length = fread(text, 1, sizeof(text) - 1, file);
-    fclose(file);
-    text[length] = 0;
-    field = strrchr(text, ')');
-    for (int i = 2; field && i < 22; i++)
-        field = strchr(field + 1, ' ');
-    if (!field)
-        return -EBADMSG;
-    *ret = strtoull(field, NULL, 10);
-    return 0;
-}
+/* ---- records ------------------------------------------------------------------------------------------- */
 
 /* The process behind a pidfd (taken over on success) is this worker's. */
 static int worker_identify(struct worker *worker, pid_t pid, uid_t uid, int pidfd)
@@ -244,7 +216,7 @@ static int worker_identify(struct worker *worker, pid_t pid, uid_t uid, int pidf
     uint64_t start_time;
     int r;
 
-    r = read_start_time(pid, &start_time);
+    r = process_start_time(pid, &start_time);
     if (r < 0)
         return r == -ENOENT ? -ESRCH : r;
     worker->ended = event_new(worker->workers->daemon->base, pidfd, EV_READ, on_ended, worker);
@@ -255,32 +227,6 @@ static int worker_identify(struct worker *worker, pid_t pid, uid_t uid, int pidf
     worker->start_time = start_time;
     worker->pidfd = pidfd;
     return 0;
-}
-
-static int open_pidfd(pid_t pid)
-{
-    return RETURN_ERRNO((int)syscall(SYS_pidfd_open, pid, 0));
-}
-
-int process_open(pid_t pid, uint64_t start_time)
-{
-    _cleanup_close_ int pidfd = open_pidfd(pid);
-    uint64_t found = 0;
-
-    if (pidfd >= 0 && (read_start_time(pid, &found) < 0 || found != start_time))
-        return -ESRCH;
-    return TAKE_DESCRIPTOR(pidfd);
-}
-
-/* Of the process that connected; kernels before 6.5 leave a moment in which the pid may have passed to another. */
-static int open_peer_pidfd(struct connection *connection)
-{
-    int pidfd;
-    socklen_t length = sizeof(pidfd);
-
-    if (!getsockopt(connection_descriptor(connection), SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length))
-        return pidfd;
-    return open_pidfd(connection_peer(connection)->pid);
 }
 
 static struct worker *find_record(struct workers *workers, pid_t pid, enum worker_state state)
@@ -322,7 +268,7 @@ static void forget_obsolete(struct workers *workers, pid_t pid)
 int workers_remember(struct workers *workers, pid_t pid, uint64_t start_time, uid_t uid, const char *name,
                      const char *counted)
 {
-    _cleanup_close_ int pidfd = open_pidfd(pid);
+    _cleanup_close_ int pidfd = process_pidfd(pid);
     struct worker *worker;
     int r;
 
@@ -390,7 +336,7 @@ int workers_join(struct workers *workers, struct connection *connection, const c
 
     if (!lines)
         return join_again(workers, connection, ret);
-    pidfd = open_peer_pidfd(connection);
+    pidfd = process_peer_pidfd(connection_descriptor(connection), connection_peer(connection)->pid);
     if (pidfd < 0)
         return pidfd;
     r = worker_new(workers, name, peer->uid, &worker);
@@ -477,7 +423,7 @@ int workers_fork(struct workers *workers, struct worker *parent, struct lines *l
  */
 int worker_adopt(struct worker *worker, pid_t pid, uid_t uid)
 {
-    _cleanup_close_ int pidfd = open_pidfd(pid);
+    _cleanup_close_ int pidfd = process_pidfd(pid);
     int r;
 
     if (pidfd < 0)

@@ -32,12 +32,6 @@ struct workers;
 enum worker_state { WORKER_CURRENT, WORKER_MOVING, WORKER_UNMOVED, WORKER_DISCONNECTED };
 const char *worker_state_name(enum worker_state state);
 
-/*
- * A pidfd of the process that has this pid and start time (clock ticks since boot).  -ESRCH: it is gone;
- * of pidfd_open(2).
- */
-int process_open(pid_t pid, uint64_t start_time);
-
 /* -ENOMEM. */
 int workers_new(struct daemon *daemon, struct workers **ret);
 struct workers *workers_free(struct workers *workers);          /* NULL is fine; returns NULL */

@@ -120,14 +120,6 @@ struct map_definition bytecode_map_definition(const struct bytecode_region *regi
 bool bytecode_map_of_maps(const struct bytecode_region *region);
 
 /*
- * What holds for every program in canonical form, as a maker of one must see to: counts, offsets, kinds, names, order;
- * instructions by instruction_check(); what they refer to exists; jumps stay in their function and lead to no second
- * half of an lddw; a function ends with an exit or a jump; maps can be laid out.  -ENOMEM; -EINVAL, -EOPNOTSUPP, -E2BIG
- * with `error` (rule "bytecode", and those of instruction.h and map.h).
- */
-int bytecode_check(const struct bytecode *bytecode, struct jit_error *error);
-
-/*
  * To and from bytes, for another process.  The result is the caller's (free(), bytecode_free()).  Decoding trusts
  * nothing and ends with bytecode_check(), whose errors it returns.  -ENOMEM.
  */

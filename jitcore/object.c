@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytecode_check.h"
 #include "context.h"
 #include "lines.h"
 #include "linker.h"

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytecode_check.h"
+
 #define OPCODE_CALL_REGISTER 0x8d       /* callx */
 
 /*

@@ -9,6 +9,7 @@
 #include "analysis.h"
 #include "arithmetic.h"
 #include "branch.h"
+#include "bytecode_check.h"
 #include "call.h"
 #include "memory.h"
 

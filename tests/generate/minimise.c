@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytecode_check.h"
+
 static const struct instruction nothing = { .opcode = OPCODE_JUMP_16 };
 
 static bool is_nothing(struct instruction i)

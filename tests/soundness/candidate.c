@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytecode_check.h"
 #include "fit.h"
 #include "generate/program.h"
 #include "generate/random.h"

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytecode_check.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* One of everything: two functions, five regions, a native, fields, lines, strings. */

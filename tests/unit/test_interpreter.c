@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <string.h>
 
+#include "bytecode_check.h"
 #include "interpreter.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "bytecode_check.h"
 #include "interpreter.h"
 #include "liveness.h"
 

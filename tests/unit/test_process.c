@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "../../daemon/process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* A child that lives until it is killed, and when it started. */
+static pid_t start_child(const char *name, uint64_t *ret_start_time)
+{
+    pid_t pid;
+    int ready[2];
+
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_NAME, name);
+        (void)!write(ready[1], "", 1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ready[0], &(char){ 0 }, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    assert_int_equal(process_start_time(pid, ret_start_time), 0);
+    return pid;
+}
+
+static void end_child(pid_t pid)
+{
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_a_name_says_nothing_of_the_start(void **state)
+{
+    static const char *const names[] = { "plain", ") R 1 1 1", "a b c d", "))) 7 7 7 7" };
+    uint64_t own, found, later;
+
+    assert_int_equal(process_start_time(getpid(), &own), 0);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        pid_t pid = start_child(names[i], &found);
+
+        end_child(pid);
+        end_child(start_child("later", &later));
+        assert_in_range(found, own, later);
+    }
+}
+
+static void test_a_pid_that_passed_to_another_is_gone(void **state)
+{
+    uint64_t start_time;
+    pid_t pid = start_child("child", &start_time);
+    int pidfd = process_open(pid, start_time);
+    struct pollfd watched = { .fd = pidfd, .events = POLLIN };
+
+    assert_true(pidfd >= 0);
+    assert_int_equal(process_open(pid, start_time + 1), -ESRCH);
+    assert_int_equal(process_open(pid, start_time - 1), -ESRCH);
+    assert_int_equal(poll(&watched, 1, 0), 0);
+    end_child(pid);
+    assert_int_equal(poll(&watched, 1, 0), 1);
+    close(pidfd);
+    assert_int_equal(process_open(pid, start_time), -ESRCH);
+    assert_int_equal(process_pidfd(pid), -ESRCH);
+    assert_int_equal(process_start_time(pid, &start_time), -ENOENT);
+}
+
+static void test_the_peer_of_a_socket(void **state)
+{
+    int ends[2], pidfd;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    pidfd = process_peer_pidfd(ends[0], getpid());
+    assert_true(pidfd >= 0);
+    assert_int_equal(poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, 0), 0);
+    close(pidfd);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_name_says_nothing_of_the_start),
+        cmocka_unit_test(test_a_pid_that_passed_to_another_is_gone),
+        cmocka_unit_test(test_the_peer_of_a_socket),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
