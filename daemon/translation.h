@@ -5,8 +5,9 @@
  *      object, settings --> [read] --> canonical form --> [compile, with the context] --> machine code, data
  *
  * The daemon looks at none of these bytes: it hands the canonical form on as it came, and checks what it uses of an
- * answer (sizes, counts, names) itself.  A process that crashes, takes too long or answers nonsense is an error of this
- * translation.  The event loop never waits; a few translations run at once, the others queue.
+ * answer (sizes, counts, names) itself: translation_answer.h.  A process that crashes, takes too long or answers
+ * nonsense is an error of this translation.  The event loop never waits; a few translations run at once, the others
+ * queue.
  */
 #ifndef DAEMON_TRANSLATION_H
 #define DAEMON_TRANSLATION_H
