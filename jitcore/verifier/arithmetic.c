@@ -151,7 +151,7 @@ static int refuse_offset(struct analysis *analysis, const struct operand *operan
 {
     char number[SCALAR_FORMAT_SIZE];
 
-    return message_refuse(analysis, "pointer-offset", "compare the number with constants before it is added",
+    return message_refuse(analysis, "pointer-offset", MESSAGE_COMPARE,
                           "the pointer's offset could leave -%d..%d: %s is added or subtracted", VALUE_OFFSET_MAX,
                           VALUE_OFFSET_MAX, scalar_format(&operand->value.number, number));
 }

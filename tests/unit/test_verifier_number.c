@@ -54,6 +54,8 @@ static void test_arithmetic(void **state)
           { 0 }, "pointer-offset", NULL },
         { "signed mod", { UNKNOWN(3), INSN(ALU_MOD << 4 | CLASS_ALU64, 3, 0, 1, 64), ACCESS(3) },
           { 0 }, "bounds", "-63 to 63" },
+        { "mod as compilers make it next to the division", { UNKNOWN(3), MOV64_REG(5, 3), ALU_IMM(ALU_DIV, 5, 10),
+          ALU_IMM(ALU_MUL, 5, 10), ALU_REG(ALU_SUB, 3, 5), ACCESS(3) }, { 0 }, "pointer-offset", "barrier_var" },
         { "shift right", { UNKNOWN(3), ALU_IMM(ALU_RSH, 3, 58), ACCESS(3) }, { 0 }, NULL, NULL },
         { "shift right of the sign", { UNKNOWN(3), ALU_IMM(ALU_ARSH, 3, 58), ACCESS(3) }, { 0 }, "bounds", NULL },
         { "shift by 64 is by 0", { UNKNOWN(3), MOV64_IMM(5, 64), ALU_REG(ALU_RSH, 3, 5), ACCESS(3) },
