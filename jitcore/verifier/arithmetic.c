@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #define IMMEDIATE (-1)
+#define STACK_ALIGNMENT 8       /* of R10, bytes */
 
 /* The second operand: its register, or the immediate, sign-extended (RFC 9669 section 4.1). */
 struct operand {
@@ -150,7 +151,7 @@ static int refuse_offset(struct analysis *analysis, const struct operand *operan
 {
     char number[SCALAR_FORMAT_SIZE];
 
-    return message_refuse(analysis, "pointer-offset", "compare the number with constants before it is added",
+    return message_refuse(analysis, "pointer-offset", MESSAGE_COMPARE,
                           "the pointer's offset could leave -%d..%d: %s is added or subtracted", VALUE_OFFSET_MAX,
                           VALUE_OFFSET_MAX, scalar_format(&operand->value.number, number));
 }
@@ -222,11 +223,26 @@ static int subtract_pointers(struct analysis *analysis, struct instruction i, co
     return finish(analysis, instruction_destination(i), value_number(distance));
 }
 
+/*
+ * Each R10 is a multiple of 8.  So compilers add to a pointer to the stack, where it is one, what is below 8 by "or".
+ */
+static bool or_is_sum(const struct value *pointer, const struct value *number)
+{
+    struct tnum address = tnum_add(pointer->number.tnum, tnum_constant((uint64_t)(int64_t)pointer->offset));
+    uint64_t bits = number->number.tnum.value | number->number.tnum.mask;
+
+    return pointer->type == VALUE_STACK && value_is_number(number) && bits < STACK_ALIGNMENT &&
+           ((address.value | address.mask) & bits) == 0;
+}
+
 static int compute_pointer(struct analysis *analysis, struct instruction i, const struct operand *operand)
 {
     unsigned destination = instruction_destination(i);
     struct value first = *analysis_register(analysis, destination);
-    bool is_sum = instruction_operation(i) == ALU_ADD, is_difference = instruction_operation(i) == ALU_SUB;
+    bool is_or = instruction_operation(i) == ALU_OR;
+    bool is_sum = instruction_operation(i) == ALU_ADD ||
+                  (is_or && (or_is_sum(&first, &operand->value) || or_is_sum(&operand->value, &first)));
+    bool is_difference = instruction_operation(i) == ALU_SUB;
 
     if (is_64(i) && (is_sum || is_difference) && value_is_number(&operand->value))
         return add_offset(analysis, i, first, operand);

@@ -35,7 +35,7 @@ static int check_bounds(struct analysis *analysis, const struct access *access, 
         return 0;
     return message_refuse(analysis, "bounds",
                           scalar_is_constant(&access->pointer->number) ? NULL :
-                          "compare the index with constants before it is added to the pointer",
+                          MESSAGE_COMPARE,
                           "%s bytes %lld to %lld of %s, which has %u", verb(access), (long long)lowest,
                           (long long)highest - 1, object, size);
 }

@@ -20,6 +20,13 @@ struct message_argument {
 };
 
 /*
+ * The hint where an index is out of bounds.  Compilers leave out the comparison where it follows from the source, also
+ * where it does not follow from the instructions: x % 10 next to x / 10 is x - x / 10 * 10.
+ */
+#define MESSAGE_COMPARE "compare the index with constants before it is added; if the compiler leaves that out, " \
+                        "put barrier_var(index) before it"
+
+/*
  * Refuse the program at the instruction at hand: fill analysis->error with the sentence, the registers on this path and
  * what would make it pass (`hint`, NULL if that is not known).  Returns -EINVAL.
  */

@@ -55,6 +55,9 @@ MUTATIONS = [
     ("arithmetic.c", "(is_64(i) || scalar_is_32(&value.number))", "true", "a 32-bit move is a copy of all bits"),
     ("arithmetic.c", "subtract ? ALU_SUB : ALU_ADD", "ALU_ADD", "pointer - number is pointer + number"),
     ("arithmetic.c", "        pointer.range = 0;\n", "", "a packet pointer that moves keeps its measure"),
+    ("arithmetic.c", "bits < STACK_ALIGNMENT &&", "bits < 2 * STACK_ALIGNMENT &&", "R10 is a multiple of 16"),
+    ("arithmetic.c", "           ((address.value | address.mask) & bits) == 0;", "           true;",
+     "or is a sum where both have a bit"),
     # Branches.
     ("branch.c", "    case JUMP_GT:\n        return JUMP_LE;", "    case JUMP_GT:\n        return JUMP_LT;",
      "not behind the packet's end is before it"),
