@@ -374,6 +374,19 @@ static uint32_t build_bold_bound(struct builder *b, int index, int32_t limit)
     return jump;
 }
 
+/* Access what is at a computed address, which is good until the jump around it lands (0: there is none). */
+static void access_computed(struct builder *b, int address, uint32_t jump, const struct state *before)
+{
+    for (uint32_t i = 1 + below(b, 2); i > 0; i--)
+        if (b->now.reg[address].kind == HOLDS_POINTER)
+            build_access(b, address);
+    if (jump)
+        build_land(b, jump);
+    builder_join(b, before);
+    b->now.reg[address].kind = HOLDS_NOTHING;
+    b->features.variable_offset = true;
+}
+
 /* Access base + index: the index is bounded, perhaps scaled, and the room is what is left behind it. */
 static void statement_variable(struct builder *b)
 {
@@ -402,14 +415,28 @@ static void statement_variable(struct builder *b)
     value.high -= limit;
     value.alignment = shift == 3 ? value.alignment : 1;
     builder_set_pointer(b, address, value);
-    for (uint32_t i = 1 + below(b, 2); i > 0; i--)
-        if (b->now.reg[address].kind == HOLDS_POINTER)
-            build_access(b, address);
-    if (jump)
-        build_land(b, jump);
-    builder_join(b, &before);
-    b->now.reg[address].kind = HOLDS_NOTHING;
-    b->features.variable_offset = true;
+    access_computed(b, address, jump, &before);
+}
+
+/* A byte of eight on the stack, which compilers find by "or": the eight begin at a multiple of eight. */
+static void statement_or(struct builder *b)
+{
+    int index = copy_number(b, 0);
+    int address = index == NO_REGISTER ? index : builder_target(b, HOLDS_POINTER, bit(index));
+    int32_t at = -8 * random_between(&b->random, 1, b->array_size / 8);
+    bool bold = percent(b, b->options->bold);
+    int32_t limit = bold ? (percent(b, 50) ? 7 : 15) : (int32_t)below(b, 8);
+    struct state before = b->now;
+    uint32_t jump;
+
+    if (address == NO_REGISTER)
+        return;
+    jump = bold ? build_bold_bound(b, index, limit) : build_bound(b, index, limit);
+    build_move(b, address, STACK_POINTER);
+    build(b, 0x07, address, 0, 0, bold && percent(b, 50) ? at + (int32_t)below(b, 8) : at);
+    build(b, 0x4f, address, index, 0, 0);
+    builder_set_pointer(b, address, (struct value){ .writable = true, .alignment = 1, .high = bold ? 1 : 8 - limit });
+    access_computed(b, address, jump, &before);
 }
 
 /* Pointer plus constant. */
@@ -502,9 +529,9 @@ void build_statement(struct builder *b)
     static void (*const statements[])(struct builder *b) = {
         statement_arithmetic, statement_number, statement_rotate, statement_extension, statement_scale,
         statement_access,     statement_region, statement_bytes,  statement_variable,  statement_address,
-        statement_spill,      statement_fill,   statement_joined,
+        statement_spill,      statement_fill,   statement_joined, statement_or,
     };
-    static const uint8_t weights[COUNT(statements)] = { 25, 6, 8, 6, 6, 16, 6, 12, 28, 6, 12, 12, 5 };
+    static const uint8_t weights[COUNT(statements)] = { 25, 6, 8, 6, 6, 16, 6, 12, 28, 6, 12, 12, 5, 5 };
 
     statements[builder_choose(b, weights, b->statement_taste, COUNT(statements))](b);
 }
