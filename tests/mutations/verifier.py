@@ -114,7 +114,7 @@ MUTATIONS = [
     ("call.c", "        return max;\n    for (uint32_t i = 0; i < size", "        return 0;\n    for (uint32_t i = 0; i < size",
      "a format that is not known asks for no numbers"),
     ("stack.c", "value->type == VALUE_MEMORY && value->frame > pointer->frame", "0", "the key of a callback outlives it"),
-    ("native.c", "(uint32_t)size->full.umax, MEMORY_READ);", "(uint32_t)size->full.umin, MEMORY_READ);",
+    ("native.c", "memory.size = (uint32_t)size->full.umax;", "memory.size = (uint32_t)size->full.umin;",
      "a function of the workers' reads as little as it may"),
     ("native.c", "r == 0 && is_written", "0", "a function of the workers' writes to constants"),
     ("native.c", "argument->bits >= 32 || (number", "1 || (number", "its arguments have more bits than their types"),
