@@ -412,6 +412,23 @@ static void statement_variable(struct builder *b)
     b->features.variable_offset = true;
 }
 
+/* A byte of eight of the stack, as compilers find it: what is below eight is added by "or". */
+static void statement_byte(struct builder *b)
+{
+    int index = copy_number(b, 0);
+    int address = index == NO_REGISTER ? index : builder_target(b, HOLDS_POINTER, bit(index));
+
+    if (address == NO_REGISTER)
+        return;
+    build(b, 0x57, index, 0, 0, 7);
+    build_stack_pointer(b, address, 16);
+    build(b, 0x4f, address, index, 0, 0);
+    builder_set_pointer(b, address, (struct value){ .writable = true, .alignment = 1, .high = 16 - 7 });
+    build_access(b, address);
+    b->now.reg[address].kind = HOLDS_NOTHING;
+    b->features.variable_offset = true;
+}
+
 /* Pointer plus constant. */
 static void statement_address(struct builder *b)
 {
@@ -502,9 +519,9 @@ void build_statement(struct builder *b)
     static void (*const statements[])(struct builder *b) = {
         statement_arithmetic, statement_number, statement_rotate, statement_extension, statement_scale,
         statement_access,     statement_region, statement_bytes,  statement_variable,  statement_address,
-        statement_spill,      statement_fill,   statement_joined,
+        statement_spill,      statement_fill,   statement_joined, statement_byte,
     };
-    static const uint8_t weights[COUNT(statements)] = { 25, 6, 8, 6, 6, 16, 6, 12, 28, 6, 12, 12, 5 };
+    static const uint8_t weights[COUNT(statements)] = { 25, 6, 8, 6, 6, 16, 6, 12, 28, 6, 12, 12, 5, 5 };
 
     statements[builder_choose(b, weights, b->statement_taste, COUNT(statements))](b);
 }
