@@ -24,6 +24,7 @@ static pid_t start_child(const char *name, uint64_t *ret_start_time)
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         prctl(PR_SET_NAME, name);
         (void)!write(ready[1], "", 1);
         for (;;)
@@ -59,18 +60,19 @@ static void test_a_name_says_nothing_of_the_start(void **state)
 
 static void test_a_pid_that_passed_to_another_is_gone(void **state)
 {
+    struct pollfd watched = { .events = POLLIN };
     uint64_t start_time;
-    pid_t pid = start_child("child", &start_time);
-    int pidfd = process_open(pid, start_time);
-    struct pollfd watched = { .fd = pidfd, .events = POLLIN };
+    pid_t pid;
 
-    assert_true(pidfd >= 0);
+    pid = start_child("child", &start_time);
+    watched.fd = process_open(pid, start_time);
+    assert_true(watched.fd >= 0);
     assert_int_equal(process_open(pid, start_time + 1), -ESRCH);
     assert_int_equal(process_open(pid, start_time - 1), -ESRCH);
     assert_int_equal(poll(&watched, 1, 0), 0);
     end_child(pid);
     assert_int_equal(poll(&watched, 1, 0), 1);
-    close(pidfd);
+    close(watched.fd);
     assert_int_equal(process_open(pid, start_time), -ESRCH);
     assert_int_equal(process_pidfd(pid), -ESRCH);
     assert_int_equal(process_start_time(pid, &start_time), -ENOENT);
