@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #define IMMEDIATE (-1)
-#define STACK_ALIGNMENT 8       /* of R10, bytes */
+#define STACK_ALIGNMENT 8       /* of R10, bytes: x86_64/program.c, and the interpreter */
 
 /* The second operand: its register, or the immediate, sign-extended (RFC 9669 section 4.1). */
 struct operand {

@@ -34,8 +34,7 @@ static int check_bounds(struct analysis *analysis, const struct access *access, 
     if (lowest >= 0 && highest <= (int64_t)size)
         return 0;
     return message_refuse(analysis, "bounds",
-                          scalar_is_constant(&access->pointer->number) ? NULL :
-                          MESSAGE_COMPARE,
+                          scalar_is_constant(&access->pointer->number) ? NULL : MESSAGE_COMPARE,
                           "%s bytes %lld to %lld of %s, which has %u", verb(access), (long long)lowest,
                           (long long)highest - 1, object, size);
 }

@@ -58,8 +58,7 @@ int stack_check(struct analysis *analysis, const struct value *pointer, int64_t 
 
     if (lowest < -INSTRUCTION_STACK_SIZE || highest > -1)
         return message_refuse(analysis, "stack-bounds",
-                              lowest == highest - (int64_t)size + 1 ? NULL :
-                              MESSAGE_COMPARE,
+                              lowest == highest - (int64_t)size + 1 ? NULL : MESSAGE_COMPARE,
                               "accesses bytes %lld to %lld of the stack%s, counted from its R10; they are %d to -1",
                               (long long)lowest, (long long)highest, owner(analysis, pointer->frame, whose),
                               -INSTRUCTION_STACK_SIZE);

@@ -8,7 +8,7 @@
  *
  *      return address
  *      saved registers         RBX R13 R14 R15 RBP R12, those that are used
- *      eBPF stack              RBP (R10) points to its upper end
+ *      eBPF stack              RBP (R10) points to its upper end, a multiple of 8: the verifier relies on that
  *
  * Branches are as short as they can be.  All begin long; each layout of the code shows which fit in
  * a short form, and as shortening only brings code closer together, what fitted once fits for good.

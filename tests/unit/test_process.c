@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,17 +79,46 @@ static void test_a_pid_that_passed_to_another_is_gone(void **state)
     assert_int_equal(process_start_time(pid, &start_time), -ENOENT);
 }
 
+/* A child that connects to `listener` and lives until it is killed. */
+static pid_t start_peer(int listener)
+{
+    struct sockaddr_un address;
+    socklen_t length = sizeof(address);
+    pid_t pid;
+
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&address, length) < 0)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    return pid;
+}
+
 static void test_the_peer_of_a_socket(void **state)
 {
-    int ends[2], pidfd;
+    static const struct sockaddr_un any = { .sun_family = AF_UNIX };
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), peer;
+    struct pollfd watched = { .events = POLLIN };
+    pid_t pid;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-    pidfd = process_peer_pidfd(ends[0], getpid());
-    assert_true(pidfd >= 0);
-    assert_int_equal(poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, 0), 0);
-    close(pidfd);
-    close(ends[0]);
-    close(ends[1]);
+    assert_int_equal(bind(listener, (const struct sockaddr *)&any, sizeof(any.sun_family)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    pid = start_peer(listener);
+    peer = accept(listener, NULL, NULL);
+    assert_true(peer >= 0);
+    watched.fd = process_peer_pidfd(peer, pid);
+    assert_true(watched.fd >= 0);
+    assert_int_equal(poll(&watched, 1, 0), 0);
+    end_child(pid);
+    assert_int_equal(poll(&watched, 1, 0), 1);
+    close(watched.fd);
+    close(peer);
+    close(listener);
 }
 
 int main(void)
